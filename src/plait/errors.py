@@ -1,0 +1,177 @@
+"""Every exception that plait raises on purpose.
+
+Each class's docstring is its page in the documentation: when it is raised, and what to do.
+The message has four parts, in this order: what happened, what was got, what was
+expected, and how to fix it; the user's source line and the layer path follow when known.
+
+Read first: `PlaitError`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class PlaitError(Exception):
+    """The base of every error that plait raises on purpose.
+
+    Args:
+        what: what happened, in one sentence, naming the op in brackets: `[add] ...`.
+        got: the offending values. Shown after "Got:".
+        expected: what would have been accepted. Shown after "Expected:".
+        fix: one thing to try. Shown after "Fix:".
+        where: the user's line (`file.py:12`). Default: the innermost frame outside plait.
+
+    Attributes:
+        layer: the path of the layer that was running (`encoder.0.linear`), or "".
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: str = "",
+        expected: str = "",
+        fix: str = "",
+        where: str | None = None,
+    ) -> None:
+        self.what = what
+        self.got = got
+        self.expected = expected
+        self.fix = fix
+        self.where = user_line() if where is None else where
+        self.layer = ""
+        self.module: Any = None
+        super().__init__(what)
+
+    @property
+    def message(self) -> str:
+        """What happened, got, expected, fix; without the place."""
+        parts = [self.what]
+        for label in ("got", "expected", "fix"):
+            text = getattr(self, label)
+            if text:
+                parts.append(f"{label.capitalize()}: {text}")
+        return " ".join(part if part.endswith((".", "?")) else part + "." for part in parts)
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.where:
+            lines.append(f"  at {self.where}")
+        if self.layer:
+            lines.append(f"  in layer {self.layer}")
+        return "\n".join(lines)
+
+
+class ShapeError(PlaitError, ValueError):
+    """Shapes do not fit: they do not broadcast, or a size, rank or count is wrong."""
+
+
+class AxisError(PlaitError, IndexError, ValueError):
+    """An axis does not exist in the tensor, or is named twice."""
+
+
+class DTypeError(PlaitError, TypeError):
+    """An element type is not accepted, or two types have no common type."""
+
+
+class IndexingError(PlaitError, IndexError):
+    """An index is out of range, or of a kind that cannot index a tensor."""
+
+
+class ArgumentError(PlaitError, ValueError):
+    """An argument has a value that the function does not accept."""
+
+
+class ArgumentTypeError(PlaitError, TypeError):
+    """An argument is of a type that the function does not accept."""
+
+
+class DeviceError(PlaitError, ValueError):
+    """A device does not exist, or tensors lie on different devices."""
+
+
+class GradientError(PlaitError, RuntimeError):
+    """A derivative was asked for where there is none to be had.
+
+    Raised when `backward()` starts at something that is not a scalar, when nothing that
+    requires a gradient was used, when the graph was already used up by an earlier
+    `backward()`, and when a primitive has no derivative in the asked mode.
+    """
+
+
+class TracingError(PlaitError, RuntimeError):
+    """A value was looked at while a function was only being recorded.
+
+    The functions given to `vmap`, `scan`, `cond`, `while_loop`, `jit`, `recompute` and
+    `custom_vjp` are recorded once for any values, so `item()`, `bool()`, `print` and
+    `numpy()` of what depends on their arguments cannot be answered. Use `where`, `cond`
+    or `while_loop` instead of `if` and `while` there.
+    """
+
+
+class GraphError(PlaitError, ValueError):
+    """A graph breaks its grammar: text that does not parse, or a node whose type is wrong."""
+
+
+class LinearAlgebraError(PlaitError, ValueError):
+    """A matrix is singular or not positive definite, or an iteration did not converge."""
+
+
+class FileFormatError(PlaitError, ValueError):
+    """A file is damaged, truncated, hostile, or not of the format that its reader expects."""
+
+
+class StateDictError(PlaitError, KeyError):
+    """The names or shapes in a state dict do not match those of the module.
+
+    The message lists missing, unexpected and mis-shaped entries.
+    """
+
+    __str__ = PlaitError.__str__
+
+
+class DataError(PlaitError, RuntimeError):
+    """Data could not be had: a package client failed, or a checksum does not match."""
+
+
+class MissingExtraError(PlaitError, ImportError):
+    """An optional library is needed. The message says which command installs it."""
+
+
+def user_line() -> str:
+    """Return `file:line` of the innermost frame that is not plait's own, or ""."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and not name.startswith("<frozen"):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def optional(module: str, extra: str, purpose: str) -> Any:
+    """Import an optional library, or say what to install.
+
+    Args:
+        module: the name to import.
+        extra: the extra of plait that brings it.
+        purpose: what it is needed for, completing "needed to ...".
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the library {module!r} is needed to {purpose}",
+            got=str(error),
+            fix=f'pip install "plait[{extra}]"',
+        ) from error

@@ -1,0 +1,426 @@
+"""Contractions: one primitive, DOT, and the products made of it.
+
+Read first: `DOT`, `matmul`, `linear`, `einsum`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..dtypes import int64
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..ir.build import apply
+from ..ir.graph import Node, TensorType
+from ..ir.primitive import Failure, Primitive, Sample
+from ..shapes import broadcast, normalize_axes, normalize_axis
+from . import elementwise, movement, reduce
+from .family import NUMERIC, check_kind
+from .operand import as_node, common_dtype
+from .source import iota
+
+Axes = tuple[int, ...]
+Pair = tuple[Axes, Axes]
+
+
+def _array(*shape: int) -> np.ndarray:
+    return np.random.default_rng(len(shape)).uniform(-1, 1, shape)
+
+
+def _rest(ndim: int, *used: Axes) -> Axes:
+    gone = {axis for axes in used for axis in axes}
+    return tuple(axis for axis in range(ndim) if axis not in gone)
+
+
+def _dot_infer(x: TensorType, y: TensorType, *, axes: Pair, batch: Pair) -> TensorType:
+    if x.dtype is not y.dtype:
+        raise DTypeError(
+            "[dot] operands differ in element type",
+            got=f"{x.dtype.name} and {y.dtype.name}",
+        )
+    check_kind("dot", x.dtype, NUMERIC)
+    for i, j in zip(axes[0] + batch[0], axes[1] + batch[1], strict=True):
+        if x.shape[i] != y.shape[j]:
+            raise ShapeError(
+                "[dot] the sizes to contract differ",
+                got=f"{x.shape} and {y.shape}, whose axes {i} and {j} have "
+                f"{x.shape[i]} and {y.shape[j]} elements",
+            )
+    shape = (
+        tuple(x.shape[i] for i in batch[0])
+        + tuple(x.shape[i] for i in _rest(x.ndim, axes[0], batch[0]))
+        + tuple(y.shape[j] for j in _rest(y.ndim, axes[1], batch[1]))
+    )
+    return TensorType(shape, x.dtype)
+
+
+def _dot_reference(
+    x: np.ndarray, y: np.ndarray, *, axes: Pair, batch: Pair
+) -> np.ndarray:
+    dtype = x.dtype
+    if dtype.itemsize == 2 and dtype.kind not in "iu":
+        x, y = x.astype(np.float32), y.astype(np.float32)
+    rest_x, rest_y = _rest(x.ndim, axes[0], batch[0]), _rest(y.ndim, axes[1], batch[1])
+    lead = tuple(x.shape[i] for i in batch[0])
+    rows = tuple(x.shape[i] for i in rest_x)
+    columns = tuple(y.shape[j] for j in rest_y)
+    inner = math.prod(x.shape[i] for i in axes[0])
+    a = x.transpose(batch[0] + rest_x + axes[0])
+    b = y.transpose(batch[1] + axes[1] + rest_y)
+    a = a.reshape(*lead, math.prod(rows), inner)
+    b = b.reshape(*lead, inner, math.prod(columns))
+    with np.errstate(all="ignore"):
+        result = np.matmul(a, b).reshape(lead + rows + columns)
+    return result if result.dtype == dtype else result.astype(dtype)
+
+
+def _dot_vjp(ct: Node, node: Node, x: Node, y: Node) -> tuple[Node, Node]:
+    axes, batch = node.attributes["axes"], node.attributes["batch"]
+    first = _dot_operand_vjp(ct, x, y, axes, batch, second=False)
+    second = _dot_operand_vjp(ct, y, x, axes[::-1], batch[::-1], second=True)
+    return first, second
+
+
+def _dot_operand_vjp(
+    ct: Node, x: Node, y: Node, axes: Pair, batch: Pair, second: bool
+) -> Node:
+    """Return the cotangent of `x`, contracted with `y`; `second` if x stood second."""
+    lead = len(batch[0])
+    rest_x, rest_y = _rest(x.ndim, axes[0], batch[0]), _rest(y.ndim, axes[1], batch[1])
+    start = lead if second else lead + len(rest_x)
+    ct_axes = tuple(range(start, start + len(rest_y)))
+    result = apply(
+        DOT, ct, y, axes=(ct_axes, rest_y), batch=(tuple(range(lead)), batch[1])
+    )
+    # The result's axes are: batch, the rest of x, the contracted axes in y's order.
+    contracted = tuple(axes[0][i] for i in np.argsort(axes[1]).tolist())
+    return movement._permute(
+        result, movement._inverse(batch[0] + rest_x + contracted)
+    )
+
+
+def _dot_batch(operands: Sequence[Node], batched: Sequence[bool], node: Node) -> Node:
+    axes, batch = node.attributes["axes"], node.attributes["batch"]
+
+    def shift(group: Pair) -> Pair:
+        left, right = (
+            tuple(axis + flag for axis in side)
+            for side, flag in zip(group, batched, strict=True)
+        )
+        return left, right
+
+    new_axes, new_batch = shift(axes), shift(batch)
+    if all(batched):
+        lead = ((0, *new_batch[0]), (0, *new_batch[1]))
+        return apply(DOT, *operands, axes=new_axes, batch=lead)
+    result = apply(DOT, *operands, axes=new_axes, batch=new_batch)
+    at = len(batch[0])
+    if batched[1]:
+        at += operands[0].ndim - len(axes[0]) - len(batch[0])
+    return movement.moveaxis(result, at, 0)
+
+
+DOT = Primitive(
+    name="dot",
+    infer=_dot_infer,
+    reference=_dot_reference,
+    vjp=_dot_vjp,
+    batch=_dot_batch,
+    samples=lambda: [
+        Sample((_array(3, 4), _array(4, 2)), {"axes": ((1,), (0,)), "batch": ((), ())}),
+        Sample((_array(3, 4), _array(2, 4)), {"axes": ((1,), (1,)), "batch": ((), ())}),
+        Sample(
+            (_array(2, 3, 4), _array(4, 2, 5)), {"axes": ((2,), (0,)), "batch": ((0,), (1,))}
+        ),
+        Sample(
+            (_array(2, 3, 4), _array(4, 3, 5)), {"axes": ((1, 2), (1, 0)), "batch": ((), ())}
+        ),
+        Sample((_array(3), _array(3)), {"axes": ((0,), (0,)), "batch": ((), ())}),
+        Sample((_array(2), _array(3)), {"axes": ((), ()), "batch": ((), ())}),
+        Sample((_array(2, 0), _array(0, 3)), {"axes": ((1,), (0,)), "batch": ((), ())}),
+        Sample(
+            (np.array([[1, 2]]), np.array([[3], [4]])),
+            {"axes": ((1,), (0,)), "batch": ((), ())}, smooth=False,
+        ),
+    ],
+    failures=lambda: [
+        Failure(
+            (_array(3, 4), _array(3, 2)), {"axes": ((1,), (0,)), "batch": ((), ())},
+            ShapeError,
+            "[dot] the sizes to contract differ. Got: (3, 4) and (3, 2), whose axes 1 and "
+            "0 have 4 and 3 elements.",
+        )
+    ],
+    source="sums of products over paired axes; 16-bit floats accumulate in float32",
+)  # fmt: skip
+
+
+def dot(x: Node, y: Node, axes: Pair, batch: Pair = ((), ())) -> Node:
+    """Return the sum of products over paired axes.
+
+    Args:
+        axes: axes of `x` and of `y` to contract, pairwise.
+        batch: axes of `x` and of `y` that run together.
+
+    Returns:
+        Axes: the batch, the rest of `x`, the rest of `y`.
+    """
+    return apply(DOT, x, y, axes=axes, batch=batch)
+
+
+def _pair(op: str, x: Node, y: Node) -> list[Node]:
+    dtype = common_dtype((x, y))
+    return [as_node(op, node, dtype) for node in (x, y)]
+
+
+def matmul(x: Node, y: Node) -> Node:
+    """Return the matrix product.
+
+    Args:
+        x: shape (..., m, k), or (k,).
+        y: shape (..., k, n), or (k,). The leading axes broadcast.
+
+    Returns:
+        Shape (..., m, n), without m or n where the operand had one axis.
+
+    Raises:
+        ShapeError: a scalar operand, or the sizes k differ.
+
+    Gradient: `ct @ y.T` and `x.T @ ct`, summed over broadcast axes.
+
+    Source: Array API standard 2024.12.
+    """
+    x, y = _pair("matmul", x, y)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ShapeError(
+            "[matmul] a scalar has no rows or columns",
+            got=f"{x.shape} @ {y.shape}",
+            fix="use * for a product of elements",
+        )
+    inner = y.ndim - 2 if y.ndim > 1 else 0
+    if x.shape[-1] != y.shape[inner]:
+        raise ShapeError(
+            "[matmul] the inner sizes differ",
+            got=f"{x.shape} @ {y.shape}: the last axis of the first has {x.shape[-1]} "
+            f"elements, axis {inner - y.ndim} of the second has {y.shape[inner]}",
+            expected="(..., m, k) @ (..., k, n)",
+            fix="transpose one of them, for example with .mT",
+        )
+    if y.ndim <= 2:
+        return dot(x, y, ((x.ndim - 1,), (inner,)))
+    if x.ndim == 1:
+        return movement.squeeze(matmul(movement.expand_dims(x), y), -2)
+    lead = broadcast("matmul", x.shape[:-2], y.shape[:-2])
+    x = movement.expand(x, (*lead, *x.shape[-2:]))
+    y = movement.expand(y, (*lead, *y.shape[-2:]))
+    n = len(lead)
+    axes = tuple(range(n))
+    return dot(x, y, ((n + 1,), (n,)), (axes, axes))
+
+
+def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
+    """Return `x @ weight.T + bias`.
+
+    Args:
+        x: shape (..., in_features).
+        weight: shape (out_features, in_features).
+        bias: shape (out_features,).
+
+    Returns:
+        Shape (..., out_features).
+
+    Raises:
+        ShapeError: the feature counts differ.
+    """
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(
+            "[linear] the input's features are not those of the weight",
+            got=f"input {x.shape}, weight {weight.shape}",
+            expected=f"input (..., {weight.shape[-1] if weight.ndim else '?'}) for this "
+            "weight (out_features, in_features)",
+        )
+    x, weight = _pair("linear", x, weight)
+    result = dot(x, weight, ((x.ndim - 1,), (1,)))
+    return result if bias is None else elementwise.add(result, bias)
+
+
+def tensordot(x: Node, y: Node, *, axes: int | Sequence[Sequence[int]] = 2) -> Node:
+    """Return the sum of products over several axes.
+
+    Args:
+        axes: n contracts the last n axes of `x` with the first n of `y`; or two lists of
+            axes, paired.
+    """
+    x, y = _pair("tensordot", x, y)
+    if isinstance(axes, int):
+        if not 0 <= axes <= np.minimum(x.ndim, y.ndim):
+            raise ArgumentError(
+                "[tensordot] there are not so many axes",
+                got=f"axes={axes} for shapes {x.shape} and {y.shape}",
+            )
+        pair = (tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes)))
+    else:
+        pair = (
+            normalize_axes("tensordot", tuple(axes[0]), x.ndim),
+            normalize_axes("tensordot", tuple(axes[1]), y.ndim),
+        )
+    return dot(x, y, pair)
+
+
+def vecdot(x: Node, y: Node, *, axis: int = -1) -> Node:
+    """Return the sum of products along one axis, counted from the last in both.
+
+    The other axes broadcast.
+
+    Raises:
+        ShapeError: the sizes along `axis` differ.
+    """
+    x, y = _pair("vecdot", x, y)
+    normalize_axis("vecdot", axis, np.minimum(x.ndim, y.ndim).item())
+    if x.shape[axis] != y.shape[axis]:
+        raise ShapeError(
+            "[vecdot] the sizes along the axis differ",
+            got=f"{x.shape} and {y.shape} on axis {axis}",
+        )
+    x, y = movement.moveaxis(x, axis, -1), movement.moveaxis(y, axis, -1)
+    shape = movement.broadcast_shape("vecdot", x, y)
+    product = elementwise.multiply(
+        movement.expand(x, shape), movement.expand(y, shape)
+    )
+    return reduce.sum_over(product, (product.ndim - 1,))
+
+
+def outer(x: Node, y: Node) -> Node:
+    """Return the table of products of two vectors, shape (n, m)."""
+    if x.ndim != 1 or y.ndim != 1:
+        raise ShapeError("[outer] two vectors are needed", got=f"{x.shape} and {y.shape}")
+    return tensordot(x, y, axes=0)
+
+
+# Einstein summation
+
+
+def einsum(equation: str, *operands: Node) -> Node:
+    """Return the sum of products named by Einstein's convention.
+
+    Args:
+        equation: as in NumPy, for example `"bij,bjk->bik"`. Without `->`, indices named
+            once are kept, in alphabetical order. `...` stands for axes that broadcast.
+        operands: one tensor for each term.
+
+    Raises:
+        ArgumentError: the equation is malformed.
+        ShapeError: an index has two sizes.
+    """
+    terms, output = _parse_einsum(equation, operands)
+    dtype = common_dtype(operands)
+    nodes = [as_node("einsum", x, dtype) for x in operands]
+    sizes: dict[str, int] = {}
+    for term, node in zip(terms, nodes, strict=True):
+        for letter, n in zip(term, node.shape, strict=True):
+            if sizes.setdefault(letter, n) == 1:
+                sizes[letter] = n
+            elif n not in (1, sizes[letter]):
+                raise ShapeError(
+                    f"[einsum] the index {letter} has two sizes",
+                    got=f"{sizes[letter]} and {n} in {equation!r} for "
+                    + ", ".join(str(x.shape) for x in nodes),
+                )
+    pairs = [_tidy(term, node, sizes) for term, node in zip(terms, nodes, strict=True)]
+    term, node = pairs.pop(0)
+    while pairs:
+        needed = set(output).union(*(other for other, _ in pairs[1:]))
+        term, node = _contract_pair(term, node, *pairs.pop(0), needed)
+    gone = tuple(i for i, letter in enumerate(term) if letter not in output)
+    node = reduce.sum_over(node, gone)
+    term = "".join(letter for letter in term if letter in output)
+    return movement._permute(node, tuple(term.index(letter) for letter in output))
+
+
+def _parse_einsum(equation: str, operands: Sequence[Node]) -> tuple[list[str], str]:
+    text = equation.replace(" ", "")
+    left, arrow, output = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise ArgumentError(
+            "[einsum] one term is needed for each operand",
+            got=f"{len(terms)} terms in {equation!r} and {len(operands)} operands",
+        )
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
+    widths = [x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True)]
+    most = max([w for t, w in zip(terms, widths, strict=True) if "..." in t] or [0])
+    dots = "".join(spare[:most])
+    full = []
+    for term, width, x in zip(terms, widths, operands, strict=True):
+        if width < 0 or (width > 0 and "..." not in term):
+            raise ArgumentError(
+                f"[einsum] the term {term!r} does not name each axis once",
+                got=f"a tensor of shape {x.shape}",
+            )
+        full.append(term.replace("...", dots[most - width :] if width else ""))
+    if not arrow:
+        names = "".join(full)
+        once = sorted(c for c in set(names) if names.count(c) == 1 and c not in dots)
+        output = dots + "".join(once)
+    else:
+        output = output.replace("...", dots)
+    bad = [c for c in output if output.count(c) > 1 or c not in "".join(full)]
+    if bad or not all(c.isalpha() for c in "".join(full)):
+        raise ArgumentError(
+            "[einsum] the equation is malformed",
+            got=repr(equation),
+            expected='letters, commas and "->", each output index once and in a term',
+        )
+    return full, output
+
+
+
+
+
+def _tidy(term: str, node: Node, sizes: dict[str, int]) -> tuple[str, Node]:
+    """Broadcast axes of size 1, and take the diagonal of an index named twice."""
+    node = movement.expand(node, tuple(sizes[letter] for letter in term))
+    for letter in dict.fromkeys(term):
+        while term.count(letter) > 1:
+            i = term.index(letter)
+            j = term.index(letter, i + 1)
+            node = _diagonal_sum(node, i, j)
+            term = term[:j] + term[j + 1 :]
+    return term, node
+
+
+def _diagonal_sum(x: Node, i: int, j: int) -> Node:
+    """Return `x` with axis `j` removed where it equals axis `i`."""
+    n = x.shape[i]
+    shape_i, shape_j = [1] * x.ndim, [1] * x.ndim
+    shape_i[i] = shape_j[j] = n
+    same = elementwise.equal(
+        movement.reshape(iota(n, int64), shape_i), movement.reshape(iota(n, int64), shape_j)
+    )
+    return reduce.sum_over(elementwise.select(same, x, 0), (j,))
+
+
+def _contract_pair(
+    a: str, x: Node, b: str, y: Node, needed: set[str]
+) -> tuple[str, Node]:
+    alone_x = tuple(i for i, c in enumerate(a) if c not in b and c not in needed)
+    alone_y = tuple(i for i, c in enumerate(b) if c not in a and c not in needed)
+    x, y = reduce.sum_over(x, alone_x), reduce.sum_over(y, alone_y)
+    a = "".join(c for i, c in enumerate(a) if i not in alone_x)
+    b = "".join(c for i, c in enumerate(b) if i not in alone_y)
+    inner = [c for c in a if c in b and c not in needed]
+    shared = [c for c in a if c in b and c in needed]
+    result = dot(
+        x, y,
+        (tuple(a.index(c) for c in inner), tuple(b.index(c) for c in inner)),
+        (tuple(a.index(c) for c in shared), tuple(b.index(c) for c in shared)),
+    )  # fmt: skip
+    rest = [c for c in a + b if c not in inner and c not in shared]
+    return "".join(shared + rest), result
+
+
+PRIMITIVES = (DOT,)
+
+OPS = (matmul, linear, tensordot, vecdot, outer, einsum)

@@ -1,0 +1,182 @@
+"""Families of primitives whose records differ in few facts.
+
+Knows nothing of single ops; rules of the records come in as arguments.
+
+Read first: `unary`, `binary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import DType
+from ..errors import DTypeError, ShapeError
+from ..ir.graph import TensorType
+from ..ir.primitive import Failure, Primitive, Sample
+
+NUMERIC = "float signed unsigned"
+ANY = "float signed unsigned bool"
+EDGES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-30, 1e30])
+
+
+def check_kind(name: str, dtype: DType, kinds: str) -> None:
+    """Raise unless `dtype` is of one of `kinds`, words separated by spaces.
+
+    Raises:
+        DTypeError: it is not.
+    """
+    if dtype.kind not in kinds.split():
+        raise DTypeError(
+            f"[{name}] the element type is not accepted",
+            got=dtype.name,
+            expected=" or ".join(kinds.split()),
+            fix="cast with x.to(...)",
+        )
+
+
+def check_same(name: str, types: Sequence[TensorType]) -> None:
+    """Raise unless all types are equal.
+
+    Raises:
+        ShapeError, DTypeError: they differ.
+    """
+    if any(type.shape != types[0].shape for type in types):
+        raise ShapeError(
+            f"[{name}] operands differ in shape",
+            got=" and ".join(str(type.shape) for type in types),
+        )
+    if any(type.dtype is not types[0].dtype for type in types):
+        raise DTypeError(
+            f"[{name}] operands differ in element type",
+            got=" and ".join(type.dtype.name for type in types),
+        )
+
+
+def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` without NumPy's warnings: infinities and nans are values here."""
+
+    def reference(*arrays: Any, **attributes: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arrays, **attributes)
+
+    return reference
+
+
+def uniform(shape: tuple[int, ...], low: float, high: float, seed: int) -> np.ndarray:
+    """Return sample values between `low` and `high`, the same at every call."""
+    return np.random.default_rng(seed).uniform(low, high, shape)
+
+
+def unary(
+    name: str,
+    reference: Callable[..., Any],
+    vjp: Callable[..., Any] | None = None,
+    *,
+    kinds: str = "float",
+    result: DType | None = None,
+    low: float = -2.0,
+    high: float = 2.0,
+    integers: Iterable[Any] = (),
+    source: str = "IEEE 754-2019",
+) -> Primitive:
+    """Return the record of a function of one operand.
+
+    Args:
+        kinds: the dtype kinds it accepts.
+        result: the dtype of the result; None keeps the operand's.
+        low, high: where samples are drawn, kept away from kinks and poles.
+        integers: extra sample operands of other dtypes.
+    """
+
+    def infer(x: TensorType) -> TensorType:
+        check_kind(name, x.dtype, kinds)
+        return x if result is None else TensorType(x.shape, result)
+
+    def samples() -> list[Sample]:
+        floats = "float" in kinds.split()
+        found = [Sample((np.asarray(x),), smooth=False) for x in integers]
+        if floats:
+            found += [
+                Sample((uniform((3, 4), low, high, 1),), smooth=vjp is not None),
+                Sample((uniform((), low, high, 2),), smooth=vjp is not None),
+                Sample((uniform((0, 2), low, high, 3),), smooth=False),
+                Sample((EDGES,), smooth=False),
+                Sample((EDGES.astype(np.float32),), smooth=False),
+            ]
+        return found
+
+    def failures() -> list[Failure]:
+        accepted = kinds.split()
+        bad = next((k for k in ("bool", "float", "signed") if k not in accepted), None)
+        if bad is None:
+            return []
+        array = {
+            "bool": np.array([True]),
+            "float": np.array([1.0]),
+            "signed": np.array([1]),
+        }[bad]
+        shown = {"bool": "bool", "float": "float64", "signed": "int64"}[bad]
+        message = (
+            f"[{name}] the element type is not accepted. Got: {shown}. "
+            f"Expected: {' or '.join(accepted)}. Fix: cast with x.to(...)."
+        )
+        return [Failure((array,), {}, DTypeError, message)]
+
+    return Primitive(
+        name=name, infer=infer, reference=quiet(reference), vjp=vjp,
+        batch="elementwise", samples=samples, failures=failures, source=source,
+    )  # fmt: skip
+
+
+def binary(
+    name: str,
+    reference: Callable[..., Any],
+    vjp: Callable[..., Any] | None = None,
+    *,
+    kinds: str = NUMERIC,
+    result: DType | None = None,
+    low: float = 0.5,
+    high: float = 2.0,
+    integers: Iterable[tuple[Any, Any]] = (),
+    source: str = "IEEE 754-2019",
+) -> Primitive:
+    """Return the record of a function of two operands of one shape and dtype."""
+
+    def infer(x: TensorType, y: TensorType) -> TensorType:
+        check_same(name, (x, y))
+        check_kind(name, x.dtype, kinds)
+        return x if result is None else TensorType(x.shape, result)
+
+    def samples() -> list[Sample]:
+        found = [
+            Sample((np.asarray(x), np.asarray(y)), smooth=False) for x, y in integers
+        ]
+        if "float" in kinds.split():
+            smooth = vjp is not None
+            x, y = uniform((3, 4), low, high, 1), uniform((3, 4), low, high, 2)
+            edge_x, edge_y = (g.ravel() for g in np.meshgrid(EDGES, EDGES))
+            found += [
+                Sample((x, y), smooth=smooth),
+                Sample((x[0, 0], y[0, 0]), smooth=smooth),
+                Sample((x[:0], y[:0]), smooth=False),
+                Sample((edge_x, edge_y), smooth=False),
+            ]
+        return found
+
+    def failures() -> list[Failure]:
+        first = next(iter(samples())).operands[0]
+        x, y = np.zeros((2, 3), first.dtype), np.zeros((3, 2), first.dtype)
+        return [
+            Failure(
+                (x, y), {}, ShapeError,
+                f"[{name}] operands differ in shape. Got: (2, 3) and (3, 2).",
+            )
+        ]  # fmt: skip
+
+    return Primitive(
+        name=name, infer=infer, reference=quiet(reference), vjp=vjp,
+        batch="elementwise", samples=samples, failures=failures, source=source,
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""Reverse mode: from cotangents of outputs to cotangents of what they depend on.
+
+Knows only nodes and the `vjp` rules of their records.
+
+Read first: `pull_back`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ..errors import GradientError
+from ..ir.build import PICK
+from ..ir.graph import Node, topological_order
+from ..ops import elementwise
+
+
+def pull_back(
+    outputs: Sequence[Node],
+    cotangents: Sequence[Node],
+    wrt: Collection[Node],
+    links: Mapping[Node, Node] | None = None,
+    overrides: Mapping[Node, Node] | None = None,
+) -> list[Node | None]:
+    """Return the cotangent of each of `wrt`, or None where no output depends on it.
+
+    Formula: for outputs y_i with cotangents c_i, sum over i of c_i * dy_i / dw.
+
+    Args:
+        links: inputs that hold the value of another expression: the derivative goes on
+            through that expression.
+        overrides: nodes whose accumulated cotangent is replaced by another.
+
+    Raises:
+        GradientError: a primitive on the way has no derivative.
+    """
+    links = links or {}
+    overrides = overrides or {}
+    order = dependents(outputs, wrt, links)
+    on_path = set(order)
+    table: dict[Node, Any] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if output in on_path:
+            _accumulate(table, output, cotangent)
+    for node in reversed(order):
+        if node in overrides:
+            table[node] = overrides[node]
+        cotangent = table.get(node)
+        if cotangent is None:
+            continue
+        if node in links:
+            _accumulate(table, links[node], cotangent)
+        elif node.primitive is PICK:
+            source = node.operands[0]
+            results = table.setdefault(source, [None] * len(source.type))
+            index = node.attributes["index"]
+            before = results[index]
+            results[index] = (
+                cotangent if before is None else elementwise.add(before, cotangent)
+            )
+        elif node.operands:
+            _apply_rule(table, node, cotangent, on_path)
+    return [table.get(node) for node in wrt]
+
+
+def _accumulate(table: dict[Node, Any], node: Node, cotangent: Node) -> None:
+    before = table.get(node)
+    table[node] = cotangent if before is None else elementwise.add(before, cotangent)
+
+
+def _apply_rule(
+    table: dict[Node, Any], node: Node, cotangent: Any, on_path: set[Node]
+) -> None:
+    rule = node.primitive.vjp
+    if rule is None:
+        raise GradientError(
+            f"[{node.primitive.name}] has no derivative in reverse mode",
+            got=f"recorded at {node.where}" if node.where else "",
+            fix="detach its operands, use plait.jvp, or wrap it in plait.custom_vjp",
+        )
+    results = rule(cotangent, node, *node.operands)
+    for operand, result in zip(node.operands, results, strict=True):
+        if result is not None and operand in on_path:
+            _accumulate(table, operand, result)
+
+
+def dependents(
+    outputs: Sequence[Node], wrt: Collection[Node], links: Mapping[Node, Node]
+) -> list[Node]:
+    """Return the nodes between `wrt` and `outputs`, both included, operands first."""
+    order = _linked_order(outputs, links)
+    reached = set(wrt)
+    result = []
+    for node in order:
+        if not node.differentiable:
+            continue
+        if (
+            node in reached
+            or any(operand in reached for operand in node.operands)
+            or (node in links and links[node] in reached)
+        ):
+            reached.add(node)
+            result.append(node)
+    return result
+
+
+def _linked_order(outputs: Sequence[Node], links: Mapping[Node, Node]) -> list[Node]:
+    """Return a topological order in which a linked input comes after its expression."""
+    if not links:
+        return topological_order(outputs, lambda node: node.differentiable)
+    order: list[Node] = []
+    done: set[Node] = set()
+    stack = list(outputs)
+    while stack:
+        node = stack.pop()
+        if node in done or not node.differentiable:
+            continue
+        needs = (links[node],) if node in links else node.operands
+        waiting = [n for n in needs if n not in done and n.differentiable]
+        if waiting:
+            stack.append(node)
+            stack.extend(waiting)
+        else:
+            done.add(node)
+            order.append(node)
+    return order
