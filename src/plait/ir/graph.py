@@ -13,14 +13,18 @@ Read first: `Node`, `Graph`, `topological_order`.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..dtypes import DType
 from ..shapes import Shape, size_of
 from .primitive import Primitive
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class TensorType:
@@ -36,7 +40,9 @@ class TensorType:
         found = cls._all.get(key)
         if found is None:
             found = object.__new__(cls)
-            found.shape, found.dtype = key
+            # True and 1 are one key, but must not be one print.
+            found.shape = tuple(int(operator.index(n)) for n in shape)
+            found.dtype = dtype
             found = cls._all.setdefault(key, found)
         return found
 
@@ -141,13 +147,18 @@ class Node:
 
 
 class Graph:
-    """Inputs, and outputs computed from them. Closed: no other inputs are reached."""
+    """Inputs, and outputs computed from them. Closed: no other inputs are reached.
 
-    __slots__ = ("inputs", "outputs", "__weakref__")
+    Attributes:
+        memory: what `remembered` functions have made of it.
+    """
+
+    __slots__ = ("inputs", "memory", "outputs", "__weakref__")
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
+        self.memory: dict[Any, Any] = {}
 
     def nodes(self) -> list[Node]:
         """Return what the outputs need, operands before users, inputs left out."""
@@ -158,6 +169,24 @@ class Graph:
         ins = ", ".join(repr(node.type) for node in self.inputs)
         outs = ", ".join(repr(node.type) for node in self.outputs)
         return f"<graph ({ins}) -> ({outs})>"
+
+
+def remembered(function: Function) -> Function:
+    """Return `function(graph, *key)` made to run once for each graph and key.
+
+    Graphs are compared by identity, so what is derived twice from one graph must be one
+    object, or programs that hold it would be compiled again.
+    """
+
+    @wraps(function)
+    def wrapper(graph: Graph, *key: Any) -> Any:
+        memory = graph.memory
+        full = (function, *key)
+        if full not in memory:
+            memory[full] = function(graph, *key)
+        return memory[full]
+
+    return wrapper  # type: ignore[return-value]
 
 
 def topological_order(

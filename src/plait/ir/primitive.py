@@ -59,11 +59,15 @@ class Primitive:
         vjp: `(cotangent, node, *operands) -> tuple`, one cotangent for each operand, None
             where there is none. A primitive with several results gets a list of
             cotangents, None for results that nobody used.
+        selective: `vjp` takes a keyword `wanted`: for each operand, whether its cotangent
+            is used. For rules that would work in vain otherwise.
         jvp: `(tangents, node, *operands) -> tangent`, with None for operands that do not
-            vary. Derived from `vjp` where it is None.
+            vary. A primitive with several results returns a list of tangents, None for
+            results that do not vary. Derived from `vjp` where it is None.
         batch: `(operands, batched, node) -> node`: operands that are `batched` have one
             more axis in front, and so shall the result. "elementwise" expands the operands
-            that are not batched and applies the primitive again.
+            that are not batched and applies the primitive again. For a primitive with
+            several results it returns a node with all of them, or a list of them.
         differentiable: whether derivatives flow through: None means when they flow to an
             operand and the result is floating-point.
         samples: returns inputs that the rules are tested on.
@@ -75,6 +79,7 @@ class Primitive:
     infer: Callable[..., Any]
     reference: Callable[..., Any]
     vjp: Callable[..., Any] | None = None
+    selective: bool = False
     jvp: Callable[..., Any] | None = None
     batch: Callable[..., Any] | str | None = None
     differentiable: bool | None = None

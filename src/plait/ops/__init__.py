@@ -3,11 +3,12 @@
 The modules import one another as modules, since rules refer to ops of other families.
 """
 
-from . import elementwise, movement, reduce, contract, source  # isort: skip
+from . import elementwise, movement, reduce, contract, source, index, window  # isort: skip
 
-MODULES = (source, elementwise, movement, reduce, contract)
+MODULES = (source, elementwise, movement, reduce, contract, index, window)
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())
 )
+OPS = tuple(op for module in MODULES for op in getattr(module, "OPS", ()))
 
-__all__ = ["MODULES", "PRIMITIVES"]
+__all__ = ["MODULES", "OPS", "PRIMITIVES"]

@@ -96,9 +96,7 @@ def _dot_operand_vjp(
     )
     # The result's axes are: batch, the rest of x, the contracted axes in y's order.
     contracted = tuple(axes[0][i] for i in np.argsort(axes[1]).tolist())
-    return movement._permute(
-        result, movement._inverse(batch[0] + rest_x + contracted)
-    )
+    return movement._permute(result, movement._inverse(batch[0] + rest_x + contracted))
 
 
 def _dot_batch(operands: Sequence[Node], batched: Sequence[bool], node: Node) -> Node:
@@ -286,16 +284,16 @@ def vecdot(x: Node, y: Node, *, axis: int = -1) -> Node:
         )
     x, y = movement.moveaxis(x, axis, -1), movement.moveaxis(y, axis, -1)
     shape = movement.broadcast_shape("vecdot", x, y)
-    product = elementwise.multiply(
-        movement.expand(x, shape), movement.expand(y, shape)
-    )
+    product = elementwise.multiply(movement.expand(x, shape), movement.expand(y, shape))
     return reduce.sum_over(product, (product.ndim - 1,))
 
 
 def outer(x: Node, y: Node) -> Node:
     """Return the table of products of two vectors, shape (n, m)."""
     if x.ndim != 1 or y.ndim != 1:
-        raise ShapeError("[outer] two vectors are needed", got=f"{x.shape} and {y.shape}")
+        raise ShapeError(
+            "[outer] two vectors are needed", got=f"{x.shape} and {y.shape}"
+        )
     return tensordot(x, y, axes=0)
 
 
@@ -349,7 +347,9 @@ def _parse_einsum(equation: str, operands: Sequence[Node]) -> tuple[list[str], s
             got=f"{len(terms)} terms in {equation!r} and {len(operands)} operands",
         )
     spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
-    widths = [x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True)]
+    widths = [
+        x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True)
+    ]
     most = max([w for t, w in zip(terms, widths, strict=True) if "..." in t] or [0])
     dots = "".join(spare[:most])
     full = []
@@ -376,9 +376,6 @@ def _parse_einsum(equation: str, operands: Sequence[Node]) -> tuple[list[str], s
     return full, output
 
 
-
-
-
 def _tidy(term: str, node: Node, sizes: dict[str, int]) -> tuple[str, Node]:
     """Broadcast axes of size 1, and take the diagonal of an index named twice."""
     node = movement.expand(node, tuple(sizes[letter] for letter in term))
@@ -397,7 +394,8 @@ def _diagonal_sum(x: Node, i: int, j: int) -> Node:
     shape_i, shape_j = [1] * x.ndim, [1] * x.ndim
     shape_i[i] = shape_j[j] = n
     same = elementwise.equal(
-        movement.reshape(iota(n, int64), shape_i), movement.reshape(iota(n, int64), shape_j)
+        movement.reshape(iota(n, int64), shape_i),
+        movement.reshape(iota(n, int64), shape_j),
     )
     return reduce.sum_over(elementwise.select(same, x, 0), (j,))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..dtypes import DType, bool_, float32, float64, int32
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
@@ -22,6 +22,7 @@ from . import movement
 from .family import ANY, NUMERIC, binary, check_same, unary, uniform
 from .operand import Operand, as_float, as_node, common_dtype, require, together
 from .source import full_like
+
 
 def _unary(primitive: Primitive, x: Operand) -> Node:
     (node,) = together(primitive.name, x)
@@ -83,7 +84,9 @@ def cast(x: Node, dtype: DType) -> Node:
 
 # Arithmetic
 
-ADD = binary("add", np.add, lambda ct, node, x, y: (ct, ct), integers=[([1, 2], [3, -4])])
+ADD = binary(
+    "add", np.add, lambda ct, node, x, y: (ct, ct), integers=[([1, 2], [3, -4])]
+)
 
 
 def add(x: Operand, y: Operand) -> Node:
@@ -196,10 +199,11 @@ def _power_vjp(ct: Node, node: Node, x: Node, y: Node) -> tuple[Node, Node]:
     # 0 * inf at y = 0 and log of zero must not poison the other operand's cotangent.
     zero_exponent = equal(y, 0)
     base = multiply(y, power(x, select(zero_exponent, 1, subtract(y, 1))))
-    logarithm = select(equal(x, 0), 0, log(select(equal(x, 0), 1, x)))
+    flat = logical_and(equal(x, 0), greater_equal(y, 0))
+    exponent = multiply(node, log(select(flat, 1, x)))
     return (
         multiply(ct, select(zero_exponent, 0, base)),
-        multiply(ct, multiply(node, logarithm)),
+        multiply(ct, select(flat, 0, exponent)),
     )
 
 
@@ -217,7 +221,7 @@ def power(x: Operand, y: Operand) -> Node:
     An integer to a negative power is rounded towards zero.
 
     Gradient: `ct * y * x ** (y - 1)`, 0 where `y` is 0; and `ct * x ** y * log(x)`, 0
-    where `x` is 0, as in PyTorch.
+    where `x` is 0 and `y` is not negative.
     """
     if isinstance(y, int) and not isinstance(y, bool) and isinstance(x, Node):
         if y == 2:
@@ -261,7 +265,10 @@ def abs(x: Operand) -> Node:
 
 
 SIGN = unary(
-    "sign", np.sign, lambda ct, node, x: (None,), kinds=NUMERIC, low=0.1,
+    "sign",
+    # Adding 0 makes 0.0 of -0.0, in every dtype.
+    lambda x: np.sign(x) + x.dtype.type(0),
+    lambda ct, node, x: (None,), kinds=NUMERIC, low=0.1,
     integers=[[1, -2, 0]],
 )  # fmt: skip
 
@@ -275,13 +282,13 @@ MAXIMUM = binary(
     "maximum", np.maximum,
     lambda ct, node, x, y: _extremum_vjp(ct, x, y, greater(x, y)),
     kinds=ANY, low=-2.0, integers=[([1, 2], [3, -4]), ([True, False], [False, False])],
-    source="IEEE 754-2019 9.6 maximum: nan if either is nan",
+    source="Array API standard 2024.12; of two zeros of unlike sign, either",
 )  # fmt: skip
 MINIMUM = binary(
     "minimum", np.minimum,
     lambda ct, node, x, y: _extremum_vjp(ct, x, y, less(x, y)),
     kinds=ANY, low=-2.0, integers=[([1, 2], [3, -4]), ([True, False], [False, False])],
-    source="IEEE 754-2019 9.6 minimum: nan if either is nan",
+    source="Array API standard 2024.12; of two zeros of unlike sign, either",
 )  # fmt: skip
 
 
@@ -347,7 +354,9 @@ _PAIRS = [([1, 2, 3], [3, 2, 1]), ([True, False], [False, False])]
 EQUAL = binary("equal", np.equal, kinds=ANY, result=bool_, integers=_PAIRS)
 NOT_EQUAL = binary("not_equal", np.not_equal, kinds=ANY, result=bool_, integers=_PAIRS)
 LESS = binary("less", np.less, kinds=ANY, result=bool_, integers=_PAIRS)
-LESS_EQUAL = binary("less_equal", np.less_equal, kinds=ANY, result=bool_, integers=_PAIRS)
+LESS_EQUAL = binary(
+    "less_equal", np.less_equal, kinds=ANY, result=bool_, integers=_PAIRS
+)
 
 
 def equal(x: Operand, y: Operand) -> Node:
@@ -384,7 +393,10 @@ def greater_equal(x: Operand, y: Operand) -> Node:
 
 _LOGIC = [([True, True, False], [True, False, False])]
 _BITS = [([12, -7, 0], [10, 3, -1]), ([True, False], [True, True])]
-_SHIFTS = [([1, -8, 5], [2, 1, 0]), (np.array([200], np.uint8), np.array([1], np.uint8))]
+_SHIFTS = [
+    ([1, -8, 5], [2, 1, 0]),
+    (np.array([200], np.uint8), np.array([1], np.uint8)),
+]
 BITWISE_AND = binary(
     "bitwise_and", np.bitwise_and, kinds="bool signed unsigned", integers=_BITS
 )
@@ -701,15 +713,19 @@ ACOS = unary(
     lambda ct, node, x: (negative(divide(ct, sqrt(subtract(1, square(x))))),),
     low=-0.8, high=0.8,
 )  # fmt: skip
-ATAN = unary(
-    "atan", np.arctan, lambda ct, node, x: (divide(ct, add(1, square(x))),)
-)
+ATAN = unary("atan", np.arctan, lambda ct, node, x: (divide(ct, add(1, square(x))),))
+
+
+def _atan2_vjp(ct: Node, node: Node, y: Node, x: Node) -> tuple[Node, Node]:
+    norm = add(square(x), square(y))
+    # At the origin there is no derivative; 0 rather than nan, which would spread.
+    over = divide(ct, select(equal(norm, 0), 1, norm))
+    return multiply(over, x), negative(multiply(over, y))
+
+
 ATAN2 = binary(
     "atan2", np.arctan2,
-    lambda ct, node, y, x: (
-        divide(multiply(ct, x), add(square(x), square(y))),
-        negative(divide(multiply(ct, y), add(square(x), square(y)))),
-    ),
+    _atan2_vjp,
     kinds="float",
 )  # fmt: skip
 SINH = unary("sinh", np.sinh, lambda ct, node, x: (multiply(ct, cosh(x)),))
@@ -762,7 +778,11 @@ def atan(x: Operand) -> Node:
 
 
 def atan2(y: Operand, x: Operand) -> Node:
-    """Return the angle in -pi..pi of the point `(x, y)`, by the signs of both."""
+    """Return the angle in -pi..pi of the point `(x, y)`, by the signs of both.
+
+    Gradient: `ct * x / (x ** 2 + y ** 2)` and `-ct * y / (x ** 2 + y ** 2)`; 0 at the
+    origin.
+    """
     return _float_binary(ATAN2, y, x)
 
 
@@ -821,7 +841,10 @@ COPYSIGN = binary(
     kinds="float",
 )  # fmt: skip
 NEXTAFTER = binary(
-    "nextafter", np.nextafter, lambda ct, node, x, y: (ct, None), kinds="float"
+    "nextafter",
+    # Of equal operands the second, so that nextafter(0.0, -0.0) is -0.0 in every dtype.
+    lambda x, y: np.where(x == y, y, np.nextafter(x, y)),
+    lambda ct, node, x, y: (ct, None), kinds="float"
 )
 
 

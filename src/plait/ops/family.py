@@ -7,13 +7,13 @@ Read first: `unary`, `binary`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..dtypes import DType
-from ..errors import DTypeError, ShapeError
+from ..errors import AxisError, DTypeError, ShapeError
 from ..ir.graph import TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 
@@ -37,6 +37,23 @@ def check_kind(name: str, dtype: DType, kinds: str) -> None:
         )
 
 
+def check_axes(name: str, axes: Sequence[int], ndim: int) -> None:
+    """Raise unless `axes` are distinct and count from the front, as in attributes.
+
+    Raises:
+        AxisError: they are not.
+    """
+    for axis in axes:
+        if not 0 <= axis < ndim:
+            raise AxisError(
+                f"[{name}] the tensor has no such axis",
+                got=f"axis={axis} for a tensor of {ndim} axes",
+                expected=f"0 to {ndim - 1}" if ndim else "none, as it has no axes",
+            )
+    if len(set(axes)) != len(axes):
+        raise AxisError(f"[{name}] an axis is named twice", got=f"axis={tuple(axes)}")
+
+
 def check_same(name: str, types: Sequence[TensorType]) -> None:
     """Raise unless all types are equal.
 
@@ -55,8 +72,21 @@ def check_same(name: str, types: Sequence[TensorType]) -> None:
         )
 
 
+def refused(name: str, kinds: str) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield an array of each kind that is not of `kinds`, with the message it causes."""
+    accepted = kinds.split()
+    for kind, x in (("bool", True), ("signed", 1), ("float", 1.0)):
+        if kind not in accepted:
+            array = np.array([x])
+            yield (
+                array,
+                f"[{name}] the element type is not accepted. Got: {array.dtype}. "
+                f"Expected: {' or '.join(accepted)}. Fix: cast with x.to(...).",
+            )
+
+
 def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` without NumPy's warnings: infinities and nans are values here."""
+    """Return `function` without NumPy's warnings: infinities and nans are values."""
 
     def reference(*arrays: Any, **attributes: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -109,21 +139,9 @@ def unary(
         return found
 
     def failures() -> list[Failure]:
-        accepted = kinds.split()
-        bad = next((k for k in ("bool", "float", "signed") if k not in accepted), None)
-        if bad is None:
-            return []
-        array = {
-            "bool": np.array([True]),
-            "float": np.array([1.0]),
-            "signed": np.array([1]),
-        }[bad]
-        shown = {"bool": "bool", "float": "float64", "signed": "int64"}[bad]
-        message = (
-            f"[{name}] the element type is not accepted. Got: {shown}. "
-            f"Expected: {' or '.join(accepted)}. Fix: cast with x.to(...)."
-        )
-        return [Failure((array,), {}, DTypeError, message)]
+        return [
+            Failure((x,), {}, DTypeError, message) for x, message in refused(name, kinds)
+        ]
 
     return Primitive(
         name=name, infer=infer, reference=quiet(reference), vjp=vjp,
@@ -167,14 +185,21 @@ def binary(
         return found
 
     def failures() -> list[Failure]:
-        first = next(iter(samples())).operands[0]
-        x, y = np.zeros((2, 3), first.dtype), np.zeros((3, 2), first.dtype)
-        return [
+        wrong = np.zeros(2, np.int16), np.zeros(2, np.int32)
+        found = [
             Failure(
-                (x, y), {}, ShapeError,
+                (np.zeros((2, 3)), np.zeros((3, 2))), {}, ShapeError,
                 f"[{name}] operands differ in shape. Got: (2, 3) and (3, 2).",
-            )
+            ),
+            Failure(
+                wrong, {}, DTypeError,
+                f"[{name}] operands differ in element type. Got: int16 and int32.",
+            ),
         ]  # fmt: skip
+        return found + [
+            Failure((x, x), {}, DTypeError, message)
+            for x, message in refused(name, kinds)
+        ]
 
     return Primitive(
         name=name, infer=infer, reference=quiet(reference), vjp=vjp,

@@ -266,7 +266,9 @@ def _pad_infer(
             "[pad] one pair of non-negative widths is needed for each axis",
             got=f"{widths} for a tensor of {x.ndim} axes",
         )
-    shape = tuple(n + low + high for n, (low, high) in zip(x.shape, widths, strict=True))
+    shape = tuple(
+        n + low + high for n, (low, high) in zip(x.shape, widths, strict=True)
+    )
     return TensorType(shape, x.dtype)
 
 
@@ -307,9 +309,7 @@ PAD = Primitive(
 )  # fmt: skip
 
 
-def pad_constant(
-    x: Node, widths: Sequence[tuple[int, int]], value: float = 0
-) -> Node:
+def pad_constant(x: Node, widths: Sequence[tuple[int, int]], value: float = 0) -> Node:
     """Return `x` with `value` added before and after each axis."""
     pairs = tuple((int(low), int(high)) for low, high in widths)
     if all(pair == (0, 0) for pair in pairs) and len(pairs) == x.ndim:
@@ -357,7 +357,9 @@ def _slice_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
             widths = [(0, 0)] * len(shape)
             widths[axis + 1] = (0, step - 1)
             spread = pad_constant(_reshape(ct, shape), widths)
-            spread = _reshape(spread, (*ct.shape[:axis], n * step, *ct.shape[axis + 1 :]))
+            spread = _reshape(
+                spread, (*ct.shape[:axis], n * step, *ct.shape[axis + 1 :])
+            )
             length = min(n * step, x.shape[axis] - at["starts"][axis])
             stops = tuple(
                 length if i == axis else size for i, size in enumerate(spread.shape)
@@ -398,7 +400,10 @@ SLICE = Primitive(
 
 
 def slice_(
-    x: Node, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int] | None = None
+    x: Node,
+    starts: Sequence[int],
+    stops: Sequence[int],
+    steps: Sequence[int] | None = None,
 ) -> Node:
     """Return the elements `starts[i] : stops[i] : steps[i]` of each axis i."""
     steps = (1,) * x.ndim if steps is None else tuple(steps)
@@ -683,7 +688,9 @@ def tile(x: Node, repetitions: Sequence[int]) -> Node:
     ndim = max(len(counts), x.ndim)
     counts = (1,) * (ndim - len(counts)) + counts
     x = _reshape(x, (1,) * (ndim - x.ndim) + x.shape)
-    paired = tuple(m for n, count in zip(x.shape, counts, strict=True) for m in (count, n))
+    paired = tuple(
+        m for n, count in zip(x.shape, counts, strict=True) for m in (count, n)
+    )
     spaced = tuple(m for n in x.shape for m in (1, n))
     full = tuple(n * count for n, count in zip(x.shape, counts, strict=True))
     return _reshape(expand(_reshape(x, spaced), paired), full)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import DType, bool_, default_integer, int64, uint64
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape, normalize_axes, normalize_axis, reduced_shape, size_of
 from . import elementwise, movement
-from .family import ANY, NUMERIC, check_kind
+from .family import ANY, NUMERIC, check_axes, check_kind, refused
 from .operand import as_float, require
 from .source import constant, full_like, iota, stop_gradient
 
@@ -30,9 +30,7 @@ def _array(*shape: int) -> np.ndarray:
 
 def _keep(x: Node, shape: Shape, axes: Sequence[int]) -> Node:
     """Expand a reduced `x` back to `shape`, of which `axes` were reduced."""
-    return movement.expand(
-        movement.reshape(x, reduced_shape(shape, axes, True)), shape
-    )
+    return movement.expand(movement.reshape(x, reduced_shape(shape, axes, True)), shape)
 
 
 def _wide(reference: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +39,9 @@ def _wide(reference: Callable[..., Any]) -> Callable[..., Any]:
     def widened(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
         with np.errstate(all="ignore"):
             if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
-                return np.asarray(reference(x.astype(np.float32), axis=axes)).astype(x.dtype)
+                return np.asarray(reference(x.astype(np.float32), axis=axes)).astype(
+                    x.dtype
+                )
             return np.asarray(reference(x, axis=axes), dtype=x.dtype)
 
     return widened
@@ -63,9 +63,9 @@ def reduction(
     """
 
     def infer(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
-        normalize_axes(name, axes, x.ndim)
+        check_axes(name, axes, x.ndim)
         check_kind(name, x.dtype, kinds)
-        if not empty and any(x.shape[axis] == 0 for axis in axes):
+        if not empty and 0 in (x.shape[axis] for axis in axes):
             raise ShapeError(
                 f"[{name}] there is no value over zero elements",
                 got=f"axes {axes} of shape {x.shape}",
@@ -80,10 +80,37 @@ def reduction(
             Sample((_array(2, 2),), {"axes": ()}),
             Sample((np.array([[3, 1], [2, 7]]),), {"axes": (0,)}, smooth=False),
             Sample((np.array([1.0, np.nan, np.inf]),), {"axes": (0,)}, smooth=False),
+            Sample((np.array([[2.0, 0.0], [2.0, 3.0]]),), {"axes": (0,)}, smooth=False),
+            Sample((np.array([0.0, 0.0, 3.0]),), {"axes": (0,)}, smooth=False),
         ]
         if empty:
             found.append(Sample((np.zeros((0, 2)),), {"axes": (0,)}))
         return found
+
+    def failures() -> list[Failure]:
+        found = [
+            Failure(
+                (_array(2, 3),), {"axes": (2,)}, AxisError,
+                f"[{name}] the tensor has no such axis. "
+                "Got: axis=2 for a tensor of 2 axes. Expected: 0 to 1.",
+            ),
+            Failure(
+                (_array(2, 3),), {"axes": (0, 0)}, AxisError,
+                f"[{name}] an axis is named twice. Got: axis=(0, 0).",
+            ),
+        ]  # fmt: skip
+        if not empty:
+            found.append(
+                Failure(
+                    (np.zeros((2, 0)),), {"axes": (1,)}, ShapeError,
+                    f"[{name}] there is no value over zero elements. "
+                    "Got: axes (1,) of shape (2, 0).",
+                )
+            )  # fmt: skip
+        return found + [
+            Failure((array,), {"axes": (0,)}, DTypeError, message)
+            for array, message in refused(name, kinds)
+        ]
 
     return Primitive(
         name=name,
@@ -94,13 +121,7 @@ def reduction(
             node.primitive, *operands, axes=tuple(a + 1 for a in node.attributes["axes"])
         ),
         samples=samples,
-        failures=lambda: [
-            Failure(
-                (_array(2, 3),), {"axes": (2,)}, AxisError,
-                f"[{name}] the tensor has no such axis. "
-                "Got: axis=2 for a tensor of 2 axes. Expected: -2 to 1.",
-            )
-        ],
+        failures=failures,
         source="Array API standard 2024.12",
     )  # fmt: skip
 
@@ -152,9 +173,7 @@ PRODUCT = reduction("product", np.prod, _product_vjp, empty=True)
 
 def _extremum_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     axes = node.attributes["axes"]
-    chosen = elementwise.cast(
-        elementwise.equal(x, _keep(node, x.shape, axes)), x.dtype
-    )
+    chosen = elementwise.cast(elementwise.equal(x, _keep(node, x.shape, axes)), x.dtype)
     count = _keep(sum_over(chosen, axes), x.shape, axes)
     share = elementwise.divide(chosen, count)
     return (elementwise.multiply(_keep(ct, x.shape, axes), share),)
@@ -167,7 +186,11 @@ MIN = reduction("min", np.min, _extremum_vjp, empty=False, kinds=ANY)
 def _result(op: str, primitive: Primitive, x: Node, axis: Axes, keepdims: bool) -> Node:
     axes = normalize_axes(op, axis, x.ndim)
     result = apply(primitive, x, axes=axes) if axes else x
-    return movement.reshape(result, reduced_shape(x.shape, axes, True)) if keepdims else result
+    return (
+        movement.reshape(result, reduced_shape(x.shape, axes, True))
+        if keepdims
+        else result
+    )
 
 
 def _accumulator(x: Node, dtype: DType | None) -> Node:
@@ -313,7 +336,8 @@ def logsumexp(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
 
 def _arg_infer(name: str) -> Callable[..., TensorType]:
     def infer(x: TensorType, *, axis: int) -> TensorType:
-        normalize_axis(name, axis, x.ndim)
+        check_axes(name, (axis,), x.ndim)
+        check_kind(name, x.dtype, NUMERIC)
         if x.shape[axis] == 0:
             raise ShapeError(
                 f"[{name}] there is no position in zero elements",
@@ -322,6 +346,24 @@ def _arg_infer(name: str) -> Callable[..., TensorType]:
         return TensorType(reduced_shape(x.shape, (axis,)), int64)
 
     return infer
+
+
+def _axis_failures(name: str, kinds: str) -> list[Failure]:
+    return [
+        Failure(
+            (_array(2, 3),), {"axis": 2}, AxisError,
+            f"[{name}] the tensor has no such axis. "
+            "Got: axis=2 for a tensor of 2 axes. Expected: 0 to 1.",
+        ),
+        Failure(
+            (_array(),), {"axis": 0}, AxisError,
+            f"[{name}] the tensor has no such axis. "
+            "Got: axis=0 for a tensor of 0 axes. Expected: none, as it has no axes.",
+        ),
+    ] + [
+        Failure((array,), {"axis": 0}, DTypeError, message)
+        for array, message in refused(name, kinds)
+    ]  # fmt: skip
 
 
 def _position(name: str, reference: Callable[..., Any]) -> Primitive:
@@ -334,18 +376,21 @@ def _position(name: str, reference: Callable[..., Any]) -> Primitive:
         ),
         samples=lambda: [
             Sample((_array(3, 4),), {"axis": 1}),
-            Sample((np.array([1.0, 3.0, 3.0]),), {"axis": 0}),
-            Sample((np.array([1.0, np.nan, 3.0]),), {"axis": 0}),
-            Sample((np.array([[3, 1], [2, 7]]),), {"axis": 0}),
+            Sample((_array(3, 2, 2),), {"axis": 0}),
+            Sample((np.array([2.0, 3.0, 1.0, 3.0, 1.0]),), {"axis": 0}, smooth=False),
+            Sample((np.array([1.0, np.nan, 3.0, np.nan]),), {"axis": 0}, smooth=False),
+            Sample((np.array([[3, 1], [2, 7]]),), {"axis": 0}, smooth=False),
+            Sample((np.zeros((0, 2)),), {"axis": 1}, smooth=False),
         ],
         failures=lambda: [
             Failure(
                 (np.zeros((2, 0)),), {"axis": 1}, ShapeError,
                 f"[{name}] there is no position in zero elements. "
                 "Got: axis 1 of shape (2, 0).",
-            )
+            ),
+            *_axis_failures(name, NUMERIC),
         ],
-        source="Array API standard 2024.12; the first of equal elements; nan is extreme",
+        source="Array API standard 2024.12: the first of equal elements; nan is extreme",
     )  # fmt: skip
 
 
@@ -367,13 +412,15 @@ def _arg(primitive: Primitive, x: Node, axis: int | None, keepdims: bool) -> Nod
 
 def argmax(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
     """Return the position of the greatest element along `axis`, as int64; the first of
-    equal ones. None means the position in the flattened tensor."""
+    equal ones. None means the position in the flattened tensor.
+    """
     return _arg(ARGMAX, x, axis, keepdims)
 
 
 def argmin(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
     """Return the position of the least element along `axis`, as int64; the first of
-    equal ones. None means the position in the flattened tensor."""
+    equal ones. None means the position in the flattened tensor.
+    """
     return _arg(ARGMIN, x, axis, keepdims)
 
 
@@ -386,7 +433,7 @@ def cumulative(
     """Return the record of a running reduction along one axis."""
 
     def infer(x: TensorType, *, axis: int) -> TensorType:
-        normalize_axis(name, axis, x.ndim)
+        check_axes(name, (axis,), x.ndim)
         check_kind(name, x.dtype, kinds)
         return x
 
@@ -409,14 +456,10 @@ def cumulative(
             Sample((_array(3, 2, 2),), {"axis": 0}),
             Sample((_array(0, 2),), {"axis": 0}),
             Sample((np.array([3, 1, 2]),), {"axis": 0}, smooth=False),
+            Sample((np.array([2.0, 1.0, 2.0, 0.0]),), {"axis": 0}, smooth=False),
+            Sample((np.array([1.0, np.nan, np.inf]),), {"axis": 0}, smooth=False),
         ],
-        failures=lambda: [
-            Failure(
-                (_array(2, 3),), {"axis": 2}, AxisError,
-                f"[{name}] the tensor has no such axis. "
-                "Got: axis=2 for a tensor of 2 axes. Expected: -2 to 1.",
-            )
-        ],
+        failures=lambda: _axis_failures(name, kinds),
         source="Array API standard 2024.12",
     )  # fmt: skip
 

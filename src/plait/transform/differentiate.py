@@ -22,6 +22,7 @@ def pull_back(
     wrt: Collection[Node],
     links: Mapping[Node, Node] | None = None,
     overrides: Mapping[Node, Node] | None = None,
+    fixed: Collection[Node] = (),
 ) -> list[Node | None]:
     """Return the cotangent of each of `wrt`, or None where no output depends on it.
 
@@ -31,13 +32,14 @@ def pull_back(
         links: inputs that hold the value of another expression: the derivative goes on
             through that expression.
         overrides: nodes whose accumulated cotangent is replaced by another.
+        fixed: nodes known not to depend on `wrt`, so that what they need is not searched.
 
     Raises:
         GradientError: a primitive on the way has no derivative.
     """
     links = links or {}
     overrides = overrides or {}
-    order = dependents(outputs, wrt, links)
+    order = dependents(outputs, wrt, links, fixed)
     on_path = set(order)
     table: dict[Node, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
@@ -79,17 +81,22 @@ def _apply_rule(
             got=f"recorded at {node.where}" if node.where else "",
             fix="detach its operands, use plait.jvp, or wrap it in plait.custom_vjp",
         )
-    results = rule(cotangent, node, *node.operands)
-    for operand, result in zip(node.operands, results, strict=True):
-        if result is not None and operand in on_path:
+    wanted = tuple(operand in on_path for operand in node.operands)
+    extra = {"wanted": wanted} if node.primitive.selective else {}
+    results = rule(cotangent, node, *node.operands, **extra)
+    for operand, result, use in zip(node.operands, results, wanted, strict=True):
+        if result is not None and use:
             _accumulate(table, operand, result)
 
 
 def dependents(
-    outputs: Sequence[Node], wrt: Collection[Node], links: Mapping[Node, Node]
+    outputs: Sequence[Node],
+    wrt: Collection[Node],
+    links: Mapping[Node, Node],
+    fixed: Collection[Node] = (),
 ) -> list[Node]:
     """Return the nodes between `wrt` and `outputs`, both included, operands first."""
-    order = _linked_order(outputs, links)
+    order = _linked_order(outputs, links, fixed)
     reached = set(wrt)
     result = []
     for node in order:
@@ -105,10 +112,14 @@ def dependents(
     return result
 
 
-def _linked_order(outputs: Sequence[Node], links: Mapping[Node, Node]) -> list[Node]:
+def _linked_order(
+    outputs: Sequence[Node], links: Mapping[Node, Node], fixed: Collection[Node]
+) -> list[Node]:
     """Return a topological order in which a linked input comes after its expression."""
     if not links:
-        return topological_order(outputs, lambda node: node.differentiable)
+        return topological_order(
+            outputs, lambda node: node.differentiable and node not in fixed
+        )
     order: list[Node] = []
     done: set[Node] = set()
     stack = list(outputs)

@@ -1,0 +1,360 @@
+"""Lifts ops over Nodes to functions over tensors.
+
+A parameter annotated as a Node (or an Operand, which may be a Python number) takes a
+tensor; the others are static and become part of the recorded step's key.
+
+Read first: `lift`, `Lifted`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from ..dtypes import DType, as_dtype
+from ..errors import ArgumentTypeError
+from ..ir.graph import Node
+from . import record as recording
+from .record import enter, pending, recorder
+
+_OPERANDS = {"Node", "Operand", "Node | None", "Operand | None"}
+_SEQUENCES = {"Sequence[Node]", "Sequence[Operand]"}
+# PyTorch's words, accepted beside the Array API's.
+_SYNONYMS = {"dim": "axis", "keepdim": "keepdims", "dim0": "axis0", "dim1": "axis1"}
+_OPERAND_CLASSES = (bool, int, float, np.ndarray, np.generic)
+_SIMPLE = (int, float, str, type(None), DType)
+
+
+class Lifted:
+    """What recording needs to know of one op.
+
+    Attributes:
+        op: the function over Nodes.
+        names: its parameters in order; `operands` those that take tensors.
+        leading: how many operands stand first and are required.
+    """
+
+    __slots__ = (
+        "op", "name", "names", "operands", "sequences", "defaults", "positional", "leading",
+        "variadic",
+    )  # fmt: skip
+
+    def __init__(self, op: Callable[..., Any]) -> None:
+        self.op = op
+        self.name = op.__name__.rstrip("_")
+        parameters = list(inspect.signature(op).parameters.values())
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.names = [p.name for p in parameters]
+        self.operands = {
+            p.name for p in parameters if p.annotation in _OPERANDS | _SEQUENCES
+        }
+        self.sequences = {p.name for p in parameters if p.annotation in _SEQUENCES}
+        self.defaults = {
+            p.name: p.default for p in parameters if p.default is not p.empty
+        }
+        self.positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
+        self.leading = 0
+        for p in parameters:
+            if p.annotation not in _OPERANDS or p.default is not p.empty:
+                break
+            self.leading += 1
+
+    def __call__(self, *values: Any) -> Any:
+        """Run the op on nodes: operands first, then static values, in order."""
+        if self.variadic:
+            return self.op(*values[0])
+        order = [n for n in self.names if n in self.operands]
+        order += [n for n in self.names if n not in self.operands]
+        given = dict(zip(order, values, strict=True))
+        positional = [given.pop(name) for name in self.names[: self.positional]]
+        return self.op(*positional, **given)
+
+    def bind(
+        self, args: Sequence[Any], named: Mapping[str, Any]
+    ) -> tuple[list[Any], tuple[Any, ...]]:
+        """Return the operands and the static values of a call, in order.
+
+        Raises:
+            ArgumentTypeError: an argument is missing, unknown, given twice, or of a kind
+                that cannot be static.
+        """
+        values = dict(zip(self.names[: self.positional], args, strict=False))
+        if len(args) > self.positional:
+            raise ArgumentTypeError(
+                f"[{self.name}] too many positional arguments",
+                got=f"{len(args)}",
+                expected=self.describe(),
+            )
+        for name, value in named.items():
+            known = name if name in self.names else _SYNONYMS.get(name, name)
+            if known not in self.names:
+                raise ArgumentTypeError(
+                    f"[{self.name}] there is no argument {name!r}",
+                    expected=self.describe(),
+                )
+            if known in values:
+                raise ArgumentTypeError(
+                    f"[{self.name}] the argument {known!r} is given twice",
+                    expected=self.describe(),
+                )
+            values[known] = value
+        missing = [n for n in self.names if n not in values and n not in self.defaults]
+        if missing:
+            raise ArgumentTypeError(
+                f"[{self.name}] an argument is missing",
+                got=f"no {' and no '.join(missing)}",
+                expected=self.describe(),
+            )
+        full = {**self.defaults, **values}
+        operands = [
+            self._sequence(name, full[name]) if name in self.sequences else full[name]
+            for name in self.names
+            if name in self.operands
+        ]
+        static = tuple(
+            self.static(name, full[name])
+            for name in self.names
+            if name not in self.operands
+        )
+        return operands, static
+
+    def describe(self) -> str:
+        """Return the signature as text."""
+        return f"{self.name}{inspect.signature(self.op)}".replace(" -> 'Node'", "")
+
+    def _sequence(self, name: str, value: Any) -> list[Any]:
+        if isinstance(value, (list, tuple)):
+            return list(value)
+        raise ArgumentTypeError(
+            f"[{self.name}] {name} must be a list or tuple of tensors",
+            got=f"a {type(value).__name__}",
+        )
+
+    def static(self, name: str, value: Any) -> Any:
+        """Return `value` in the one hashable form that a step's key has."""
+        if name == "dtype" and value is not None:
+            return as_dtype(value)
+        if isinstance(value, bool) or value is None or isinstance(value, (str, DType)):
+            return value
+        if isinstance(value, (list, tuple)):
+            return tuple(self.static("", item) for item in value)
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, (int, float)):
+            return value
+        if isinstance(value, np.dtype) or isinstance(value, type):
+            return as_dtype(value)
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+        try:
+            hash(value)
+        except TypeError:
+            raise ArgumentTypeError(
+                f"[{self.name}] {name or 'an item'} must be a plain value",
+                got=f"a {type(value).__name__}",
+                expected=self.describe(),
+            ) from None
+        return value
+
+
+def _is_simple(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_simple(item) for item in value)
+    return isinstance(value, _SIMPLE)
+
+
+def lift(op: Callable[..., Any]) -> Any:
+    """Return the function over tensors that records `op` as one step."""
+    spec = Lifted(op)
+    if spec.variadic:
+        function = _lift_variadic(spec)
+    elif spec.leading == len(spec.names) == 1:
+        function = _lift_unary(spec)
+    elif spec.leading == len(spec.names) == 2:
+        function = _lift_binary(spec)
+    else:
+        function = _lift_any(spec)
+    lifted = functools.wraps(op)(function)
+    lifted.__name__ = lifted.__qualname__ = spec.name
+    lifted.__module__ = "plait"
+    lifted.__annotations__ = {}
+    lifted.__signature__ = _public_signature(op)  # type: ignore[attr-defined]
+    return lifted
+
+
+def _public_signature(op: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(op)
+    def public(annotation: Any) -> Any:
+        if not isinstance(annotation, str):
+            return annotation
+        return annotation.replace("Operand", "Tensor | float").replace("Node", "Tensor")
+
+    return signature.replace(
+        parameters=[
+            p.replace(annotation=public(p.annotation))
+            for p in signature.parameters.values()
+        ],
+        return_annotation=public(signature.return_annotation),
+    )
+
+
+def _advance(trace: Any, step: Any) -> Any:
+    trace.step = step
+    result = step.result
+    if result.__class__ is Node:
+        return pending(trace, result)
+    return tuple([pending(trace, node) for node in result])
+
+
+def _lift_unary(spec: Lifted) -> Callable[..., Any]:
+    def function(*args: Any, **named: Any) -> Any:
+        if len(args) == 1 and not named:
+            trace = recorder.trace
+            try:
+                x = args[0]
+                node = x._node if x._trace is trace else enter(trace, x)
+            except AttributeError:
+                return _slowly(spec, args, named)
+            step = trace.step.next.get((spec, node))
+            if step is not None:
+                return _advance(trace, step)
+        return _slowly(spec, args, named)
+
+    return function
+
+
+def lift_operator(op: Callable[..., Any]) -> Any:
+    """Return the method of a binary operator: NotImplemented for what is no operand."""
+    spec = Lifted(op)
+
+    def slow(x: Any, y: Any) -> Any:
+        return _slowly(spec, (x, y), {}) if is_operand(y) else NotImplemented
+
+    return _fast_binary(spec, slow)
+
+
+def is_operand(x: Any) -> bool:
+    """Return whether operators accept `x` beside a tensor."""
+    return isinstance(x, (recording.handle, *_OPERAND_CLASSES))
+
+
+def _lift_binary(spec: Lifted) -> Callable[..., Any]:
+    fast = _fast_binary(spec, lambda x, y: _slowly(spec, (x, y), {}))
+
+    def function(*args: Any, **named: Any) -> Any:
+        if named or len(args) != 2:
+            args = tuple(spec.bind(args, named)[0])
+        return fast(*args)
+
+    return function
+
+
+def _fast_binary(spec: Lifted, slow: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Return the shortest way to record a function of two operands."""
+    new = object.__new__
+
+    def function(x: Any, y: Any) -> Any:
+        trace = recorder.trace
+        try:
+            node = x._node if x._trace is trace else enter(trace, x)
+            kind = y.__class__
+            if kind is float:
+                step = trace.step.next.get((spec, node, float))
+                if step is not None:
+                    trace.values.append(y)
+                    trace.owners.append(None)
+                    return _advance(trace, step)
+            elif kind is not int and kind is not bool:
+                other = y._node if y._trace is trace else enter(trace, y)
+                step = trace.step.next.get((spec, node, other))
+                if step is not None:
+                    # What _advance does, written out: this is the hottest path of all.
+                    trace.step = step
+                    tensor = new(recording.handle)
+                    tensor._trace = trace
+                    tensor._node = step.result
+                    trace.pending.append(ref(tensor))
+                    return tensor
+        except AttributeError:
+            pass
+        return slow(x, y)
+
+    return function
+
+
+def _lift_any(spec: Lifted) -> Callable[..., Any]:
+    leading = spec.leading
+    operands = spec.operands
+    plain = len(operands) == leading
+
+    def function(*args: Any, **named: Any) -> Any:
+        trace = recorder.trace
+        parts: list[Any] = [spec]
+        try:
+            for x in args[:leading]:
+                parts.append(x._node if x._trace is trace else enter(trace, x))
+            rest = args[leading:]
+            if named and not (plain or operands.isdisjoint(named)):
+                return _slowly(spec, args, named)
+            if rest and not plain:
+                for x in rest:
+                    if x is None or x.__class__ in _STATIC_CLASSES:
+                        parts.append(x)
+                    else:
+                        parts.append(x._node if x._trace is trace else enter(trace, x))
+                rest = ()
+            parts.append(rest)
+            parts.append(tuple(named.items()))
+            step = trace.step.next.get(tuple(parts))
+        except (AttributeError, TypeError):
+            return _slowly(spec, args, named)
+        if step is None:
+            return _slowly(spec, args, named, alias=tuple(parts))
+        return _advance(trace, step)
+
+    return function
+
+
+_STATIC_CLASSES = frozenset((str, tuple, DType))
+
+
+def _lift_variadic(spec: Lifted) -> Callable[..., Any]:
+    def function(*args: Any) -> Any:
+        return recording.record(spec, [list(args)])
+
+    return function
+
+
+def _slowly(
+    spec: Lifted, args: Sequence[Any], named: Mapping[str, Any], alias: Any = None
+) -> Any:
+    """Bind, enter and record; remember the raw spelling of the call as an alias."""
+    operands, static = spec.bind(args, named)
+    trace = recorder.trace
+    before = trace.step
+    result = recording.record(spec, operands, static)
+    if (
+        alias is not None
+        and recorder.trace is trace
+        and trace.step.parent is before
+        and not trace.step.leaves
+        and all(_is_simple(v) for part in alias[1:] for v in _values(part))
+    ):
+        before.next.setdefault(alias, trace.step)
+    return result
+
+
+def _values(part: Any) -> Sequence[Any]:
+    if isinstance(part, Node):
+        return ()
+    if isinstance(part, tuple):
+        return part
+    return (part,)

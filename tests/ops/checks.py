@@ -1,0 +1,756 @@
+"""The checks that every primitive passes, each written once.
+
+A check takes a `Case`, a primitive with one of its samples, and raises AssertionError where
+the primitive's rules do not agree with one another, with the oracle, or with finite
+differences. `excuse` of a check says why it does not apply to a case, or "".
+
+Used by `test_every_primitive.py` and by `tools/primitive_table.py`.
+
+Read first: `CHECKS`, `check_reference`, `check_gradient`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from plait import dtypes
+from plait.dtypes import DType, as_dtype
+from plait.errors import DTypeError
+from plait.ir.build import apply, make_input, picks
+from plait.ir.evaluate import interpret
+from plait.ir.graph import Graph, Node, TensorType
+from plait.ir.primitive import Failure, Primitive, Sample
+from plait.ir.text import from_text, to_text
+from plait.ir.verify import verify
+from plait.transform import ALL_PRIMITIVES
+from plait.transform.batch import batch
+from plait.transform.differentiate import pull_back
+from plait.transform.push_forward import push_forward
+
+from .oracles import ORACLES, DefinedBy
+from .torch_table import TORCH, torch
+
+PRIMITIVES: tuple[Primitive, ...] = ALL_PRIMITIVES
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sample of one primitive."""
+
+    primitive: Primitive
+    index: int
+    sample: Sample
+
+    @property
+    def name(self) -> str:
+        return f"{self.primitive.name}-{self.index}"
+
+    @property
+    def operands(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.asarray(x) for x in self.sample.operands)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return self.sample.attributes
+
+
+def cases(primitive: Primitive) -> list[Case]:
+    return [Case(primitive, i, s) for i, s in enumerate(primitive.samples())]
+
+
+def failures(primitive: Primitive) -> list[Failure]:
+    return list(primitive.failures())
+
+
+# Recording and running
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A case as a graph: its inputs, its node and the results that are tensors."""
+
+    inputs: list[Node]
+    node: Node
+    results: list[Node]
+
+
+def record(
+    primitive: Primitive, operands: Sequence[np.ndarray], attributes: dict[str, Any]
+) -> Recorded:
+    inputs = [like(x) for x in operands]
+    node = apply(primitive, *inputs, **attributes)
+    return Recorded(inputs, node, results_of(node))
+
+
+def results_of(node: Node) -> list[Node]:
+    return list(picks(node)) if isinstance(node.type, tuple) else [node]
+
+
+def like(x: np.ndarray) -> Node:
+    """Return an input of the type of `x`, differentiable if it is floating-point."""
+    dtype = as_dtype(x.dtype)
+    return make_input(x.shape, dtype, differentiable=dtype.is_float)
+
+
+def evaluate(
+    primitive: Primitive, operands: Sequence[np.ndarray], attributes: dict[str, Any]
+) -> list[np.ndarray]:
+    """Return the results of the reference, as a list."""
+    result = primitive.reference(*operands, **attributes)
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def types_of(node_type: Any) -> tuple[TensorType, ...]:
+    return node_type if isinstance(node_type, tuple) else (node_type,)
+
+
+# Comparing
+
+
+def epsilon(dtype: DType) -> float:
+    return float(ml_dtypes.finfo(dtype.numpy).eps)
+
+
+def assert_same(
+    actual: np.ndarray,
+    expected: Any,
+    dtype: DType,
+    what: str,
+    *,
+    ulps: float = 8,
+    relative_to_greatest: bool = False,
+    zeros: bool = True,
+) -> None:
+    """Raise unless `actual` is `expected` rounded, or wrapped around, to `dtype`.
+
+    Args:
+        ulps: how many units in the last place a floating-point number may be off.
+        relative_to_greatest: count them in units of the greatest element.
+        zeros: also compare the sign of zeros.
+    """
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, f"{what}: {actual.shape}, not {expected.shape}"
+    if dtype.kind == "bool":
+        right = expected.astype(bool)
+        assert_all(actual == right, actual, right, what)
+        return
+    if dtype.is_integer:
+        right = wrapped(expected, dtype)
+        assert_all(actual == right, actual, right, what)
+        return
+    right = rounded(expected, dtype)
+    a, e = actual.astype(np.float64), right.astype(np.float64)
+    finite = np.isfinite(e)
+    scale = np.abs(e)
+    if relative_to_greatest and finite.any():
+        scale = np.full(e.shape, np.abs(e[finite]).max())
+    unit = float(ml_dtypes.finfo(dtype.numpy).smallest_subnormal)
+    with np.errstate(all="ignore"):
+        near = np.abs(a - e) <= ulps * epsilon(dtype) * scale + 2 * unit
+    same = np.where(np.isnan(e), np.isnan(a), (a == e) | (finite & near))
+    if zeros and not relative_to_greatest:
+        same &= (a != 0) | (e != 0) | (np.signbit(a) == np.signbit(e))
+    assert_all(same, a, e, what)
+
+
+def assert_all(same: Any, actual: np.ndarray, expected: np.ndarray, what: str) -> None:
+    """Raise unless all of `same` are true, showing the first positions that are not."""
+    wrong = np.argwhere(~np.asarray(same)).tolist()
+    if wrong:
+        shown = "; ".join(
+            f"{actual[tuple(at)]} is not {expected[tuple(at)]} at {at}"
+            for at in wrong[:4]
+        )
+        raise AssertionError(f"{what}: {len(wrong)} of {actual.size} differ: {shown}")
+
+
+def wrapped(expected: np.ndarray, dtype: DType) -> np.ndarray:
+    """Return exact integers as `dtype`, modulo 2 to the number of its bits."""
+    span = 1 << dtype.bits
+    top = span >> 1 if dtype.kind == "signed" else span
+    exact = [int(v) % span for v in expected.ravel().tolist()]
+    values = [v - span if v >= top else v for v in exact]
+    return np.array(values, object).astype(dtype.numpy).reshape(expected.shape)
+
+
+def rounded(expected: np.ndarray, dtype: DType) -> np.ndarray:
+    def number(v: Any) -> float:
+        try:
+            return float(v)
+        except OverflowError:
+            return np.inf if v > 0 else -np.inf
+
+    if expected.dtype.kind == "O":
+        values = [number(v) for v in expected.ravel().tolist()]
+        expected = np.array(values, np.float64).reshape(expected.shape)
+    with np.errstate(all="ignore"):
+        return expected.astype(dtype.numpy)
+
+
+def close(actual: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None:
+    """Raise unless two float64 arrays agree, relative to the greatest element."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    room = tolerance * max(1.0, float(np.abs(expected).max(initial=0)))
+    assert_all(np.abs(actual - expected) <= room, actual, expected, what)
+
+
+# How near the reference comes to the oracle, in units in the last place, where 8 does not
+# do; and results that leave the sign of a zero open.
+ULPS: dict[str, float] = {}
+ANY_ZERO: dict[str, str] = {
+    "maximum": "the standard leaves the order of -0.0 and 0.0 open",
+    "minimum": "the standard leaves the order of -0.0 and 0.0 open",
+}
+
+
+def compare_with_oracle(
+    primitive: Primitive, operands: Sequence[np.ndarray], attributes: dict[str, Any]
+) -> None:
+    """Raise unless reference, `infer` and oracle agree."""
+    types = [TensorType(x.shape, as_dtype(x.dtype)) for x in operands]
+    inferred = types_of(primitive.infer(*types, **attributes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = evaluate(primitive, operands, attributes)
+    assert len(results) == len(inferred), f"{len(results)} results, not {len(inferred)}"
+    for i, (result, type) in enumerate(zip(results, inferred, strict=True)):
+        what = f"result {i}" if len(results) > 1 else "result"
+        assert isinstance(result, np.ndarray | np.generic), f"{what} is {result!r}"
+        assert result.shape == type.shape, f"{what}: {result.shape}, not {type.shape}"
+        assert result.dtype == type.dtype.numpy, f"{what}: {result.dtype}, not {type!r}"
+    entry = ORACLES[primitive.name]
+    oracle = entry.oracle if isinstance(entry, DefinedBy) else entry
+    with np.errstate(all="ignore"):
+        expected = oracle(*operands, **attributes)
+    if not isinstance(expected, tuple):
+        expected = (expected,)
+    for i, (result, right) in enumerate(zip(results, expected, strict=True)):
+        assert_same(
+            result,
+            right,
+            inferred[i].dtype,
+            f"reference against oracle, result {i}",
+            ulps=ULPS.get(primitive.name, 8),
+            relative_to_greatest=primitive.batch != "elementwise",
+            zeros=primitive.name not in ANY_ZERO,
+        )
+
+
+def always(case: Case) -> str:
+    return ""
+
+
+def check_reference(case: Case) -> None:
+    """The reference gives what the oracle gives, in the shape and dtype of `infer`."""
+    compare_with_oracle(case.primitive, case.operands, case.attributes)
+
+
+# Element types
+
+
+def with_dtype(x: np.ndarray, dtype: DType) -> np.ndarray:
+    """Return `x` as `dtype`, going through int64 so that no conversion is undefined."""
+    with np.errstate(all="ignore"):
+        if dtype.is_integer and x.dtype.kind == "f":
+            x = np.nan_to_num(np.clip(x, -100, 100)).astype(np.int64)
+        return x.astype(dtype.numpy)
+
+
+def swept_dtypes(case: Case) -> Iterator[tuple[DType, tuple[np.ndarray, ...]]]:
+    """Yield the operands of a case in every dtype.
+
+    The floating-point operands change together; where there are none, all that have
+    the dtype of the first.
+    """
+    operands = case.operands
+    if not operands:
+        return
+    floats = [as_dtype(x.dtype).is_float for x in operands]
+    changed = floats if any(floats) else [x.dtype == operands[0].dtype for x in operands]
+    for dtype in dtypes.ALL:
+        yield (
+            dtype,
+            tuple(
+                with_dtype(x, dtype) if change else x
+                for x, change in zip(operands, changed, strict=True)
+            ),
+        )
+
+
+def no_operands(case: Case) -> str:
+    return "" if case.operands else "no operands"
+
+
+def check_dtypes(case: Case) -> None:
+    """In every dtype that `infer` accepts, the reference agrees with the oracle.
+
+    Cotangents, too, have the dtype of their operands.
+    """
+    accepted = 0
+    for dtype, operands in swept_dtypes(case):
+        types = [TensorType(x.shape, as_dtype(x.dtype)) for x in operands]
+        try:
+            case.primitive.infer(*types, **case.attributes)
+        except DTypeError:
+            continue
+        accepted += 1
+        try:
+            compare_with_oracle(case.primitive, operands, case.attributes)
+            if dtype.is_float and not excuse_gradient(case, smooth=False):
+                check_cotangent_types(case.primitive, operands, case.attributes)
+        except Exception as error:
+            raise AssertionError(f"in {dtype.name}: {error}") from error
+    assert accepted, "no dtype is accepted"
+
+
+def check_cotangent_types(
+    primitive: Primitive, operands: Sequence[np.ndarray], attributes: dict[str, Any]
+) -> None:
+    recorded = record(primitive, operands, attributes)
+    wrt = [x for x in recorded.inputs if x.dtype.is_float]
+    outputs = [result for result in recorded.results if result.differentiable]
+    found = pull_back(outputs, [like_node(y) for y in outputs], wrt)
+    for x, cotangent in zip(wrt, found, strict=True):
+        if cotangent is not None:
+            assert cotangent.type is x.type, f"cotangent {cotangent.type} of {x.type}"
+
+
+def like_node(node: Node, differentiable: bool = False) -> Node:
+    return make_input(node.shape, node.dtype, differentiable=differentiable)
+
+
+# Derivatives
+
+
+# Primitives with a derivative in forward mode only, and why.
+NO_REVERSE: dict[str, str] = {
+    "while_loop": "keeps no record of its steps to go back over",
+}
+
+
+def excuse_gradient(case: Case, smooth: bool = True) -> str:
+    """Return why no derivative in reverse mode can be tested, or ""."""
+    return NO_REVERSE.get(case.primitive.name) or excuse_jvp(case, smooth)
+
+
+def excuse_jvp(case: Case, smooth: bool = True) -> str:
+    """Return why no derivative in forward mode can be tested, or ""."""
+    if not case.operands:
+        return "no operands"
+    if case.primitive.differentiable is False:
+        return "defined to have no derivative"
+    if not any(as_dtype(x.dtype).is_float for x in case.operands):
+        return "no floating-point operand"
+    recorded = record(case.primitive, case.operands, case.attributes)
+    if not any(result.differentiable for result in recorded.results):
+        return "the result is not floating-point"
+    if case.primitive.vjp is None and case.primitive.jvp is None:
+        return "no derivative"
+    if smooth and not case.sample.smooth:
+        return "not smooth"
+    return ""
+
+
+def directions(
+    operands: Sequence[np.ndarray], rng: np.random.Generator
+) -> Iterator[list[np.ndarray | None]]:
+    """Yield directions in the space of all floating-point operands.
+
+    Every axis of that space if it has few, else random directions for each operand and
+    for all together.
+    """
+    floats = [i for i, x in enumerate(operands) if x.dtype == np.float64]
+    total = sum(operands[i].size for i in floats)
+    if total <= 40:
+        for i in floats:
+            for position in np.ndindex(*operands[i].shape):
+                unit = np.zeros(operands[i].shape)
+                unit[position] = 1
+                yield [unit if j == i else None for j in range(len(operands))]
+    else:
+        for chosen in [[i] for i in floats for _ in range(2)] + [floats]:
+            yield [
+                rng.normal(size=x.shape) if j in chosen else None
+                for j, x in enumerate(operands)
+            ]
+
+
+def difference(
+    function: Callable[[Sequence[np.ndarray]], list[np.ndarray]],
+    operands: Sequence[np.ndarray],
+    direction: Sequence[np.ndarray | None],
+) -> list[np.ndarray]:
+    """Return the derivative of `function` along `direction`, by central differences.
+
+    Two step sizes are combined so that the error is of the fourth order (Richardson).
+    """
+
+    def along(step: float) -> list[np.ndarray]:
+        ends = [
+            function(
+                [
+                    x if d is None else x + sign * step * d
+                    for x, d in zip(operands, direction, strict=True)
+                ]
+            )
+            for sign in (1, -1)
+        ]
+        return [(a - b) / (2 * step) for a, b in zip(*ends, strict=True)]
+
+    coarse, fine = along(2e-4), along(1e-4)
+    return [(4 * b - a) / 3 for a, b in zip(coarse, fine, strict=True)]
+
+
+def inner(xs: Sequence[Any], ys: Sequence[Any]) -> float:
+    """Return the sum of products of two lists of arrays; None is zero."""
+    return float(
+        sum(
+            np.sum(x * y)
+            for x, y in zip(xs, ys, strict=True)
+            if x is not None and y is not None
+        )
+    )
+
+
+def check_gradient(case: Case) -> None:
+    """Reverse mode agrees with finite differences, for any results that are used."""
+    rng = np.random.default_rng(0)
+    operands = case.operands
+    recorded = record(case.primitive, operands, case.attributes)
+    float_results = [i for i, y in enumerate(recorded.results) if y.differentiable]
+    used_sets = [float_results]
+    if len(float_results) > 1:
+        used_sets += [[i] for i in float_results]
+    steps = list(directions(operands, rng))
+
+    def function(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return evaluate(case.primitive, values, case.attributes)
+
+    slopes = [difference(function, operands, step) for step in steps]
+    for used in used_sets:
+        outputs = [recorded.results[i] for i in used]
+        values = [rng.normal(size=y.shape) for y in outputs]
+        found = gradient_values(recorded.inputs, outputs, operands, values)
+        got = [inner(step, found) for step in steps]
+        expected = [inner(values, [slope[i] for i in used]) for slope in slopes]
+        close(got, expected, f"cotangents from results {used}")
+
+
+def gradient_values(
+    inputs: list[Node],
+    outputs: list[Node],
+    operands: Sequence[np.ndarray],
+    cotangents: Sequence[np.ndarray],
+) -> list[np.ndarray | None]:
+    """Return the values of the cotangents of `inputs`, None where there is none."""
+    given = [like_node(y) for y in outputs]
+    found = pull_back(outputs, given, inputs)
+    graph = Graph([*inputs, *given], [x for x in found if x is not None])
+    verify(graph)
+    for x, cotangent in zip(inputs, found, strict=True):
+        if cotangent is not None:
+            assert cotangent.type is x.type, f"cotangent {cotangent.type} of {x.type}"
+    results = iter(interpret(graph, [*operands, *cotangents]))
+    return [None if x is None else next(results) for x in found]
+
+
+def check_second(case: Case) -> None:
+    """The derivative of the derivative agrees with differences of the derivative."""
+    rng = np.random.default_rng(1)
+    operands = case.operands
+    recorded = record(case.primitive, operands, case.attributes)
+    outputs = [y for y in recorded.results if y.differentiable]
+    given = [like_node(y, differentiable=True) for y in outputs]
+    inputs = [*recorded.inputs, *given]
+    found = pull_back(outputs, given, recorded.inputs)
+    first = [x for x in found if x is not None]
+    values = [*operands, *(rng.normal(size=y.shape) for y in outputs)]
+    graph = Graph(inputs, first)
+    weights = [rng.normal(size=x.shape) for x in first]
+    got = gradient_values(inputs, first, values, weights)
+    for step in directions(values, rng):
+        slope = difference(lambda at: interpret(graph, at), values, step)
+        close(inner(step, got), inner(weights, slope), "second derivative", 1e-5)
+
+
+# Forward mode
+
+
+def check_jvp(case: Case) -> None:
+    """Forward mode agrees with finite differences and is the transpose of reverse mode."""
+    rng = np.random.default_rng(3)
+    operands = case.operands
+    recorded = record(case.primitive, operands, case.attributes)
+    kept = [i for i, y in enumerate(recorded.results) if y.differentiable]
+    outputs = [recorded.results[i] for i in kept]
+    floats = [i for i, x in enumerate(recorded.inputs) if x.dtype.is_float]
+    for varied in [[i] for i in floats] + ([floats] if len(floats) > 1 else []):
+        step = [
+            rng.normal(size=x.shape) if i in varied else None
+            for i, x in enumerate(operands)
+        ]
+        got = tangent_values(recorded.inputs, outputs, operands, step)
+        slope = difference(
+            lambda at: evaluate(case.primitive, at, case.attributes), operands, step
+        )
+        for k, tangent in zip(kept, got, strict=True):
+            zero = np.zeros(slope[k].shape)
+            right = zero if tangent is None else tangent
+            close(right, slope[k], f"tangent of result {k} from operands {varied}")
+        if case.primitive.name in NO_REVERSE:
+            continue
+        cotangents = [rng.normal(size=y.shape) for y in outputs]
+        back = gradient_values(recorded.inputs, outputs, operands, cotangents)
+        close(inner(cotangents, got), inner(back, step), "<ct, J t> - <J^T ct, t>", 1e-9)
+
+
+def tangent_values(
+    inputs: list[Node],
+    outputs: list[Node],
+    operands: Sequence[np.ndarray],
+    step: Sequence[np.ndarray | None],
+) -> list[np.ndarray | None]:
+    """Return the values of the tangents of `outputs`, None where there is none."""
+    given = {
+        x: like_node(x) for x, t in zip(inputs, step, strict=True) if t is not None
+    }
+    found = push_forward(outputs, given)
+    graph = Graph([*inputs, *given.values()], [x for x in found if x is not None])
+    verify(graph)
+    for y, tangent in zip(outputs, found, strict=True):
+        if tangent is not None:
+            assert tangent.type is y.type, f"tangent {tangent.type} of {y.type}"
+    values = [*operands, *(t for t in step if t is not None)]
+    results = iter(interpret(graph, values))
+    return [None if x is None else next(results) for x in found]
+
+
+# Vectorising
+
+EXAMPLES = 3
+
+
+def examples(x: np.ndarray) -> np.ndarray:
+    """Return several operands like `x`: scaled a little, or in another order."""
+    if x.dtype.kind in "biu":
+        return np.stack([np.roll(x, i) for i in range(EXAMPLES)])
+    with np.errstate(all="ignore"):
+        return np.stack([x, x * x.dtype.type(1.05), x * x.dtype.type(0.95)])
+
+
+def check_vmap(case: Case) -> None:
+    """Vectorised over any operands, it is the loop over the examples."""
+    operands = case.operands
+    recorded = record(case.primitive, operands, case.attributes)
+    for flags in itertools.product([False, True], repeat=len(operands)):
+        if not any(flags):
+            continue
+        values = [
+            examples(x) if flag else x for x, flag in zip(operands, flags, strict=True)
+        ]
+        inputs = [
+            like(value) if flag else x
+            for x, value, flag in zip(recorded.inputs, values, flags, strict=True)
+        ]
+        replaced = {
+            x: new
+            for x, new, flag in zip(recorded.inputs, inputs, flags, strict=True)
+            if flag
+        }
+        found = batch(recorded.results, replaced)
+        graph = Graph(inputs, [y for y, _ in found])
+        verify(graph)
+        got = interpret(graph, values)
+        loop = [
+            evaluate(
+                case.primitive,
+                [x[i] if f else x for x, f in zip(values, flags, strict=True)],
+                case.attributes,
+            )
+            for i in range(EXAMPLES)
+        ]
+        for k, (y, batched) in enumerate(found):
+            what = f"result {k} with operands {flags} batched"
+            expected = np.stack([np.asarray(results[k]) for results in loop])
+            actual = got[k] if batched else np.stack([got[k]] * EXAMPLES)
+            assert_same(
+                actual, expected, y.dtype, what, relative_to_greatest=True, zeros=False
+            )
+
+
+# Text
+
+
+def check_text(case: Case) -> None:
+    """The graph, and that of its derivative, keep the rules and survive as text."""
+    recorded = record(case.primitive, case.operands, case.attributes)
+    graph = Graph(recorded.inputs, recorded.results)
+    copy = through_text(graph)
+    for one, other in zip(
+        interpret(graph, case.operands), interpret(copy, case.operands), strict=True
+    ):
+        assert one.tobytes() == other.tobytes(), "the graph read back computes otherwise"
+    if not excuse_gradient(case, smooth=False):
+        outputs = [y for y in recorded.results if y.differentiable]
+        given = [like_node(y) for y in outputs]
+        found = pull_back(outputs, given, recorded.inputs)
+        kept = [x for x in found if x is not None]
+        through_text(Graph([*recorded.inputs, *given], kept))
+
+
+def through_text(graph: Graph) -> Graph:
+    """Return `graph` printed and read back, checked on the way."""
+    verify(graph)
+    text = to_text(graph)
+    copy = from_text(text, PRIMITIVES)
+    verify(copy)
+    assert to_text(copy) == text, f"printed again it reads otherwise:\n{text}"
+    return copy
+
+
+# PyTorch
+
+
+# Where PyTorch answers differently at infinities, and why plait does not follow.
+TORCH_FINITE: dict[str, str] = {
+    "copysign": "PyTorch divides the result by the operand, which is nan at infinities",
+}
+
+
+def comparable(case: Case) -> tuple[np.ndarray, ...] | str:
+    """Return the operands without the elements at which PyTorch's derivative is arbitrary.
+
+    That is where an operand or the result is nan: PyTorch has no rule of its own there.
+    """
+    operands = case.operands
+    floats = [x for x in operands if x.dtype.kind == "f"]
+    bad = np.isinf if case.primitive.name in TORCH_FINITE else np.isnan
+    if not any(np.isnan(x).any() or np.isinf(x).any() for x in floats):
+        return operands
+    if case.primitive.batch != "elementwise":
+        return "nan" if any(np.isnan(x).any() for x in floats) else operands
+    results = evaluate(case.primitive, operands, case.attributes)
+    keep = ~functools.reduce(
+        np.logical_or, [np.isnan(x) | bad(x) for x in (*floats, *results)]
+    )
+    return tuple(x[keep] for x in operands)
+
+
+def excuse_torch(case: Case) -> str:
+    if torch is None:
+        return "torch is not installed"
+    entry = TORCH.get(case.primitive.name, "no entry in the table")
+    if isinstance(entry, str):
+        return entry
+    operands = comparable(case)
+    return operands if isinstance(operands, str) else excuse_gradient(case, smooth=False)
+
+
+def check_torch(case: Case) -> None:
+    """Result and cotangents agree with those of PyTorch."""
+    rng = np.random.default_rng(2)
+    function = TORCH[case.primitive.name]
+    operands = comparable(case)
+    assert not isinstance(function, str)
+    assert not isinstance(operands, str)
+    recorded = record(case.primitive, operands, case.attributes)
+    used = [i for i, y in enumerate(recorded.results) if y.differentiable]
+    outputs = [recorded.results[i] for i in used]
+    cotangents = [rng.normal(size=y.shape).astype(y.dtype.numpy) for y in outputs]
+    found = gradient_values(recorded.inputs, outputs, operands, cotangents)
+    values = evaluate(case.primitive, operands, case.attributes)
+    tensors = [torch.tensor(x, requires_grad=x.dtype.kind == "f") for x in operands]
+    results = function(*tensors, **case.attributes)
+    results = results if isinstance(results, tuple) else (results,)
+    for i in used:
+        near_torch(values[i], results[i].detach().numpy(), f"result {i}")
+    grads = torch.autograd.grad(
+        [results[i] for i in used],
+        [t for t in tensors if t.requires_grad],
+        [torch.tensor(c) for c in cotangents],
+        allow_unused=True,
+    )
+    theirs = iter(grads)
+    for i, (tensor, ours) in enumerate(zip(tensors, found, strict=True)):
+        if tensor.requires_grad:
+            grad = next(theirs)
+            zero = np.zeros(operands[i].shape)
+            right = zero if grad is None else grad.detach().numpy()
+            near_torch(zero if ours is None else ours, right, f"cotangent {i}")
+
+
+def near_torch(ours: Any, theirs: np.ndarray, what: str) -> None:
+    tolerance = 1e-10 if theirs.dtype == np.float64 else 1e-4
+    ours = np.asarray(ours)
+    same = np.isclose(ours, theirs, tolerance, tolerance, equal_nan=True)
+    assert_all(same, ours, theirs, f"{what} against torch")
+
+
+# Failures
+
+
+# Primitives that accept whatever they are given, and why.
+CANNOT_FAIL: dict[str, str] = {
+    "constant": "any array is a constant",
+    "stop_gradient": "any tensor has a value",
+    "variable": "any tensor has a value",
+    "cast": "any dtype converts to any other",
+}
+
+
+def check_failure(primitive: Primitive, failure: Failure) -> None:
+    """What must fail fails, with the class and the whole message of the record."""
+    types = [TensorType(x.shape, as_dtype(x.dtype)) for x in failure.operands]
+    try:
+        primitive.infer(*types, **failure.attributes)
+    except Exception as error:
+        assert type(error) is failure.error, f"{error!r} is no {failure.error.__name__}"
+        assert error.message == failure.message, (  # type: ignore[attr-defined]
+            f"the message is\n  {error.message}\nand not\n  {failure.message}"  # type: ignore[attr-defined]
+        )
+        return
+    # What only the values can tell is refused when the reference runs.
+    try:
+        primitive.reference(*failure.operands, **failure.attributes)
+    except Exception as error:
+        assert type(error) is failure.error, f"{error!r} is no {failure.error.__name__}"
+        assert error.message == failure.message, (  # type: ignore[attr-defined]
+            f"the message is\n  {error.message}\nand not\n  {failure.message}"  # type: ignore[attr-defined]
+        )
+        return
+    raise AssertionError(f"no error with {failure.attributes}: {failure.message}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of a case.
+
+    Args:
+        title: the column of the table.
+        run: raises AssertionError where something is wrong.
+        excuse: returns why it does not apply to a case, or "".
+    """
+
+    title: str
+    run: Callable[[Case], None]
+    excuse: Callable[[Case], str]
+
+
+CHECKS: dict[str, Check] = {
+    "reference": Check("reference", check_reference, always),
+    "dtypes": Check("dtypes", check_dtypes, no_operands),
+    "gradient": Check("gradient", check_gradient, excuse_gradient),
+    "torch": Check("torch", check_torch, excuse_torch),
+    "second": Check("second", check_second, excuse_gradient),
+    "jvp": Check("jvp", check_jvp, excuse_jvp),
+    "vmap": Check("vmap", check_vmap, no_operands),
+    "text": Check("text", check_text, always),
+}

@@ -1,0 +1,448 @@
+"""An independent computation of every primitive.
+
+None of them calls what the primitive's reference calls: they use the `math` module, Python's
+integers and fractions, SciPy, `np.einsum`, or plain loops over positions. Where nothing
+independent can exist the entry is a `DefinedBy`, with the reason.
+
+An oracle takes the arrays and attributes of the reference, and may return more precise
+or wider values than the primitive does: `checks.assert_same` rounds and wraps them.
+
+Read first: `ORACLES`, `scalar`, `Tolerance`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+inf, nan = math.inf, math.nan
+
+
+@dataclass(frozen=True)
+class DefinedBy:
+    """In place of an oracle: the values are what the record says they are."""
+
+    reason: str
+    oracle: Callable[..., Any]
+
+
+def scalar(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an oracle that calls `function` on the Python scalars at each position."""
+
+    def oracle(*arrays: np.ndarray, **attributes: Any) -> np.ndarray:
+        flat = [plain(array).ravel().tolist() for array in arrays]
+        values = [function(*row, **attributes) for row in zip(*flat, strict=True)]
+        return shaped(values, arrays[0].shape)
+
+    return oracle
+
+
+def plain(array: np.ndarray) -> np.ndarray:
+    """Return `array` with elements that become Python's own numbers."""
+    array = np.asarray(array)
+    return array if array.dtype.kind in "biuf" else array.astype(np.float64)
+
+
+def shaped(values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """Return Python numbers as an array of objects, so that no integer is cut."""
+    result = np.empty(len(values), object)
+    result[:] = values
+    return result.reshape(shape)
+
+
+def at(function: Callable[..., float], special: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the scalar oracle of `function`, with `special(x)` where it raises."""
+
+    def guarded(*row: float) -> Any:
+        if any(math.isnan(x) for x in row):
+            return nan
+        try:
+            return function(*row)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return special(*row)
+
+    return scalar(guarded)
+
+
+def never(*_: float) -> float:
+    return nan
+
+
+# Arithmetic
+
+
+def divide(x: float, y: float) -> float:
+    if math.isnan(x) or math.isnan(y):
+        return nan
+    if y == 0:
+        sign = math.copysign(1, x) * math.copysign(1, y)
+        return nan if x == 0 else sign * inf
+    return x / y
+
+
+def floor_divide(x: Any, y: Any) -> Any:
+    if isinstance(x, int):
+        return 0 if y == 0 else x // y
+    if math.isnan(x) or math.isnan(y) or math.isinf(x):
+        return nan if y != 0 else divide(x, y)
+    if y == 0:
+        return divide(x, y)
+    if math.isinf(y):
+        below = x != 0 and (x < 0) != (y < 0)
+        return -1.0 if below else math.copysign(0.0, x * math.copysign(1, y))
+    quotient = math.floor(Fraction(x) / Fraction(y))
+    return float(quotient) if quotient else math.copysign(0.0, x) * math.copysign(1, y)
+
+
+def remainder(x: Any, y: Any) -> Any:
+    if isinstance(x, int):
+        return 0 if y == 0 else x - (x // y) * y
+    if math.isnan(x) or math.isnan(y) or math.isinf(x) or y == 0:
+        return nan
+    if x == 0:
+        return math.copysign(0.0, y)
+    if math.isinf(y):
+        return x if (x < 0) == (y < 0) else y
+    exact = Fraction(x) - math.floor(Fraction(x) / Fraction(y)) * Fraction(y)
+    return float(exact) if exact else math.copysign(0.0, y)
+
+
+def power(x: Any, y: Any) -> Any:
+    if isinstance(x, int):
+        if y >= 0:
+            return pow(x, y, 1 << 64)  # results wrap around
+        return {1: 1, -1: -1 if y % 2 else 1}.get(x, 0)
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        odd = y == math.floor(y) and y % 2 == 1
+        return -inf if x < 0 and odd else inf
+    except ValueError:
+        if x != 0:
+            return nan  # a negative number to a fraction
+        odd = y == math.floor(y) and y % 2 == 1
+        return math.copysign(inf, x) if odd else inf
+
+
+def sign(x: Any) -> Any:
+    if x != x:
+        return x
+    return 0 if x == 0 else 1 if x > 0 else -1
+
+
+def larger(x: Any, y: Any) -> Any:
+    if x != x or y != y:
+        return nan
+    return max(x, y)
+
+
+def smaller(x: Any, y: Any) -> Any:
+    if x != x or y != y:
+        return nan
+    return min(x, y)
+
+
+def bitwise(rule: Callable[[bool, bool], bool]) -> Callable[..., Any]:
+    """Return an oracle that goes through the bits one by one, in two's complement."""
+
+    def oracle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        bits = 1 if x.dtype.kind == "b" else 8 * x.dtype.itemsize
+
+        def one(a: int, b: int) -> int:
+            return sum(
+                1 << i for i in range(bits) if rule(bool(a >> i & 1), bool(b >> i & 1))
+            )
+
+        return scalar(lambda a, b: one(int(a), int(b)))(x, y)
+
+    return oracle
+
+
+def invert(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "b":
+        return scalar(lambda a: not a)(x)
+    return scalar(lambda a: -a - 1)(x)
+
+
+def round_even(x: float) -> float:
+    if math.isnan(x) or math.isinf(x):
+        return x
+    return math.copysign(float(round(Fraction(x))), x)
+
+
+def whole(function: Callable[[float], int]) -> Callable[..., Any]:
+    def one(x: float) -> float:
+        if math.isnan(x) or math.isinf(x):
+            return x
+        return math.copysign(float(function(Fraction(x))), x)  # type: ignore[arg-type]
+
+    return scalar(one)
+
+
+def signbit(x: np.ndarray) -> np.ndarray:
+    return scalar(lambda a: struct.pack(">d", a)[0] >> 7)(x)
+
+
+def nextafter(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Step to the neighbour in the order of the bit patterns."""
+    unsigned = np.dtype(f"u{x.dtype.itemsize}")
+    top = 1 << (8 * x.dtype.itemsize - 1)
+
+    def step(i: int) -> np.ndarray:
+        a, b = x.ravel()[i : i + 1], y.ravel()[i : i + 1]
+        if a != a or b != b:
+            return (a + b)[0]
+        if a == b:
+            return b[0]
+        if a == 0:
+            bits = 1 | (top if b < 0 else 0)
+        else:
+            outward = (b > a) == (a > 0)
+            bits = int(a.view(unsigned)[0]) + (1 if outward else -1)
+        return np.array([bits], unsigned).view(x.dtype)[0]
+
+    values = [step(i) for i in range(x.size)]
+    return np.array(values, x.dtype).reshape(x.shape)
+
+
+def cast(x: np.ndarray, *, dtype: Any) -> np.ndarray:
+    def one(a: Any) -> Any:
+        if dtype.kind == "bool":
+            return not a == 0
+        if dtype.is_integer and isinstance(a, float):
+            return math.trunc(a)
+        return a
+
+    return scalar(one)(x)
+
+
+def bitcast(x: np.ndarray, *, dtype: Any) -> np.ndarray:
+    return np.frombuffer(x.tobytes(), dtype.numpy).reshape(x.shape)
+
+
+def select(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return scalar(lambda c, a, b: a if c else b)(condition, x, y)
+
+
+# Movement: each element of the result by its position
+
+
+def placed(
+    shape: tuple[int, ...], dtype: Any, element: Callable[[tuple[int, ...]], Any]
+) -> np.ndarray:
+    """Return the array of `shape` whose element at each position is `element(position)`."""
+    result = np.empty(shape, dtype)
+    for position in np.ndindex(*shape):
+        result[position] = element(position)
+    return result
+
+
+def reshape(x: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
+    elements = [x[position] for position in np.ndindex(*x.shape)]
+    positions = {position: i for i, position in enumerate(np.ndindex(*shape))}
+    return placed(shape, x.dtype, lambda position: elements[positions[position]])
+
+
+def permute(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+    letters = "abcdefgh"[: x.ndim]
+    return np.einsum(f"{letters}->{''.join(letters[axis] for axis in axes)}", x)
+
+
+def expand(x: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:
+    lead = len(shape) - x.ndim
+
+    def element(position: tuple[int, ...]) -> Any:
+        tail = position[lead:]
+        return x[tuple(0 if n == 1 else i for i, n in zip(tail, x.shape, strict=True))]
+
+    return placed(shape, x.dtype, element)
+
+
+def pad(x: np.ndarray, *, widths: Any, value: float) -> np.ndarray:
+    shape = tuple(n + low + high for n, (low, high) in zip(x.shape, widths, strict=True))
+    result = np.full(shape, value).astype(x.dtype)
+    result[tuple(slice(low, low + n) for n, (low, _) in zip(x.shape, widths))] = x
+    return result
+
+
+def slices(x: np.ndarray, *, starts: Any, stops: Any, steps: Any) -> np.ndarray:
+    for axis, (start, stop, step) in enumerate(zip(starts, stops, steps, strict=True)):
+        x = np.take(x, list(range(start, stop, step)), axis)
+    return x
+
+
+def flip(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+    for axis in axes:
+        x = np.take(x, list(range(x.shape[axis] - 1, -1, -1)), axis)
+    return x
+
+
+def concatenate(*xs: np.ndarray, axis: int) -> np.ndarray:
+    pieces = [piece for x in xs for piece in np.moveaxis(x, axis, 0)]
+    if not pieces:
+        return xs[0]
+    return np.moveaxis(np.array(pieces, xs[0].dtype), 0, axis)
+
+
+# Reductions
+
+
+def folded(function: Callable[[list[Any]], Any]) -> Callable[..., Any]:
+    """Return the oracle that gives the list of reduced elements to `function`."""
+
+    def oracle(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+        kept = [i for i in range(x.ndim) if i not in axes]
+        shape = tuple(x.shape[i] for i in kept)
+        groups: dict[tuple[int, ...], list[Any]] = {p: [] for p in np.ndindex(*shape)}
+        for position in np.ndindex(*x.shape):
+            groups[tuple(position[i] for i in kept)].append(plain(x[position]).item())
+        return shaped([function(group) for group in groups.values()], shape)
+
+    return oracle
+
+
+def total(values: list[Any]) -> Any:
+    if all(isinstance(v, int) for v in values):
+        return functools.reduce(lambda a, b: a + b, values, 0)
+    if any(math.isinf(v) or math.isnan(v) for v in values):
+        return functools.reduce(lambda a, b: a + b, values, 0)
+    return math.fsum(values)
+
+
+def extreme(pick: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda values: nan if any(v != v for v in values) else pick(values)
+
+
+def running(function: Callable[[list[Any]], Any]) -> Callable[..., Any]:
+    """Return the oracle that folds the elements up to each position anew."""
+
+    def oracle(x: np.ndarray, *, axis: int) -> np.ndarray:
+        fold = folded(function)
+        pieces = [
+            fold(x.take(list(range(i + 1)), axis), axes=(axis,))
+            for i in range(x.shape[axis])
+        ]
+        return np.stack(pieces, axis) if pieces else x
+
+    return oracle
+
+
+def position_of(better: Callable[[Any, Any], bool]) -> Callable[..., Any]:
+    def first(values: list[Any]) -> int:
+        best = 0
+        for i, value in enumerate(values):
+            if values[best] == values[best] and (value != value or better(value, values[best])):
+                best = i
+        return best
+
+    return lambda x, *, axis: folded(first)(x, axes=(axis,))
+
+
+def dot(x: np.ndarray, y: np.ndarray, *, axes: Any, batch: Any) -> np.ndarray:
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    left, right = [""] * x.ndim, [""] * y.ndim
+    for i, j in itertools.chain(zip(*axes, strict=True), zip(*batch, strict=True)):
+        left[i] = right[j] = next(letters)
+    left = [letter or next(letters) for letter in left]
+    right = [letter or next(letters) for letter in right]
+    summed = {left[i] for i in axes[0]}
+    lead = [left[i] for i in batch[0]]
+    rest = [c for c in left + right if c not in summed and c not in lead]
+    equation = f"{''.join(left)},{''.join(right)}->{''.join(lead + rest)}"
+    return np.einsum(equation, plain(x), plain(y))
+
+
+def same(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+ORACLES: dict[str, Callable[..., Any] | DefinedBy] = {
+    # source
+    "constant": DefinedBy("a literal array", lambda *, value: value.array),
+    "iota": lambda *, size, dtype: np.array(list(range(size)), object),
+    "stop_gradient": DefinedBy("the identity", same),
+    "variable": DefinedBy("the identity", same),
+    # elementwise
+    "cast": cast,
+    "add": scalar(lambda x, y: x + y),
+    "subtract": scalar(lambda x, y: x - y),
+    "multiply": scalar(lambda x, y: x * y),
+    "divide": scalar(divide),
+    "floor_divide": scalar(floor_divide),
+    "remainder": scalar(remainder),
+    "power": scalar(power),
+    "negative": scalar(lambda x: -x),
+    "abs": scalar(lambda x: math.fabs(x) if isinstance(x, float) else max(x, -x)),
+    "sign": scalar(sign),
+    "maximum": scalar(larger),
+    "minimum": scalar(smaller),
+    "equal": scalar(lambda x, y: x == y),
+    "not_equal": scalar(lambda x, y: not x == y),
+    "less": scalar(lambda x, y: x < y),
+    "less_equal": scalar(lambda x, y: x < y or x == y),
+    "bitwise_and": bitwise(lambda a, b: a and b),
+    "bitwise_or": bitwise(lambda a, b: a or b),
+    "bitwise_xor": bitwise(lambda a, b: a != b),
+    "bitwise_invert": invert,
+    "bitwise_left_shift": scalar(lambda x, y: x * 2**y),
+    "bitwise_right_shift": scalar(lambda x, y: x // 2**y),
+    "select": select,
+    "floor": whole(math.floor),
+    "ceil": whole(math.ceil),
+    "trunc": whole(math.trunc),
+    "round": scalar(round_even),
+    "exp": at(math.exp, lambda x: inf),
+    "expm1": at(math.expm1, lambda x: inf),
+    "log": at(math.log, lambda x: -inf if x == 0 else nan),
+    "log1p": at(math.log1p, lambda x: -inf if x == -1 else nan),
+    "sqrt": at(math.sqrt, never),
+    "sigmoid": lambda x: scipy.special.expit(plain(x)),
+    "sin": at(math.sin, never),
+    "cos": at(math.cos, never),
+    "tan": at(math.tan, never),
+    "asin": at(math.asin, never),
+    "acos": at(math.acos, never),
+    "atan": at(math.atan, never),
+    "atan2": at(math.atan2, never),
+    "sinh": at(math.sinh, lambda x: math.copysign(inf, x)),
+    "cosh": at(math.cosh, lambda x: inf),
+    "tanh": at(math.tanh, never),
+    "asinh": at(math.asinh, never),
+    "acosh": at(math.acosh, never),
+    "atanh": at(math.atanh, lambda x: math.copysign(inf, x) if abs(x) == 1 else nan),
+    "signbit": signbit,
+    "copysign": scalar(math.copysign),
+    "nextafter": nextafter,
+    "bitcast": bitcast,
+    # movement
+    "reshape": reshape,
+    "permute": permute,
+    "expand": expand,
+    "pad": pad,
+    "slice": slices,
+    "flip": flip,
+    "concatenate": concatenate,
+    # reduce
+    "sum": folded(total),
+    "product": folded(lambda values: functools.reduce(lambda a, b: a * b, values, 1)),
+    "max": folded(extreme(max)),
+    "min": folded(extreme(min)),
+    "argmax": position_of(lambda a, b: a > b),
+    "argmin": position_of(lambda a, b: a < b),
+    "cumulative_sum": running(total),
+    "cumulative_product": running(
+        lambda values: functools.reduce(lambda a, b: a * b, values)
+    ),
+    "cumulative_max": running(extreme(max)),
+    # contract
+    "dot": dot,
+}

@@ -1,0 +1,691 @@
+"""Convolution and windows, against PyTorch, loops and finite differences."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from plait import errors
+from plait.dtypes import as_dtype
+from plait.ir.build import apply, make_input
+from plait.ir.graph import Graph
+from plait.ops import elementwise, reduce, window
+from plait.transform.batch import batch
+from plait.transform.differentiate import pull_back
+
+from . import checks
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    torch = None
+
+needs_torch = pytest.mark.skipif(torch is None, reason="torch is not installed")
+RNG = np.random.default_rng(0)
+
+
+def draw(*shape, dtype=np.float64):
+    return RNG.normal(size=shape).astype(dtype)
+
+
+def inputs_for(arrays):
+    return [checks.like(np.asarray(x)) for x in arrays]
+
+
+def value(op, *arrays, **settings):
+    """Return what an op gives for arrays; None stands for an operand left out."""
+    given = [x for x in arrays if x is not None]
+    nodes = inputs_for(given)
+    left = iter(nodes)
+    result = op(*(None if x is None else next(left) for x in arrays), **settings)
+    return checks.run(Graph(nodes, [result]), given)[0]
+
+
+def value_and_gradients(op, arrays, cotangent=None, **settings):
+    nodes = inputs_for(arrays)
+    result = op(*nodes, **settings)
+    values = checks.run(Graph(nodes, [result]), arrays)[0]
+    if cotangent is None:
+        cotangent = np.random.default_rng(7).normal(size=values.shape)
+    cotangent = np.asarray(cotangent, values.dtype)
+    gradients = checks.gradient_values(nodes, [result], arrays, [cotangent])
+    return values, gradients, cotangent
+
+
+def like_torch(op, theirs, arrays, tolerance=1e-9, **settings):
+    """Raise unless value and gradients are those of a function of PyTorch."""
+    values, gradients, cotangent = value_and_gradients(op, arrays, **settings)
+    tensors = [torch.tensor(x, requires_grad=True) for x in arrays]
+    result = theirs(*tensors)
+    assert values.shape == tuple(result.shape)
+    np.testing.assert_allclose(values, result.detach(), atol=tolerance, rtol=tolerance)
+    expected = torch.autograd.grad(result, tensors, torch.tensor(cotangent))
+    for ours, right in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(ours, right, atol=tolerance, rtol=tolerance)
+
+
+def of_rank(name, rank):
+    return getattr(F, name.format(rank))
+
+
+# Convolution
+
+
+def loops(x, weight, *, stride, padding, dilation, input_dilation, groups):
+    """Return the convolution by its definition, one product at a time."""
+    rank = x.ndim - 2
+    axes = range(rank)
+    sizes = [
+        (n - 1) * d + 1 + sum(p)
+        for n, d, p in zip(x.shape[2:], input_dilation, padding, strict=True)
+    ]
+    spans = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    out = [(n - k) // s + 1 for n, k, s in zip(sizes, spans, stride, strict=True)]
+    rows = weight.shape[0] // groups
+    result = np.zeros((x.shape[0], weight.shape[0], *out))
+    for b, o, *at in np.ndindex(*result.shape):
+        for c, *k in np.ndindex(*weight.shape[1:]):
+            places = [
+                at[i] * stride[i] + k[i] * dilation[i] - padding[i][0] for i in axes
+            ]
+            if any(p % d for p, d in zip(places, input_dilation, strict=True)):
+                continue
+            source = [p // d for p, d in zip(places, input_dilation, strict=True)]
+            if all(0 <= p < n for p, n in zip(source, x.shape[2:], strict=True)):
+                channel = (o // rows) * weight.shape[1] + c
+                result[(b, o, *at)] += x[(b, channel, *source)] * weight[(o, c, *k)]
+    return result
+
+
+SETTINGS = [
+    {},
+    {"stride": 2},
+    {"padding": 2},
+    {"padding": ((3, 0),)},
+    {"dilation": 2, "padding": ((1, 2),)},
+    {"input_dilation": 2, "stride": 3},
+    {"input_dilation": 3, "padding": ((-2, 1),)},
+    {"padding": ((-1, -2),), "dilation": 2},
+    {"groups": 2, "stride": 2, "padding": 1},
+    {"groups": 2, "dilation": 2, "input_dilation": 2},
+]
+
+
+def full_settings(rank, given):
+    pairs = given.get("padding", 0)
+    pairs = pairs * rank if isinstance(pairs, tuple) else ((pairs, pairs),) * rank
+    return {
+        "stride": (given.get("stride", 1),) * rank,
+        "padding": pairs,
+        "dilation": (given.get("dilation", 1),) * rank,
+        "input_dilation": (given.get("input_dilation", 1),) * rank,
+        "groups": given.get("groups", 1),
+    }
+
+
+@pytest.mark.parametrize("given", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "kernel"),
+    [((7,), (3,)), ((4,), (1,)), ((5, 6), (2, 3)), ((6, 7), (4, 2))],
+)
+def test_the_convolution_is_its_definition(given, sizes, kernel):
+    at = full_settings(len(sizes), given)
+    x, weight = draw(2, 4, *sizes), draw(6, 4 // at["groups"], *kernel)
+    types = [node.type for node in inputs_for([x, weight])]
+    try:
+        type = window.CONVOLUTION.infer(*types, **at)
+    except errors.ShapeError:
+        spread = [(n - 1) * d + 1 for n, d in zip(sizes, at["input_dilation"])]
+        spans = [(k - 1) * d + 1 for k, d in zip(kernel, at["dilation"], strict=True)]
+        room = [n + sum(p) for n, p in zip(spread, at["padding"], strict=True)]
+        assert any(n < k for n, k in zip(room, spans, strict=True))
+        return
+    got = window.CONVOLUTION.reference(x, weight, **at)
+    expected = loops(x, weight, **at)
+    assert got.shape == type.shape == expected.shape
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_a_large_convolution_in_parts_is_the_same(monkeypatch):
+    for sizes, kernel in (((9, 9), (3, 3)), ((9, 9), (8, 8))):
+        x, weight = draw(5, 4, *sizes), draw(6, 2, *kernel)
+        at = full_settings(2, {"groups": 2})
+        whole = window.CONVOLUTION.reference(x, weight, **at)
+        monkeypatch.setattr(window, "_LAID_OUT", 1000)
+        np.testing.assert_allclose(
+            window.CONVOLUTION.reference(x, weight, **at), whole, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "settings"),
+    [
+        ((7,), (3,), {}),
+        ((9,), (3,), {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}),
+        ((6, 7), (3, 2), {"stride": (2, 1), "padding": (1, 0)}),
+        ((6, 7), (3, 2), {"padding": "same", "dilation": (2, 3)}),
+        ((6, 7), (3, 2), {"padding": "valid", "groups": 4}),
+        ((6, 7), (1, 1), {"padding": 2, "stride": 3}),
+        ((4, 5, 4), (2, 3, 2), {"stride": (1, 2, 2), "padding": (1, 1, 0)}),
+    ],
+)
+@needs_torch
+def test_convolution_against_torch(sizes, kernel, settings):
+    rank = len(sizes)
+    channels = 4 // settings.get("groups", 1)
+    arrays = [draw(2, 4, *sizes), draw(8, channels, *kernel), draw(8)]
+    theirs = of_rank("conv{}d", rank)
+    like_torch(
+        window.convolution, lambda *t: theirs(*t, **settings), arrays, **settings
+    )
+    arrays[0] = arrays[0][0]
+    like_torch(
+        window.convolution, lambda *t: theirs(*t, **settings), arrays, **settings
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "settings"),
+    [
+        ((5,), (3,), {}),
+        ((5,), (4,), {"stride": 3, "padding": 1, "output_padding": 2, "groups": 2}),
+        ((4, 3), (3, 2), {"stride": (2, 3), "padding": (1, 0), "dilation": (2, 1)}),
+        ((4, 3), (3, 3), {"dilation": 3, "output_padding": 2}),
+        ((2, 3), (1, 1), {"stride": 2, "output_padding": 1}),
+        (
+            (3, 2, 3),
+            (2, 2, 2),
+            {"stride": 2, "padding": 1, "output_padding": (1, 0, 1)},
+        ),
+    ],
+)
+@needs_torch
+def test_transposed_convolution_against_torch(sizes, kernel, settings):
+    arrays = [
+        draw(2, 4, *sizes), draw(4, 3, *kernel), draw(3 * settings.get("groups", 1))
+    ]  # fmt: skip
+    theirs = of_rank("conv_transpose{}d", len(sizes))
+    for first in (arrays[0], arrays[0][1]):
+        like_torch(
+            window.convolution_transposed, lambda *t: theirs(*t, **settings),
+            [first, *arrays[1:]], **settings,
+        )  # fmt: skip
+
+
+def test_the_transposed_convolution_is_the_transpose():
+    x, weight = draw(1, 2, 8), draw(3, 2, 3)
+    settings = {"stride": 2, "padding": 1}
+    y = value(window.convolution, x, weight, **settings)
+    ct = draw(*y.shape)
+    back = value(
+        window.convolution_transposed, ct, weight, output_padding=1, **settings
+    )
+    np.testing.assert_allclose(np.sum(ct * y), np.sum(back * x))
+
+
+def test_convolution_settings():
+    x, weight = draw(1, 1, 7), draw(1, 1, 4)
+    same = value(window.convolution, x, weight, padding="same")
+    assert same.shape == x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 2)))
+    np.testing.assert_allclose(same, value(window.convolution, padded, weight))
+    pairs = value(window.convolution, x, weight, padding=((1, 2),))
+    np.testing.assert_allclose(pairs, same)
+    mixed = value(window.convolution, x.astype(np.float32), weight)
+    assert mixed.dtype == np.float64
+    assert value(window.convolution, x[:0], weight).shape == (0, 1, 4)
+    ints = value(
+        window.convolution, np.arange(4).reshape(1, 1, 4), np.ones((1, 1, 2), int)
+    )
+    assert ints.dtype == np.int64
+    assert ints.tolist() == [[[1, 3, 5]]]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_16_bit_floats_accumulate_in_float32(dtype):
+    x = np.full((1, 300, 5), 1, dtype)
+    weight = np.concatenate([np.full((1, 1, 3), 4096), np.full((1, 299, 3), 1)], 1)
+    got = value(window.convolution, x, weight.astype(dtype))
+    assert got.dtype == dtype
+    # A 16-bit accumulator would stay near 3 * 4096.
+    exact = np.array(3 * 4096 + 3 * 299, np.float32).astype(dtype)
+    assert (got == exact).all()
+    overlaps = np.full((299, 299), 1, dtype)
+    folded = window.FOLD.reference(overlaps, size=(597,), stride=(1,), dilation=(1,))
+    assert folded[298] == np.float32(299).astype(dtype)
+    assert folded.dtype == dtype
+
+
+def test_second_derivatives_of_the_op():
+    x, weight, bias = draw(1, 4, 5), draw(2, 2, 3), draw(2)
+    settings = {"stride": 2, "padding": 1, "groups": 2}
+    nodes = inputs_for([x, weight, bias])
+    loss = reduce.sum(elementwise.square(window.convolution(*nodes, **settings)))
+    one = make_input((), as_dtype("float64"))
+    first = pull_back([loss], [one], nodes)
+    directions = [draw(*a.shape) for a in (x, weight, bias)]
+    given = [make_input(g.shape, g.dtype) for g in first]
+    second = pull_back(first, given, nodes)
+    values = checks.run(
+        Graph([*nodes, one, *given], second),
+        [x, weight, bias, np.array(1.0), *directions],
+    )
+    graph = Graph([*nodes, one], first)
+    step = 1e-5
+    ends = [
+        checks.run(
+            graph,
+            [
+                *(a + s * step * d for a, d in zip((x, weight, bias), directions)),
+                np.array(1.0),
+            ],
+        )
+        for s in (1, -1)
+    ]
+    for got, high, low in zip(values, *ends, strict=True):
+        np.testing.assert_allclose(got, (high - low) / (2 * step), atol=1e-6)
+
+
+# Batch rules
+
+
+def against_a_loop(primitive, arrays, flags, **attributes):
+    """Raise unless the batch rule gives what the primitive gives for each example."""
+    count = next(len(x) for x, flag in zip(arrays, flags, strict=True) if flag)
+    nodes = inputs_for(arrays)
+    singles = inputs_for(
+        [x[0] if flag else x for x, flag in zip(arrays, flags, strict=True)]
+    )
+    node = apply(primitive, *singles, **attributes)
+    table = {s: n for s, n, flag in zip(singles, nodes, flags, strict=True) if flag}
+    ((result, batched),) = batch([node], table)
+    assert batched
+    # Operands that are not batched are still the nodes of one example.
+    inputs = [
+        n if flag else s for s, n, flag in zip(singles, nodes, flags, strict=True)
+    ]
+    got = checks.run(Graph(inputs, [result]), arrays)[0]
+    for i in range(count):
+        one = [x[i] if flag else x for x, flag in zip(arrays, flags, strict=True)]
+        expected = primitive.reference(*one, **attributes)
+        np.testing.assert_allclose(got[i], expected, atol=1e-12)
+    assert got.shape == (count, *node.shape)
+
+
+@pytest.mark.parametrize("flags", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(("batch_size", "rows"), [(2, 1), (1, 3), (0, 1)])
+def test_the_batch_rule_of_convolution(flags, groups, batch_size, rows):
+    x, weight = (batch_size, 4, 5, 6), (groups * rows, 4 // groups, 2, 3)
+    arrays = [
+        draw(*((3, *shape) if flag else shape))
+        for shape, flag in zip((x, weight), flags, strict=True)
+    ]
+    at = full_settings(2, {"groups": groups, "stride": 2, "padding": 1})
+    against_a_loop(window.CONVOLUTION, arrays, flags, **at)
+
+
+def test_the_batch_rules_of_windows():
+    at = {"window": (2, 3), "stride": (1, 2), "dilation": (2, 1)}
+    against_a_loop(window.WINDOWS, [draw(3, 2, 5, 6)], (True,), **at)
+    at = {"size": (5, 6), "stride": (1, 2), "dilation": (2, 1)}
+    against_a_loop(window.FOLD, [draw(3, 2, 3, 2, 2, 3)], (True,), **at)
+
+
+# Windows
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_windows_and_their_overlap_add(stride, dilation, size):
+    x = draw(2, 7, 9)
+    settings = {"stride": stride, "dilation": dilation}
+    got = value(window.sliding_windows, x, window=(size, 2), **settings)
+    out = got.shape[1:3]
+    for i, j, a, b in itertools.product(*map(range, got.shape[1:])):
+        row, column = i * stride + a * dilation, j * stride + b * dilation
+        assert np.array_equal(got[:, i, j, a, b], x[:, row, column])
+    y = draw(*got.shape)
+    back = np.zeros_like(x)
+    for i, j, a, b in itertools.product(*map(range, got.shape[1:])):
+        row, column = i * stride + a * dilation, j * stride + b * dilation
+        back[:, row, column] += y[:, i, j, a, b]
+    at = {"stride": (stride,) * 2, "dilation": (dilation,) * 2}
+    folded = window.FOLD.reference(y, size=(7, 9), **at)
+    np.testing.assert_allclose(folded, back, atol=1e-12)
+    assert out == ((6 - dilation * (size - 1)) // stride + 1,
+                   (8 - dilation) // stride + 1)  # fmt: skip
+
+
+def test_a_window_larger_than_the_number_of_windows_folds_the_same():
+    y = draw(2, 2, 6)
+    expected = np.zeros((2, 9))
+    for t in range(2):
+        expected[:, 3 * t : 3 * t + 6] += y[:, t]
+    got = window.FOLD.reference(y, size=(9,), stride=(3,), dilation=(1,))
+    np.testing.assert_allclose(got, expected)
+
+
+@needs_torch
+def test_unfold_and_fold_against_torch():
+    settings = {"dilation": (2, 1), "padding": (1, 2), "stride": (1, 2)}
+    x = draw(2, 3, 5, 6)
+    for one in (x, x[0]):
+        like_torch(
+            window.unfold, lambda t: F.unfold(t, (2, 3), **settings), [one],
+            window=(2, 3), **settings,
+        )  # fmt: skip
+    columns = value(window.unfold, x, window=(2, 3), **settings)
+    y = draw(*columns.shape)
+    for one in (y, y[0]):
+        like_torch(
+            window.fold, lambda t: F.fold(t, (5, 6), (2, 3), **settings), [one],
+            size=(5, 6), window=(2, 3), **settings,
+        )  # fmt: skip
+
+
+def test_unfold_turns_a_convolution_into_a_product():
+    x, weight = draw(2, 3, 8), draw(4, 3, 3)
+    columns = value(window.unfold, x, window=3)
+    product = weight.reshape(4, -1) @ columns
+    np.testing.assert_allclose(product, value(window.convolution, x, weight))
+
+
+# Pooling
+
+POOLS = [
+    ((8,), 3, {}),
+    ((8,), (3,), {"stride": 1, "padding": 1}),
+    ((6, 7), (2, 3), {}),
+    ((6, 7), (3, 3), {"stride": 2, "padding": 1}),
+    ((6, 7), (3, 2), {"stride": (2, 3), "padding": (1, 0), "ceil_mode": True}),
+    ((7, 7), (2, 2), {"stride": 3, "padding": 1, "ceil_mode": True}),
+    ((5, 4), (3, 3), {"stride": 2, "ceil_mode": True}),
+    ((4, 5, 4), (2, 2, 3), {"stride": 2, "padding": (1, 1, 0), "ceil_mode": True}),
+    ((9, 9), (9, 9), {}),
+]
+
+
+@pytest.mark.parametrize(("sizes", "shape", "settings"), POOLS)
+@needs_torch
+def test_max_pool_against_torch(sizes, shape, settings):
+    theirs = of_rank("max_pool{}d", len(sizes))
+    x = draw(2, 3, *sizes)
+    for one in (x, x[0]):
+        like_torch(
+            window.max_pool, lambda t: theirs(t, shape, **settings), [one],
+            window=shape, **settings,
+        )  # fmt: skip
+
+
+@needs_torch
+def test_max_pool_with_dilation_against_torch():
+    settings = {"stride": 2, "dilation": (2, 3), "padding": (1, 2), "ceil_mode": True}
+    like_torch(
+        window.max_pool, lambda t: F.max_pool2d(t, (2, 3), **settings),
+        [draw(2, 1, 7, 9)], window=(2, 3), **settings,
+    )  # fmt: skip
+
+
+@needs_torch
+def test_max_pool_sends_the_gradient_to_the_first_maximum():
+    x = RNG.integers(0, 2, (2, 3, 8, 8)).astype(float)
+    for settings in ({}, {"stride": 1}, {"stride": 2, "padding": 1}):
+        like_torch(
+            window.max_pool, lambda t, s=settings: F.max_pool2d(t, (3, 3), **s), [x],
+            window=(3, 3), **settings,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("sizes", "shape", "settings"), POOLS)
+@pytest.mark.parametrize("count_include_pad", [True, False])
+@needs_torch
+def test_average_pool_against_torch(sizes, shape, settings, count_include_pad):
+    theirs = of_rank("avg_pool{}d", len(sizes))
+    settings = {**settings, "count_include_pad": count_include_pad}
+    x = draw(2, 3, *sizes)
+    for one in (x, x[0]):
+        like_torch(
+            window.average_pool, lambda t: theirs(t, shape, **settings), [one],
+            window=shape, **settings,
+        )  # fmt: skip
+
+
+def test_pooling_edges():
+    x = np.array([[1.0, np.nan, 3.0, -np.inf, -np.inf]])
+    got = value(window.max_pool, x, window=2, stride=1)
+    np.testing.assert_array_equal(got, [[np.nan, np.nan, 3, -np.inf]])
+    ints = np.array([3, -5, -7, -2])
+    got = value(window.max_pool, ints, window=2, padding=1)
+    assert got.dtype == np.int64
+    assert got.tolist() == [3, -5, -2]
+    got = value(window.average_pool, ints, window=2)
+    assert got.dtype == np.float32
+    assert got.tolist() == [-1, -4.5]
+    half = value(window.average_pool, np.full(4, 60000, np.float16), window=4)
+    assert half.dtype == np.float16
+    assert half.tolist() == [60000]
+    none = value(window.max_pool, np.zeros((0, 4)), window=2)
+    assert none.shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int8, np.uint8, np.int64])
+@pytest.mark.parametrize(
+    ("kind", "fold", "start"),
+    [("sum", np.add, 0), ("prod", np.multiply, 1), ("max", np.maximum, None),
+     ("min", np.minimum, None)],
+)  # fmt: skip
+def test_window_reduce_against_loops(kind, fold, start, dtype):
+    x = RNG.integers(1, 4, (2, 5, 6)).astype(dtype)
+    got = value(
+        window.window_reduce, x, kind=kind, window=(2, 3), stride=(2, 1),
+        padding=((1, 0), (0, 1)),
+    )  # fmt: skip
+    assert got.dtype == dtype
+    assert got.shape == (2, 3, 5)
+    for b, i, j in np.ndindex(*got.shape):
+        rows = slice(max(2 * i - 1, 0), 2 * i + 1)
+        part = x[b, rows, j : j + 3].ravel()
+        assert got[b, i, j] == fold.reduce(part)
+
+
+@pytest.mark.parametrize("kind", ["sum", "prod", "max", "min"])
+def test_gradients_of_window_reduce(kind):
+    settings = {"kind": kind, "window": (2, 3), "stride": 1, "padding": (1, 0)}
+    x = RNG.permutation(24).reshape(1, 4, 6) * 0.1 + 0.5
+    values, (gradient,), cotangent = value_and_gradients(
+        window.window_reduce, [x], **settings
+    )
+    for direction in checks.directions([x], RNG):
+        slope = checks.difference(
+            lambda a: [value(window.window_reduce, *a, **settings)], [x], direction
+        )
+        np.testing.assert_allclose(
+            np.sum(gradient * direction[0]), np.sum(cotangent * slope[0]), atol=1e-7
+        )
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: value(window.convolution, draw(1, 3, 5), draw(4, 2, 3), groups=2),
+            errors.ShapeError,
+            "[convolution] the channels of input and weight do not fit. Got: an input "
+            "of 3 channels and a weight from 2 channels per group to 4, groups=2. "
+            "Expected: input channels = groups * weight.shape[1], and weight.shape[0] "
+            "divisible by groups.",
+        ),
+        (
+            lambda: value(window.convolution, draw(5), draw(4, 2, 3)),
+            errors.ShapeError,
+            "[convolution] the number of axes is wrong. Got: input (5,) and weight "
+            "(4, 2, 3). Expected: (batch, channels, *spatial) or (channels, *spatial), "
+            "and a weight with one kernel axis for each spatial axis after two channel "
+            "axes.",
+        ),
+        (
+            lambda: value(window.convolution, draw(1, 2, 4), draw(4, 2, 3), dilation=3),
+            errors.ShapeError,
+            "[convolution] the window is empty or larger than what it slides over. Got: "
+            "window (3,) with dilation (3,) over sizes (4,), padding included. "
+            "Expected: at least 1, and at most the size on each axis.",
+        ),
+        (
+            lambda: value(
+                window.convolution, draw(1, 2, 4), draw(4, 2, 3), draw(3), padding=1
+            ),
+            errors.ShapeError,
+            "[convolution] the bias does not have one element for each output channel. "
+            "Got: (3,). Expected: (4,).",
+        ),
+        (
+            lambda: value(
+                window.convolution, draw(1, 2, 4), draw(4, 2, 3), padding="full"
+            ),
+            errors.ArgumentError,
+            "[convolution] there is no padding of that name. Got: 'full'. "
+            'Expected: "same", "valid", or integers.',
+        ),
+        (
+            lambda: value(
+                window.convolution, draw(1, 2, 4), draw(4, 2, 3), padding="same", stride=2
+            ),
+            errors.ArgumentError,
+            '[convolution] padding="same" needs stride 1. Got: stride=(2,). '
+            "Fix: give the padding as integers.",
+        ),
+        (
+            lambda: value(
+                window.convolution, draw(1, 2, 4), draw(4, 2, 3), stride=(1, 2)
+            ),
+            errors.ArgumentError,
+            "[convolution] stride does not fit. Got: stride=(1, 2) for 1 spatial axes. "
+            "Expected: an integer of at least 1, or one for each spatial axis.",
+        ),
+        (
+            lambda: value(window.convolution, draw(1, 2, 4), draw(4, 2, 3), stride=0),
+            errors.ArgumentError,
+            "[convolution] stride does not fit. Got: stride=0 for 1 spatial axes. "
+            "Expected: an integer of at least 1, or one for each spatial axis.",
+        ),
+        (
+            lambda: value(window.convolution, draw(1, 2, 4), draw(4, 2, 3), stride=1.5),
+            errors.ArgumentTypeError,
+            "[convolution] stride must be an integer, or one for each spatial axis. "
+            "Got: stride=1.5.",
+        ),
+        (
+            lambda: value(
+                window.convolution_transposed, draw(1, 2, 4), draw(2, 2, 3),
+                output_padding=1,
+            ),
+            errors.ArgumentError,
+            "[convolution_transposed] output_padding must be less than stride or "
+            "dilation. Got: output_padding=(1,), stride=(1,), dilation=(1,).",
+        ),
+        (
+            lambda: value(window.convolution_transposed, draw(1, 3, 4), draw(2, 2, 3)),
+            errors.ShapeError,
+            "[convolution_transposed] the channels of input and weight do not fit. Got: "
+            "an input of 3 channels and a weight from 2 channels to 2 per group, "
+            "groups=1. Expected: input channels = weight.shape[0], divisible by groups.",
+        ),
+        (
+            lambda: value(
+                window.convolution_transposed, draw(1, 2, 1), draw(2, 2, 2), padding=1
+            ),
+            errors.ShapeError,
+            "[convolution_transposed] the output would be empty. Got: sizes (0,) from "
+            "input (1, 2, 1) and weight (2, 2, 2). Fix: use less padding.",
+        ),
+        (
+            lambda: value(window.max_pool, draw(1, 6), window=2, padding=2),
+            errors.ArgumentError,
+            "[max_pool] the padding must be at most half of the window. Got: padding "
+            "((2, 2),) for a window (2,) with dilation (1,). Fix: pad first, with "
+            "plait.pad.",
+        ),
+        (
+            lambda: value(window.max_pool, draw(6), window=(2, 2)),
+            errors.ShapeError,
+            "[max_pool] the window has more axes than the tensor. "
+            "Got: window (2, 2) over shape (6,).",
+        ),
+        (
+            lambda: value(window.average_pool, draw(1, 3), window=4),
+            errors.ShapeError,
+            "[average_pool] the window is empty or larger than what it slides over. "
+            "Got: window (4,) with dilation (1,) over sizes (3,), padding included. "
+            "Expected: at least 1, and at most the size on each axis.",
+        ),
+        (
+            lambda: value(window.window_reduce, draw(4), kind="mean", window=2),
+            errors.ArgumentError,
+            "[window_reduce] there is no reduction of that name. Got: 'mean'. "
+            "Expected: sum, prod, max, min.",
+        ),
+        (
+            lambda: value(window.fold, draw(2, 6, 3), size=5, window=2),
+            errors.ShapeError,
+            "[fold] the columns are not those of such windows. Got: (2, 6, 3). "
+            "Expected: (batch, channels * 2, 4).",
+        ),
+        (
+            lambda: value(window.unfold, draw(4), window=(2, 2)),
+            errors.ShapeError,
+            "[unfold] the number of axes is wrong. Got: input (4,) for a window (2, 2). "
+            "Expected: (batch, channels, *spatial) or (channels, *spatial).",
+        ),
+        (
+            lambda: value(window.max_pool, np.array([True, False]), window=2),
+            errors.DTypeError,
+            "[max_pool] the element type is not accepted. Got: bool. "
+            "Expected: float or signed or unsigned.",
+        ),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert type(caught.value) is error
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("primitive", "failure"),
+    [(p, f) for p in window.PRIMITIVES for f in p.failures()],
+    ids=lambda v: getattr(v, "name", ""),
+)
+def test_failures_of_the_records(primitive, failure):
+    checks.check_failure(primitive, failure)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for primitive in window.PRIMITIVES for case in checks.cases(primitive)],
+    ids=lambda case: case.name,
+)
+@pytest.mark.parametrize("check", [checks.check_gradient, checks.check_second])
+def test_derivatives_of_the_records(check, case):
+    reason = checks.excuse_gradient(case)
+    if reason:
+        pytest.skip(reason)
+    check(case)
+
+
+def test_infinite_padding_is_never_chosen_for_its_value():
+    assert math.isinf(window._lowest(as_dtype("float16")))
+    assert window._lowest(as_dtype("int8")) == -128
+    assert window._lowest(as_dtype("uint8")) == 0
+    assert window._highest(as_dtype("uint8")) == 255
+    assert window._highest(as_dtype("int64")) == (1 << 63) - 1

@@ -1,0 +1,134 @@
+"""What PyTorch calls each primitive: an independent judge of values and derivatives.
+
+An entry is a function of tensors and the primitive's attributes, or the reason why there
+is none. Without PyTorch, `torch` is None and nothing here is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+try:
+    import torch
+except ImportError:
+    torch = None  # type: ignore[assignment]
+
+NO_DERIVATIVE = "the result has no derivative"
+
+
+def dtype_of(dtype: Any) -> Any:
+    return getattr(torch, dtype.name)
+
+
+def pad(x: Any, *, widths: Any, value: float) -> Any:
+    if not widths:
+        return x.clone()
+    flat = [w for pair in reversed(widths) for w in pair]
+    return torch.nn.functional.pad(x, flat, value=value)
+
+
+def slices(x: Any, *, starts: Any, stops: Any, steps: Any) -> Any:
+    return x[tuple(slice(*part) for part in zip(starts, stops, steps, strict=True))]
+
+
+def product(x: Any, *, axes: tuple[int, ...]) -> Any:
+    for axis in sorted(axes, reverse=True):
+        x = torch.prod(x, axis)
+    return x.clone()
+
+
+def dot(x: Any, y: Any, *, axes: Any, batch: Any) -> Any:
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    left, right = [""] * x.ndim, [""] * y.ndim
+    for i, j in [*zip(*axes, strict=True), *zip(*batch, strict=True)]:
+        left[i] = right[j] = next(letters)
+    left = [letter or next(letters) for letter in left]
+    right = [letter or next(letters) for letter in right]
+    lead = [left[i] for i in batch[0]]
+    summed = [left[i] for i in axes[0]]
+    rest = [c for c in left + right if c not in summed and c not in lead]
+    return torch.einsum(
+        f"{''.join(left)},{''.join(right)}->{''.join(lead + rest)}", x, y
+    )
+
+
+TORCH: dict[str, Callable[..., Any] | str] = {
+    # source
+    "constant": NO_DERIVATIVE,
+    "iota": NO_DERIVATIVE,
+    "stop_gradient": lambda x: x.detach(),
+    "variable": lambda x: x.clone(),
+    # elementwise
+    "cast": lambda x, *, dtype: x.to(dtype_of(dtype)),
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "divide": lambda x, y: x / y,
+    "floor_divide": "PyTorch gives it no derivative",
+    "remainder": lambda x, y: torch.remainder(x, y),
+    "power": lambda x, y: torch.pow(x, y),
+    "negative": lambda x: -x,
+    "abs": lambda x: torch.abs(x),
+    "sign": lambda x: torch.sign(x),
+    "maximum": lambda x, y: torch.maximum(x, y),
+    "minimum": lambda x, y: torch.minimum(x, y),
+    "equal": NO_DERIVATIVE,
+    "not_equal": NO_DERIVATIVE,
+    "less": NO_DERIVATIVE,
+    "less_equal": NO_DERIVATIVE,
+    "bitwise_and": NO_DERIVATIVE,
+    "bitwise_or": NO_DERIVATIVE,
+    "bitwise_xor": NO_DERIVATIVE,
+    "bitwise_invert": NO_DERIVATIVE,
+    "bitwise_left_shift": NO_DERIVATIVE,
+    "bitwise_right_shift": NO_DERIVATIVE,
+    "select": lambda c, x, y: torch.where(c, x, y),
+    "floor": lambda x: torch.floor(x),
+    "ceil": lambda x: torch.ceil(x),
+    "trunc": lambda x: torch.trunc(x),
+    "round": lambda x: torch.round(x),
+    "exp": lambda x: torch.exp(x),
+    "expm1": lambda x: torch.expm1(x),
+    "log": lambda x: torch.log(x),
+    "log1p": lambda x: torch.log1p(x),
+    "sqrt": lambda x: torch.sqrt(x),
+    "sigmoid": lambda x: torch.sigmoid(x),
+    "sin": lambda x: torch.sin(x),
+    "cos": lambda x: torch.cos(x),
+    "tan": lambda x: torch.tan(x),
+    "asin": lambda x: torch.asin(x),
+    "acos": lambda x: torch.acos(x),
+    "atan": lambda x: torch.atan(x),
+    "atan2": lambda y, x: torch.atan2(y, x),
+    "sinh": lambda x: torch.sinh(x),
+    "cosh": lambda x: torch.cosh(x),
+    "tanh": lambda x: torch.tanh(x),
+    "asinh": lambda x: torch.asinh(x),
+    "acosh": lambda x: torch.acosh(x),
+    "atanh": lambda x: torch.atanh(x),
+    "signbit": NO_DERIVATIVE,
+    "copysign": lambda x, y: torch.copysign(x, y),
+    "nextafter": "PyTorch gives it no derivative",
+    "bitcast": NO_DERIVATIVE,
+    # movement
+    "reshape": lambda x, *, shape: x.reshape(shape),
+    "permute": lambda x, *, axes: x.permute(axes),
+    "expand": lambda x, *, shape: x.expand(shape),
+    "pad": pad,
+    "slice": slices,
+    "flip": lambda x, *, axes: torch.flip(x, axes),
+    "concatenate": lambda *xs, axis: torch.cat(xs, axis),
+    # reduce
+    "sum": lambda x, *, axes: torch.sum(x, axes) if axes else x.clone(),
+    "product": product,
+    "max": lambda x, *, axes: torch.amax(x, axes) if axes else x.clone(),
+    "min": lambda x, *, axes: torch.amin(x, axes) if axes else x.clone(),
+    "argmax": NO_DERIVATIVE,
+    "argmin": NO_DERIVATIVE,
+    "cumulative_sum": lambda x, *, axis: torch.cumsum(x, axis),
+    "cumulative_product": lambda x, *, axis: torch.cumprod(x, axis),
+    "cumulative_max": lambda x, *, axis: torch.cummax(x, axis).values,
+    # contract
+    "dot": dot,
+}
