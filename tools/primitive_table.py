@@ -70,7 +70,9 @@ def print_table(checks: Any, primitives: list[Any], with_reasons: bool) -> int:
     for word in ("ok", "n/a", "FAIL"):
         print(row(f"total {word}", [str(total[word]) for total in totals], widths))
     seconds = time.perf_counter() - start
-    print(f"\n{len(primitives)} primitives, {seconds:.0f} s, {len(faults)} failed checks")
+    print(
+        f"\n{len(primitives)} primitives, {seconds:.0f} s, {len(faults)} failed checks"
+    )
     if with_reasons:
         print("\nWhy a check does not apply:")
         for why, who in reasons.items():
@@ -86,9 +88,7 @@ def row(name: str, cells: list[str], widths: list[int]) -> str:
     return f"{name:<{NAME_WIDTH}} {' '.join(parts)}".rstrip()
 
 
-def judge(
-    checks: Any, primitive: Any, check: Any
-) -> tuple[str, set[str], list[str]]:
+def judge(checks: Any, primitive: Any, check: Any) -> tuple[str, set[str], list[str]]:
     """Return the cell of one check, the reasons why it did not apply, and what failed."""
     passed, excuses, faults = 0, set(), []
     for case in checks.cases(primitive):

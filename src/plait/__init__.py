@@ -24,7 +24,7 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .settings import settings
-# from .tensor import linalg, random
+from .tensor import random
 from .tensor.create import (
     arange,
     asarray,
@@ -43,9 +43,28 @@ from .tensor.create import (
     zeros_like,
 )
 from .tensor.device import Device
+from .tensor.inspection import (
+    ARRAY_API_VERSIONS,
+    __array_namespace_info__,
+    astype,
+    can_cast,
+    finfo,
+    iinfo,
+    isdtype,
+    result_type,
+)
 from .tensor.methods import *  # noqa: F403
 from .tensor.methods import __all__ as _functions
 from .tensor.modes import enable_grad, flush, is_grad_enabled, no_grad
+from .tensor.random import Generator, manual_seed, rand, randn, randperm
+from .tensor.sets import (
+    nonzero,
+    repeat,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
 from .tensor.tensor import Tensor
 from .tensor.transforms import (
     cond,
@@ -62,3 +81,12 @@ from .tensor.transforms import (
     vmap,
     while_loop,
 )
+
+__version__ = "0.1.0.dev0"
+__array_api_version__ = "2024.12"
+
+e = 2.718281828459045
+inf = float("inf")
+nan = float("nan")
+newaxis = None
+pi = 3.141592653589793

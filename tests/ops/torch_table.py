@@ -1,11 +1,13 @@
 """What PyTorch calls each primitive: an independent judge of values and derivatives.
 
-An entry is a function of tensors and the primitive's attributes, or the reason why there
-is none. Without PyTorch, `torch` is None and nothing here is called.
+An entry is a function of tensors and the primitive's attributes, or the reason why
+there is none. Without PyTorch, `torch` is None and nothing here is called.
 """
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +54,85 @@ def dot(x: Any, y: Any, *, axes: Any, batch: Any) -> Any:
         f"{''.join(left)},{''.join(right)}->{''.join(lead + rest)}", x, y
     )
 
+
+def gather(x: Any, indices: Any, *, axis: int, batch: int) -> Any:
+    if batch:
+        rows = [
+            gather(x[i], indices[i], axis=axis - 1, batch=batch - 1)
+            for i in range(len(x))
+        ]
+        return torch.stack(rows)
+    shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    return torch.index_select(x, axis, indices.reshape(-1)).reshape(shape)
+
+
+def scatter(x: Any, indices: Any, updates: Any, *, axis: int, batch: int, mode: str) -> Any:
+    if batch:
+        rows = [
+            scatter(*row, axis=axis - 1, batch=batch - 1, mode=mode)
+            for row in zip(x, indices, updates, strict=True)
+        ]
+        return torch.stack(rows)
+    flat = indices.reshape(-1)
+    updates = updates.reshape(*x.shape[:axis], flat.numel(), *x.shape[axis + 1 :])
+    if mode == "set":
+        # With an index named twice, index_copy gives a derivative to both writers.
+        result = x.clone()
+        for k, i in enumerate(flat.tolist()):
+            place = (slice(None),) * axis
+            result[(*place, i)] = updates[(*place, k)]
+        return result
+    if mode == "add":
+        return torch.index_add(x, axis, flat, updates)
+    name = {"multiply": "prod", "max": "amax", "min": "amin"}[mode]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it is in beta
+        return torch.index_reduce(x, axis, flat, updates, name)
+
+
+def convolution(
+    x: Any,
+    weight: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    input_dilation: Any,
+    groups: int,
+) -> Any:
+    for axis, spread in enumerate(input_dilation, 2):
+        parts = []
+        for piece in x.split(1, axis):
+            parts += [piece] + [torch.zeros_like(piece)] * (spread - 1)
+        x = torch.cat(parts, axis).narrow(axis, 0, (x.shape[axis] - 1) * spread + 1)
+    x = torch.nn.functional.pad(x, [w for pair in reversed(padding) for w in pair])
+    names = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
+    function = getattr(torch.nn.functional, names[len(stride)])
+    return function(x, weight, stride=stride, dilation=dilation, groups=groups)
+
+
+def windows(x: Any, *, window: Any, stride: Any, dilation: Any) -> Any:
+    lead = x.ndim - len(window)
+    for i, (k, step, gap) in enumerate(zip(window, stride, dilation, strict=True)):
+        x = x.unfold(lead + i, (k - 1) * gap + 1, step)[..., ::gap]
+    return x.clone()
+
+
+def fold(x: Any, *, size: Any, stride: Any, dilation: Any) -> Any:
+    rank = len(size)
+    lead = x.ndim - 2 * rank
+    if rank == 0:
+        return x.clone()
+    # Where each element goes, by the windows of the positions.
+    places = torch.arange(math.prod(size)).reshape(size)
+    window = x.shape[lead + rank :]
+    target = windows(places, window=window, stride=stride, dilation=dilation)
+    flat = x.reshape(*x.shape[:lead], -1)
+    result = torch.zeros(*x.shape[:lead], math.prod(size), dtype=x.dtype)
+    return result.index_add(lead, target.reshape(-1), flat).reshape(*x.shape[:lead], *size)
+
+
+HOLDS_GRAPHS = "PyTorch has no graphs to hold"
 
 TORCH: dict[str, Callable[..., Any] | str] = {
     # source
@@ -131,4 +212,25 @@ TORCH: dict[str, Callable[..., Any] | str] = {
     "cumulative_max": lambda x, *, axis: torch.cummax(x, axis).values,
     # contract
     "dot": dot,
+    # index
+    "wrap_index": NO_DERIVATIVE,
+    "gather": gather,
+    "scatter": scatter,
+    # window
+    "convolution": convolution,
+    "windows": windows,
+    "fold": fold,
+    # special
+    "erf": lambda x: torch.erf(x),
+    "erfc": lambda x: torch.erfc(x),
+    "erfinv": lambda x: torch.erfinv(x),
+    "lgamma": lambda x: torch.lgamma(x),
+    "digamma": lambda x: torch.digamma(x),
+    "polygamma": lambda x, *, order: torch.polygamma(order, x),
+    # control
+    "cond": HOLDS_GRAPHS,
+    "while_loop": HOLDS_GRAPHS,
+    "scan": HOLDS_GRAPHS,
+    "custom_vjp": HOLDS_GRAPHS,
+    "recompute": HOLDS_GRAPHS,
 }

@@ -11,14 +11,14 @@ from plait.ir.build import apply, make_input, pick, picks
 from plait.ir.graph import TensorType, topological_order
 from plait.ir.primitive import Primitive
 from plait.ops import elementwise, reduce, source
-from plait.transform import ALL_PRIMITIVES
+from plait.transform import ALL_PRIMITIVES, differentiate
+from plait.transform import push_forward as forward
 from plait.transform.differentiate import pull_back
 from plait.transform.push_forward import push_forward, transposed
 
 from .cases import (
     cases,
     central_difference,
-    combinations,
     enter,
     is_float,
     results_of,
@@ -158,7 +158,7 @@ def test_derived_rules_agree_with_those_written():
 def test_a_second_derivative_in_mixed_modes():
     x = make_input((3,), float64, differentiable=True)
     t = make_input((3,), float64)
-    y = reduce.sum_over(elementwise.power(x, elementwise.sin(x)), (0,))
+    y = reduce.sum_over(elementwise.pow(x, elementwise.sin(x)), (0,))
     one = source.full_like(y, 1)
     (gradient,) = pull_back([y], [one], [x])
     over_reverse = push_forward([gradient], {x: t})
@@ -258,15 +258,21 @@ def test_a_vjp_that_is_not_linear_is_refused():
         push_forward([apply(SQUARED, x)], {x: make_input((2,), float64)})
 
 
-def test_a_long_chain_takes_linear_time():
-    """Rules look at their neighbourhood, not at all that lies before it."""
+def test_rules_look_at_their_neighbourhood_only(monkeypatch):
+    """Searching all that lies before each node would take quadratic time."""
+    visited = 0
+
+    def counted(outputs, follow=None):
+        nonlocal visited
+        order = topological_order(outputs, follow)
+        visited += len(order)
+        return order
+
+    for module in (differentiate, forward):
+        monkeypatch.setattr(module, "topological_order", counted)
     x = make_input((), float64, differentiable=True)
     y = x
-    for _ in range(3000):
+    for _ in range(100):
         y = elementwise.sin(y)
-    (tangent,) = push_forward([y], {x: make_input((), float64)})
-    assert len(topological_order([tangent])) < 15_000
-
-
-def test_combinations():
-    assert combinations(2) == [(True, True), (True, False), (False, True)]
+    push_forward([y], {x: make_input((), float64)})
+    assert 100 < visited < 2000

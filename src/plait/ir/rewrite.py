@@ -18,8 +18,6 @@ from .primitive import Primitive
 
 # More replacements than this on average for each node: rules chase one another.
 MOST_REPLACEMENTS = 32
-# Graphs nested deeper than this are left as they are.
-MAX_NESTING = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,78 +67,54 @@ def rewrite(
     *,
     commutative: Collection[Primitive] = (),
     distinct: Collection[Primitive] = (),
+    inner: Callable[[Graph], Graph] = lambda graph: graph,
     observe: Callable[[Rule, Node, Node], None] | None = None,
 ) -> Graph:
     """Return `graph` with equal nodes merged and `rules` applied until none does.
 
-    Graphs in attributes are rewritten too. Takes time linear in the number of nodes and of
-    replacements. A graph in which nothing changes is returned as it is.
+    Takes time linear in the number of nodes and of replacements, and no recursion. A graph
+    in which nothing changes is returned as it is.
 
     Args:
         rules: tried on each node in this order.
         commutative: primitives of two operands whose order does not matter.
         distinct: primitives whose nodes are never merged, however equal.
+        inner: makes the graphs in attributes anew. It must give one graph for one graph.
         observe: told of each replacement: the rule, the node, and what replaced it.
     """
-    table: dict[Primitive | None, list[Rule]] = {}
+    table: dict[Primitive | None, list[Rule]] = {None: []}
     for rule in rules:
         for root in rule.roots or (None,):
             table.setdefault(root, []).append(rule)
-    return _Rewriter(table, commutative, distinct, observe).graph(graph)
-
-
-class _Rewriter:
-    """Rewrites graphs; each graph met in attributes once, so that it stays one object."""
-
-    def __init__(
-        self,
-        table: Mapping[Primitive | None, list[Rule]],
-        commutative: Collection[Primitive],
-        distinct: Collection[Primitive],
-        observe: Callable[[Rule, Node, Node], None] | None,
-    ) -> None:
-        self.table = table
-        self.any = table.get(None, [])
-        self.commutative = frozenset(commutative)
-        self.distinct = frozenset(distinct)
-        self.observe = observe
-        self.graphs: dict[Graph, Graph] = {}
-        self.depth = 0
-
-    def graph(self, graph: Graph) -> Graph:
-        """Return `graph` rewritten."""
-        found = self.graphs.get(graph)
-        if found is None:
-            if self.depth == MAX_NESTING:
-                return graph
-            self.depth += 1
-            outputs = _Pass(self, graph).run()
-            self.depth -= 1
-            found = graph
-            if any(a is not b for a, b in zip(outputs, graph.outputs, strict=True)):
-                found = Graph(graph.inputs, outputs)
-            self.graphs[graph] = self.graphs[found] = found
-        return found
-
-    def value(self, value: Any) -> Any:
-        """Return the value of an attribute with its graphs rewritten."""
-        if isinstance(value, Graph):
-            return self.graph(value)
-        if isinstance(value, tuple):
-            new = tuple(map(self.value, value))
-            return value if all(map(operator.is_, new, value)) else new
-        return value
+    outputs = _Pass(
+        graph, table, frozenset(commutative), frozenset(distinct), inner, observe
+    ).run()
+    if all(map(operator.is_, outputs, graph.outputs)):
+        return graph
+    return Graph(graph.inputs, outputs)
 
 
 class _Pass:
-    """The rewriting of one graph, which is one scope of equal nodes.
+    """The rewriting of one graph.
 
     `done` maps a node to its final form, `known` a key to the first node with it. A node
     that a rule replaced waits in `replaced` on the stack until the replacement is done.
     """
 
-    def __init__(self, owner: _Rewriter, graph: Graph) -> None:
-        self.owner = owner
+    def __init__(
+        self,
+        graph: Graph,
+        table: Mapping[Primitive | None, list[Rule]],
+        commutative: Collection[Primitive],
+        distinct: Collection[Primitive],
+        inner: Callable[[Graph], Graph],
+        observe: Callable[[Rule, Node, Node], None] | None,
+    ) -> None:
+        self.table = table
+        self.commutative = commutative
+        self.distinct = distinct
+        self.inner = inner
+        self.observe = observe
         self.outputs = graph.outputs
         self.done: dict[Node, Node] = {node: node for node in graph.inputs}
         self.known: dict[Any, Node] = {}
@@ -185,12 +159,12 @@ class _Pass:
         operands = tuple([self.done[x] for x in node.operands])
         new = rebuild(node, operands)
         parts: list[Any] = [new.primitive, new.weak]
-        if new.primitive in self.owner.commutative:
+        if new.primitive in self.commutative:
             operands = tuple(sorted(operands, key=self.number))
         parts.append(operands)
         attributes: dict[str, Any] | None = None
         for name, value in sorted(node.attributes.items()):
-            changed = self.owner.value(value)
+            changed = self.value(value)
             if changed is not value:
                 attributes = attributes or dict(node.attributes)
                 attributes[name] = changed
@@ -200,9 +174,18 @@ class _Pass:
                 new.primitive, new.operands, attributes, new.type, new.differentiable,
                 new.weak, new.where,
             )  # fmt: skip
-        if new.primitive in self.owner.distinct:
+        if new.primitive in self.distinct:
             return new
         return self.known.setdefault(tuple(parts), new)
+
+    def value(self, value: Any) -> Any:
+        """Return the value of an attribute with its graphs rewritten."""
+        if isinstance(value, Graph):
+            return self.inner(value)
+        if isinstance(value, tuple):
+            new = tuple(map(self.value, value))
+            return value if all(map(operator.is_, new, value)) else new
+        return value
 
     def number(self, node: Node) -> int:
         """Return a number that orders nodes by first use."""
@@ -213,7 +196,7 @@ class _Pass:
         self.fuel += MOST_REPLACEMENTS
         if node.primitive is INPUT:
             return None
-        for rule in (*self.owner.any, *self.owner.table.get(node.primitive, ())):
+        for rule in (*self.table[None], *self.table.get(node.primitive, ())):
             found = rule.function(node)
             if found is None or found is node:
                 continue
@@ -221,8 +204,8 @@ class _Pass:
             self.fuel -= MOST_REPLACEMENTS + 1
             if self.fuel < 0:
                 return None
-            if self.owner.observe is not None:
-                self.owner.observe(rule, node, found)
+            if self.observe is not None:
+                self.observe(rule, node, found)
             return found
         return None
 

@@ -83,7 +83,7 @@ def _graph_text(graph: Graph, show_where: bool, depth: int) -> str:
     head = f"graph({', '.join(inputs)}) {{"
     if len(head) > WIDTH:
         head = "graph(\n" + ",\n".join(INDENT * 2 + one for one in inputs) + "\n) {"
-    lines = [head]
+    lines = []
     for node in nodes:
         if not is_pick(node):
             text = step_text(node, names, show_where, depth)
@@ -92,7 +92,8 @@ def _graph_text(graph: Graph, show_where: bool, depth: int) -> str:
             lines.append(text)
     returned = ", ".join(names.of(node) for node in graph.outputs)
     lines.append(f"return {returned}".rstrip())
-    return ("\n".join(lines)).replace("\n", "\n" + INDENT) + "\n}"
+    body = "\n".join(lines).replace("\n", "\n" + INDENT)
+    return f"{head}\n{INDENT}{body}\n}}"
 
 
 class Names:
@@ -274,6 +275,7 @@ class _Reader:
         self.text = text
         self.primitives = {one.name: one for one in primitives}
         self.at = self.end = 0
+        self.kind = self.word = ""
         self.depth = 0
         self.advance()
 
@@ -289,7 +291,7 @@ class _Reader:
                 break
             match = _TOKEN.match(self.text, self.at)
             if match is None:
-                self.word = self.text[self.at]
+                self.kind, self.word = "bad", self.text[self.at]
                 self.fail("this character cannot stand here")
             self.end = match.end()
             self.kind = str(match.lastgroup)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from ..errors import GraphError, PlaitError
 from .build import INPUT, PICK
 from .graph import Graph, Node, TensorType
-from .text import Names, is_pick, step_text
+from .text import MAX_NESTING, Names, is_pick, step_text
 
 
 def verify(graph: Graph) -> None:
@@ -25,13 +25,16 @@ def verify(graph: Graph) -> None:
     Raises:
         GraphError: it is not. The message shows the faulty node as a step of the text.
     """
-    seen: set[Graph] = set()
+    depth = {graph: 0}
     waiting = [graph]
     while waiting:
-        one = waiting.pop()
-        if one not in seen:
-            seen.add(one)
-            waiting.extend(_Check(one).run())
+        outer = waiting.pop()
+        for inner in _Check(outer).run():
+            if depth[outer] == MAX_NESTING:
+                raise GraphError(f"[verify] more than {MAX_NESTING} graphs in one another")
+            if inner not in depth:
+                waiting.append(inner)
+                depth[inner] = depth[outer] + 1
 
 
 class _Check:

@@ -11,13 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..dtypes import int64
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AxisError,
+    DTypeError,
+    ShapeError,
+)
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import broadcast, normalize_axes, normalize_axis
 from . import elementwise, movement, reduce
-from .family import NUMERIC, check_kind
+from .family import NUMERIC, check_axes, check_kind
 from .operand import as_node, common_dtype
 from .source import iota
 
@@ -41,6 +47,13 @@ def _dot_infer(x: TensorType, y: TensorType, *, axes: Pair, batch: Pair) -> Tens
             got=f"{x.dtype.name} and {y.dtype.name}",
         )
     check_kind("dot", x.dtype, NUMERIC)
+    if len(axes[0]) != len(axes[1]) or len(batch[0]) != len(batch[1]):
+        raise ShapeError(
+            "[dot] axes come in pairs, one of each operand",
+            got=f"axes={axes}, batch={batch}",
+        )
+    check_axes("dot", axes[0] + batch[0], x.ndim)
+    check_axes("dot", axes[1] + batch[1], y.ndim)
     for i, j in zip(axes[0] + batch[0], axes[1] + batch[1], strict=True):
         if x.shape[i] != y.shape[j]:
             raise ShapeError(
@@ -130,10 +143,16 @@ DOT = Primitive(
         Sample((_array(3, 4), _array(4, 2)), {"axes": ((1,), (0,)), "batch": ((), ())}),
         Sample((_array(3, 4), _array(2, 4)), {"axes": ((1,), (1,)), "batch": ((), ())}),
         Sample(
-            (_array(2, 3, 4), _array(4, 2, 5)), {"axes": ((2,), (0,)), "batch": ((0,), (1,))}
+            (_array(2, 3, 4), _array(4, 2, 5)),
+            {"axes": ((2,), (0,)), "batch": ((0,), (1,))},
         ),
         Sample(
-            (_array(2, 3, 4), _array(4, 3, 5)), {"axes": ((1, 2), (1, 0)), "batch": ((), ())}
+            (_array(2, 3, 4), _array(4, 3, 5)),
+            {"axes": ((1, 2), (1, 0)), "batch": ((), ())},
+        ),
+        Sample(
+            (_array(2, 3, 2, 4), _array(3, 4, 2, 2)),
+            {"axes": ((3,), (1,)), "batch": ((2, 1), (3, 0))},
         ),
         Sample((_array(3), _array(3)), {"axes": ((0,), (0,)), "batch": ((), ())}),
         Sample((_array(2), _array(3)), {"axes": ((), ()), "batch": ((), ())}),
@@ -147,9 +166,36 @@ DOT = Primitive(
         Failure(
             (_array(3, 4), _array(3, 2)), {"axes": ((1,), (0,)), "batch": ((), ())},
             ShapeError,
-            "[dot] the sizes to contract differ. Got: (3, 4) and (3, 2), whose axes 1 and "
-            "0 have 4 and 3 elements.",
-        )
+            "[dot] the sizes to contract differ. Got: (3, 4) and (3, 2), whose axes 1 "
+            "and 0 have 4 and 3 elements.",
+        ),
+        Failure(
+            (_array(3, 4), _array(4, 2)), {"axes": ((1, 0), (0,)), "batch": ((), ())},
+            ShapeError,
+            "[dot] axes come in pairs, one of each operand. "
+            "Got: axes=((1, 0), (0,)), batch=((), ()).",
+        ),
+        Failure(
+            (_array(3, 4), _array(4, 2)), {"axes": ((1,), (2,)), "batch": ((), ())},
+            AxisError,
+            "[dot] the tensor has no such axis. "
+            "Got: axis=2 for a tensor of 2 axes. Expected: 0 to 1.",
+        ),
+        Failure(
+            (_array(3, 3), _array(3, 3)), {"axes": ((1,), (0,)), "batch": ((1,), (1,))},
+            AxisError, "[dot] an axis is named twice. Got: axis=(1, 1).",
+        ),
+        Failure(
+            (_array(3), np.arange(3)), {"axes": ((0,), (0,)), "batch": ((), ())},
+            DTypeError,
+            "[dot] operands differ in element type. Got: float64 and int64.",
+        ),
+        Failure(
+            (np.array([True]),) * 2, {"axes": ((0,), (0,)), "batch": ((), ())},
+            DTypeError,
+            "[dot] the element type is not accepted. Got: bool. "
+            "Expected: float or signed or unsigned. Fix: cast with x.to(...).",
+        ),
     ],
     source="sums of products over paired axes; 16-bit floats accumulate in float32",
 )  # fmt: skip
@@ -233,11 +279,18 @@ def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
         ShapeError: the feature counts differ.
     """
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        features = weight.shape[-1] if weight.ndim else "?"
         raise ShapeError(
             "[linear] the input's features are not those of the weight",
             got=f"input {x.shape}, weight {weight.shape}",
-            expected=f"input (..., {weight.shape[-1] if weight.ndim else '?'}) for this "
-            "weight (out_features, in_features)",
+            expected=f"input (..., {features}) for this weight "
+            "(out_features, in_features)",
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(
+            "[linear] the bias is not one number for each output feature",
+            got=f"bias {bias.shape}, weight {weight.shape}",
+            expected=f"bias {weight.shape[:1]}",
         )
     x, weight = _pair("linear", x, weight)
     result = dot(x, weight, ((x.ndim - 1,), (1,)))
@@ -248,8 +301,12 @@ def tensordot(x: Node, y: Node, *, axes: int | Sequence[Sequence[int]] = 2) -> N
     """Return the sum of products over several axes.
 
     Args:
-        axes: n contracts the last n axes of `x` with the first n of `y`; or two lists of
-            axes, paired.
+        axes: n contracts the last n axes of `x` with the first n of `y`; or two lists
+            of axes, paired.
+
+    Raises:
+        ShapeError: paired axes differ in size, or in number.
+        AxisError: an axis does not exist.
     """
     x, y = _pair("tensordot", x, y)
     if isinstance(axes, int):
@@ -258,13 +315,15 @@ def tensordot(x: Node, y: Node, *, axes: int | Sequence[Sequence[int]] = 2) -> N
                 "[tensordot] there are not so many axes",
                 got=f"axes={axes} for shapes {x.shape} and {y.shape}",
             )
-        pair = (tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes)))
-    else:
-        pair = (
-            normalize_axes("tensordot", tuple(axes[0]), x.ndim),
-            normalize_axes("tensordot", tuple(axes[1]), y.ndim),
+        return dot(x, y, (tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes))))
+    if not isinstance(axes, (tuple, list)) or len(axes) != 2:
+        raise ArgumentError(
+            "[tensordot] axes must be a number, or a list for each operand",
+            got=repr(axes),
         )
-    return dot(x, y, pair)
+    left = normalize_axes("tensordot", axes[0], x.ndim)
+    right = normalize_axes("tensordot", axes[1], y.ndim)
+    return dot(x, y, (left, right))
 
 
 def vecdot(x: Node, y: Node, *, axis: int = -1) -> Node:
@@ -284,16 +343,15 @@ def vecdot(x: Node, y: Node, *, axis: int = -1) -> Node:
         )
     x, y = movement.moveaxis(x, axis, -1), movement.moveaxis(y, axis, -1)
     shape = movement.broadcast_shape("vecdot", x, y)
-    product = elementwise.multiply(movement.expand(x, shape), movement.expand(y, shape))
-    return reduce.sum_over(product, (product.ndim - 1,))
+    x, y = movement.expand(x, shape), movement.expand(y, shape)
+    lead = tuple(range(len(shape) - 1))
+    return dot(x, y, ((len(lead),), (len(lead),)), (lead, lead))
 
 
 def outer(x: Node, y: Node) -> Node:
     """Return the table of products of two vectors, shape (n, m)."""
     if x.ndim != 1 or y.ndim != 1:
-        raise ShapeError(
-            "[outer] two vectors are needed", got=f"{x.shape} and {y.shape}"
-        )
+        raise ShapeError("[outer] two vectors are needed", got=f"{x.shape}, {y.shape}")
     return tensordot(x, y, axes=0)
 
 
@@ -309,7 +367,7 @@ def einsum(equation: str, *operands: Node) -> Node:
         operands: one tensor for each term.
 
     Raises:
-        ArgumentError: the equation is malformed.
+        ArgumentError: the equation is malformed, or does not fit the operands.
         ShapeError: an index has two sizes.
     """
     terms, output = _parse_einsum(equation, operands)
@@ -321,8 +379,9 @@ def einsum(equation: str, *operands: Node) -> Node:
             if sizes.setdefault(letter, n) == 1:
                 sizes[letter] = n
             elif n not in (1, sizes[letter]):
+                name = "..." if letter in _DOTS else letter
                 raise ShapeError(
-                    f"[einsum] the index {letter} has two sizes",
+                    f"[einsum] the index {name} has two sizes",
                     got=f"{sizes[letter]} and {n} in {equation!r} for "
                     + ", ".join(str(x.shape) for x in nodes),
                 )
@@ -337,7 +396,15 @@ def einsum(equation: str, *operands: Node) -> Node:
     return movement._permute(node, tuple(term.index(letter) for letter in output))
 
 
+# Letters that stand for the axes of "...", more than a tensor has.
+_DOTS = [chr(code) for code in range(0x100, 0x180)]
+
+
 def _parse_einsum(equation: str, operands: Sequence[Node]) -> tuple[list[str], str]:
+    if not isinstance(equation, str):
+        raise ArgumentTypeError(
+            "[einsum] the equation must be a string", got=type(equation).__name__
+        )
     text = equation.replace(" ", "")
     left, arrow, output = text.partition("->")
     terms = left.split(",")
@@ -346,15 +413,14 @@ def _parse_einsum(equation: str, operands: Sequence[Node]) -> tuple[list[str], s
             "[einsum] one term is needed for each operand",
             got=f"{len(terms)} terms in {equation!r} and {len(operands)} operands",
         )
-    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
     widths = [
         x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True)
     ]
     most = max([w for t, w in zip(terms, widths, strict=True) if "..." in t] or [0])
-    dots = "".join(spare[:most])
+    dots = "".join([c for c in _DOTS if c not in text][:most])
     full = []
     for term, width, x in zip(terms, widths, operands, strict=True):
-        if width < 0 or (width > 0 and "..." not in term):
+        if width < 0 or (width > 0 and "..." not in term) or term.count("...") > 1:
             raise ArgumentError(
                 f"[einsum] the term {term!r} does not name each axis once",
                 got=f"a tensor of shape {x.shape}",

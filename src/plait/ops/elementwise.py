@@ -13,13 +13,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..dtypes import DType, bool_, float32, float64, int32
-from ..errors import DTypeError
+from ..dtypes import (
+    DType,
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int16,
+    int32,
+    uint8,
+)
+from ..errors import DTypeError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from . import movement
-from .family import ANY, NUMERIC, binary, check_same, unary, uniform
+from .family import ANY, EDGES, NUMERIC, binary, check_same, unary, uniform
 from .operand import Operand, as_float, as_node, common_dtype, require, together
 from .source import full_like
 
@@ -64,6 +74,10 @@ CAST = Primitive(
         Sample((np.array([1.5, -2.9, 0.0]),), {"dtype": int32}, smooth=False),
         Sample((np.array([1.5, -0.0, np.nan]),), {"dtype": bool_}, smooth=False),
         Sample((np.array([True, False]),), {"dtype": float32}, smooth=False),
+        Sample((np.array([1, -1, 300, 1 << 40]),), {"dtype": uint8}, smooth=False),
+        Sample((np.array([1, -1, 300, 1 << 40]),), {"dtype": int16}, smooth=False),
+        Sample((EDGES,), {"dtype": bfloat16}, smooth=False),
+        Sample((EDGES,), {"dtype": float16}, smooth=False),
     ],
     source="IEEE 754-2019 5.4; towards zero from floating-point to integer",
 )
@@ -72,7 +86,8 @@ CAST = Primitive(
 def cast(x: Node, dtype: DType) -> Node:
     """Return `x` with elements of `dtype`.
 
-    Floating-point to integer rounds towards zero; out of range the value is unspecified.
+    Floating-point to integer rounds towards zero; out of range the value is
+    unspecified.
     Anything to bool is `x != 0`.
 
     Gradient: cast back to the dtype of `x`.
@@ -147,14 +162,19 @@ def divide(x: Operand, y: Operand) -> Node:
 
 
 def _floor_divide_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.floor_divide(x, y)
+    result = np.floor_divide(x, y)
+    if x.dtype.kind in "iu":
+        return result
+    # Python's rule gives nan and -1 where the standard asks for the quotient's floor.
+    infinite = np.isinf(x) | np.isinf(y)
+    return np.where(infinite, np.floor(np.divide(x, y)), result).astype(x.dtype)
 
 
 FLOOR_DIVIDE = binary(
     "floor_divide", _floor_divide_reference,
     lambda ct, node, x, y: (None, None), low=0.6, high=5.0,
     integers=[([7, -7, 7, -7], [2, 2, -2, -2]), ([1], [0])],
-    source="Python's floor division; an integer divided by zero gives zero",
+    source="Array API standard 2024.12; an integer divided by zero gives zero",
 )  # fmt: skip
 
 
@@ -189,7 +209,7 @@ def _power_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         negative_exponent = y < 0
         result = np.power(x, np.where(negative_exponent, 0, y).astype(y.dtype))
         if negative_exponent.any():
-            units = np.where(np.abs(x) == 1, np.power(x, np.abs(y)), 0)
+            units = np.where(x == -1, 1 - 2 * (y & 1), x == 1)
             result = np.where(negative_exponent, units, result).astype(x.dtype)
         return result
     return np.power(x, y)
@@ -198,7 +218,7 @@ def _power_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _power_vjp(ct: Node, node: Node, x: Node, y: Node) -> tuple[Node, Node]:
     # 0 * inf at y = 0 and log of zero must not poison the other operand's cotangent.
     zero_exponent = equal(y, 0)
-    base = multiply(y, power(x, select(zero_exponent, 1, subtract(y, 1))))
+    base = multiply(y, pow(x, select(zero_exponent, 1, subtract(y, 1))))
     flat = logical_and(equal(x, 0), greater_equal(y, 0))
     exponent = multiply(node, log(select(flat, 1, x)))
     return (
@@ -214,11 +234,11 @@ POWER = binary(
 )  # fmt: skip
 
 
-def power(x: Operand, y: Operand) -> Node:
+def pow(x: Operand, y: Operand) -> Node:
     """Return `x` raised to `y`, broadcast.
 
-    Special cases: `x ** 0` is 1 even for nan; a negative integer base to a fraction is nan.
-    An integer to a negative power is rounded towards zero.
+    Special cases: `x ** 0` is 1 even for nan; a negative number to a fraction is nan.
+    An integer to a negative power is rounded towards zero, and 0 gives 0.
 
     Gradient: `ct * y * x ** (y - 1)`, 0 where `y` is 0; and `ct * x ** y * log(x)`, 0
     where `x` is 0 and `y` is not negative.
@@ -322,7 +342,12 @@ def clip(x: Node, min: Operand | None = None, max: Operand | None = None) -> Nod
     """Return `x` limited to `min` and `max`, in the dtype of `x`.
 
     Args:
-        min, max: numbers or tensors that broadcast against `x`; None leaves a side open.
+        min, max: numbers or tensors that broadcast against `x`; None leaves a side
+            open.
+
+    Raises:
+        DTypeError: a bound is floating-point and `x` is not.
+        ShapeError: the shapes do not broadcast.
 
     Special cases: nan stays nan. Where `min > max` the result is `max`.
 
@@ -340,8 +365,24 @@ def clip(x: Node, min: Operand | None = None, max: Operand | None = None) -> Nod
 def _limit(
     op: str, x: Node, bound: Operand, beyond: Callable[[Operand, Operand], Node]
 ) -> Node:
+    require_same_kind(op, x, bound)
     x, limit = together(op, x, as_node(op, bound, x.dtype))
     return select(logical_or(beyond(x, limit), _is_nan(limit)), limit, x)
+
+
+def require_same_kind(op: str, x: Node, bound: Operand) -> None:
+    """Raise unless `bound` has a value in the dtype of `x`.
+
+    Raises:
+        DTypeError: it is floating-point and `x` is not.
+    """
+    floating = bound.dtype.is_float if isinstance(bound, Node) else type(bound) is float
+    if floating and not x.dtype.is_float:
+        raise DTypeError(
+            f"[{op}] a bound is floating-point and the tensor is not",
+            got=f"a tensor of {x.dtype.name}",
+            fix="cast one of them, for example with x.to(plait.float32)",
+        )
 
 
 def _is_nan(x: Node) -> Node:
@@ -503,16 +544,41 @@ SELECT = Primitive(
     vjp=_select_vjp,
     batch="elementwise",
     samples=lambda: [
-        Sample((np.array([True, False, True]), uniform((3,), -1, 1, 1), uniform((3,), -1, 1, 2))),
+        Sample(
+            (
+                np.array([True, False, True]),
+                uniform((3,), -1, 1, 1),
+                uniform((3,), -1, 1, 2),
+            )
+        ),
         Sample((np.array(True), np.array(1.0), np.array(2.0))),
-        Sample((np.array([True, False]), np.array([1, 2]), np.array([3, 4])), smooth=False),
+        Sample(
+            (np.array([True, False]), np.array([1, 2]), np.array([3, 4])), smooth=False
+        ),
+        Sample(
+            (np.array([True, False]), np.array([np.nan, 1]), np.array([-0.0, np.nan])),
+            smooth=False,
+        ),
     ],
     failures=lambda: [
         Failure(
-            (np.array([1, 0]), np.array([1.0, 2.0]), np.array([3.0, 4.0])), {}, DTypeError,
+            (np.array([1, 0]), np.array([1.0, 2.0]), np.array([3.0, 4.0])), {},
+            DTypeError,
             "[select] the condition must be bool. Got: int64. "
             "Fix: compare, for example x != 0.",
-        )
+        ),
+        Failure(
+            (np.array([True]), np.array([1.0]), np.array([3])), {}, DTypeError,
+            "[select] operands differ in element type. Got: float64 and int64.",
+        ),
+        Failure(
+            (np.array([True]), np.array([1.0]), np.array(3.0)), {}, ShapeError,
+            "[select] operands differ in shape. Got: (1,) and ().",
+        ),
+        Failure(
+            (np.array(True), np.array([1.0]), np.array([3.0])), {}, ShapeError,
+            "[select] operands differ in shape. Got: () and (1,).",
+        ),
     ],
     source="Array API standard 2024.12, where",
 )  # fmt: skip
@@ -631,9 +697,25 @@ def log10(x: Operand) -> Node:
     return divide(log(x), float(np.log(10.0)))
 
 
+def conj(x: Operand) -> Node:
+    """Return `x`: there are no complex numbers."""
+    return _unary_checked("conj", x, NUMERIC)
+
+
+def real(x: Operand) -> Node:
+    """Return `x`: there are no complex numbers."""
+    return _unary_checked("real", x, NUMERIC)
+
+
+def imag(x: Operand) -> Node:
+    """Return zeros: there are no complex numbers."""
+    return full_like(_unary_checked("imag", x, NUMERIC), 0)
+
+
 def exp2(x: Operand) -> Node:
-    """Return 2 to the power `x`."""
-    return exp(multiply(x, float(np.log(2.0))))
+    """Return 2 to the power `x`. Gradient: `ct * 2 ** x * log(2)`."""
+    # exp(x * log(2)) would lose precision in the product, the more the larger x is.
+    return _float_binary(POWER, 2, x)
 
 
 def logaddexp(x: Operand, y: Operand) -> Node:
@@ -844,7 +926,8 @@ NEXTAFTER = binary(
     "nextafter",
     # Of equal operands the second, so that nextafter(0.0, -0.0) is -0.0 in every dtype.
     lambda x, y: np.where(x == y, y, np.nextafter(x, y)),
-    lambda ct, node, x, y: (ct, None), kinds="float"
+    lambda ct, node, x, y: (ct, None),
+    kinds="float",
 )
 
 
@@ -901,7 +984,9 @@ def _bitcast_infer(x: TensorType, *, dtype: DType) -> TensorType:
 BITCAST = Primitive(
     name="bitcast",
     infer=_bitcast_infer,
-    reference=lambda x, *, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape),
+    reference=lambda x, *, dtype: (
+        np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape)
+    ),
     batch="elementwise",
     differentiable=False,
     samples=lambda: [
@@ -925,20 +1010,21 @@ def bitcast(x: Node, dtype: DType) -> Node:
 
 
 PRIMITIVES = (
-    CAST, ADD, SUBTRACT, MULTIPLY, DIVIDE, FLOOR_DIVIDE, REMAINDER, POWER, NEGATIVE, ABS,
-    SIGN, MAXIMUM, MINIMUM, EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, BITWISE_AND, BITWISE_OR,
-    BITWISE_XOR, BITWISE_INVERT, SHIFT_LEFT, SHIFT_RIGHT, SELECT, FLOOR, CEIL, TRUNC,
-    ROUND, EXP, EXPM1, LOG, LOG1P, SQRT, SIGMOID, SIN, COS, TAN, ASIN, ACOS, ATAN, ATAN2,
-    SINH, COSH, TANH, ASINH, ACOSH, ATANH, SIGNBIT, COPYSIGN, NEXTAFTER, BITCAST,
+    CAST, ADD, SUBTRACT, MULTIPLY, DIVIDE, FLOOR_DIVIDE, REMAINDER, POWER, NEGATIVE,
+    ABS, SIGN, MAXIMUM, MINIMUM, EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, BITWISE_AND,
+    BITWISE_OR, BITWISE_XOR, BITWISE_INVERT, SHIFT_LEFT, SHIFT_RIGHT, SELECT, FLOOR,
+    CEIL, TRUNC, ROUND, EXP, EXPM1, LOG, LOG1P, SQRT, SIGMOID, SIN, COS, TAN, ASIN,
+    ACOS, ATAN, ATAN2, SINH, COSH, TANH, ASINH, ACOSH, ATANH, SIGNBIT, COPYSIGN,
+    NEXTAFTER, BITCAST,
 )  # fmt: skip
 
 OPS = (
-    add, subtract, multiply, divide, floor_divide, remainder, power, negative, positive,
+    add, subtract, multiply, divide, floor_divide, remainder, pow, negative, positive,
     abs, sign, maximum, minimum, clip, equal, not_equal, less, less_equal, greater,
     greater_equal, bitwise_and, bitwise_or, bitwise_xor, bitwise_invert,
     bitwise_left_shift, bitwise_right_shift, logical_and, logical_or, logical_xor,
     logical_not, where, floor, ceil, trunc, round, exp, expm1, exp2, log, log1p, log2,
-    log10, logaddexp, sqrt, rsqrt, square, reciprocal, sigmoid, sin, cos, tan, asin, acos,
-    atan, atan2, sinh, cosh, tanh, asinh, acosh, atanh, hypot, isnan, isinf, isfinite,
-    signbit, copysign, nextafter, bitcast,
+    log10, logaddexp, sqrt, rsqrt, square, reciprocal, sigmoid, sin, cos, tan, asin,
+    acos, atan, atan2, sinh, cosh, tanh, asinh, acosh, atanh, hypot, isnan, isinf,
+    isfinite, signbit, copysign, nextafter, bitcast, conj, real, imag,
 )  # fmt: skip

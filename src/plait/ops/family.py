@@ -140,7 +140,8 @@ def unary(
 
     def failures() -> list[Failure]:
         return [
-            Failure((x,), {}, DTypeError, message) for x, message in refused(name, kinds)
+            Failure((x,), {}, DTypeError, message)
+            for x, message in refused(name, kinds)
         ]
 
     return Primitive(

@@ -40,11 +40,8 @@ from .operand import Operand, as_node, require
 
 Spec = tuple[int | None, tuple[tuple[Any, ...], ...]]
 
-_INDEXING = "NumPy, array indexing: basic and advanced"
-
-
 def _array(*shape: int) -> np.ndarray:
-    return np.random.default_rng(len(shape)).uniform(-1, 1, shape)
+    return np.random.default_rng([*shape]).uniform(-1, 1, shape)
 
 
 # Checks
@@ -691,7 +688,7 @@ def trace(x: Node, *, offset: int = 0, dtype: DType | None = None) -> Node:
     return reduce.sum(diagonal(x, offset=offset), -1, dtype=dtype)
 
 
-def meshgrid(*arrays: Node, indexing: str = "xy") -> tuple[Node, ...]:
+def meshgrid(*arrays: Node, indexing: str = "xy") -> list[Node]:
     """Return the coordinates of all points of a grid, one tensor for each of `arrays`.
 
     Args:
@@ -723,7 +720,7 @@ def meshgrid(*arrays: Node, indexing: str = "xy") -> tuple[Node, ...]:
         line = [1] * count
         line[place] = x.size
         result.append(movement.expand(movement.reshape(x, line), tuple(shape)))
-    return tuple(result)
+    return result
 
 
 def one_hot(x: Node, num_classes: int, *, dtype: DType | None = None) -> Node:
@@ -981,7 +978,7 @@ def mask_positions(mask: np.ndarray, shape: Shape, axis: int = 0) -> list[np.nda
     """
     for i, n in enumerate(mask.shape, axis):
         if i >= len(shape) or n != shape[i]:
-            against = f"{shape[i]} elements" if i < len(shape) else "nothing"
+            against = shape[i] if i < len(shape) else "none"
             raise IndexingError(
                 "[index] a mask does not have the sizes of the axes that it covers",
                 got=f"a mask of shape {mask.shape} at axis {axis} of shape {shape}: "

@@ -6,22 +6,49 @@ Read first: `RESHAPE`, `EXPAND`, `expand`, `reshape`.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AxisError,
+    DTypeError,
+    ShapeError,
+)
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape, as_shape, broadcast, normalize_axes, normalize_axis
 from . import elementwise, reduce, source
+from .family import check_axes
 from .operand import common_dtype
 
 
 def _array(*shape: int) -> np.ndarray:
     size = math.prod(shape)
     return (np.arange(size, dtype=float) * 0.37 - 1).reshape(shape)
+
+
+def as_tuple(value: int | Sequence[int]) -> tuple[int, ...]:
+    """Return one integer or several as a tuple."""
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)  # type: ignore[return-value]
+
+
+def as_integer(op: str, what: str, value: int) -> int:
+    """Return `value` as a Python integer.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"[{op}] {what} must be an integer", got=repr(value)
+        ) from None
 
 
 def broadcast_shape(op: str, *nodes: Node) -> Shape:
@@ -33,7 +60,7 @@ def broadcast_shape(op: str, *nodes: Node) -> Shape:
 
 
 def _reshape_infer(x: TensorType, *, shape: Shape) -> TensorType:
-    if math.prod(shape) != x.size:
+    if math.prod(shape) != x.size or min(shape, default=0) < 0:
         raise ShapeError(
             "[reshape] the number of elements differs",
             got=f"{x.shape} ({x.size} elements) to {shape} ({math.prod(shape)})",
@@ -59,9 +86,14 @@ RESHAPE = Primitive(
     failures=lambda: [
         Failure(
             (_array(2, 3),), {"shape": (4,)}, ShapeError,
-            "[reshape] the number of elements differs. Got: (2, 3) (6 elements) to (4,) "
-            "(4). Fix: give one size as -1 to have it computed.",
-        )
+            "[reshape] the number of elements differs. Got: (2, 3) (6 elements) to "
+            "(4,) (4). Fix: give one size as -1 to have it computed.",
+        ),
+        Failure(
+            (_array(2, 3),), {"shape": (-2, -3)}, ShapeError,
+            "[reshape] the number of elements differs. Got: (2, 3) (6 elements) to "
+            "(-2, -3) (6). Fix: give one size as -1 to have it computed.",
+        ),
     ],
     source="row-major order of elements",
 )  # fmt: skip
@@ -80,7 +112,7 @@ def reshape(x: Node, shape: int | Sequence[int]) -> Node:
     Raises:
         ShapeError: the number of elements differs, or two sizes are -1.
     """
-    sizes = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    sizes = [as_integer("reshape", "a size", n) for n in as_tuple(shape)]
     if sizes.count(-1) > 1:
         raise ShapeError("[reshape] only one size may be -1", got=str(tuple(sizes)))
     if -1 in sizes:
@@ -124,7 +156,12 @@ PERMUTE = Primitive(
             (_array(2, 3),), {"axes": (0, 0)}, AxisError,
             "[permute] the axes must be each axis once. "
             "Got: (0, 0) for a tensor of 2 axes.",
-        )
+        ),
+        Failure(
+            (_array(2, 3),), {"axes": (0,)}, AxisError,
+            "[permute] the axes must be each axis once. "
+            "Got: (0,) for a tensor of 2 axes.",
+        ),
     ],
     source="axis i of the result is axis axes[i] of x",
 )  # fmt: skip
@@ -171,7 +208,7 @@ def matrix_transpose(x: Node) -> Node:
 def moveaxis(
     x: Node, source: int | Sequence[int], destination: int | Sequence[int]
 ) -> Node:
-    """Return `x` with the axes `source` at the places `destination`, others in order."""
+    """Return `x` with the axes `source` at places `destination`, others in order."""
     sources = normalize_axes("moveaxis", source, x.ndim, "source")
     places = normalize_axes("moveaxis", destination, x.ndim, "destination")
     if len(sources) != len(places):
@@ -190,8 +227,10 @@ def moveaxis(
 
 def _expand_infer(x: TensorType, *, shape: Shape) -> TensorType:
     lead = len(shape) - x.ndim
-    if lead < 0 or any(
-        n not in (1, m) for n, m in zip(x.shape, shape[lead:], strict=True)
+    if (
+        lead < 0
+        or min(shape, default=0) < 0
+        or any(n not in (1, m) for n, m in zip(x.shape, shape[lead:], strict=True))
     ):
         raise ShapeError(
             "[expand] the shape does not broadcast to the one asked for",
@@ -233,9 +272,15 @@ EXPAND = Primitive(
         Failure(
             (_array(2, 3),), {"shape": (2, 4)}, ShapeError,
             "[expand] the shape does not broadcast to the one asked for. "
-            "Got: (2, 3) to (2, 4). Expected: equal sizes on each axis, counted from the "
-            "last, or 1 to expand.",
-        )
+            "Got: (2, 3) to (2, 4). Expected: equal sizes on each axis, counted from "
+            "the last, or 1 to expand.",
+        ),
+        Failure(
+            (_array(2, 3),), {"shape": (3,)}, ShapeError,
+            "[expand] the shape does not broadcast to the one asked for. "
+            "Got: (2, 3) to (3,). Expected: equal sizes on each axis, counted from "
+            "the last, or 1 to expand.",
+        ),
     ],
     source="broadcasting, Array API standard 2024.12",
 )  # fmt: skip
@@ -244,6 +289,18 @@ EXPAND = Primitive(
 def expand(x: Node, shape: Shape) -> Node:
     """Return `x` broadcast to `shape`, without a copy."""
     return x if x.shape == shape else apply(EXPAND, x, shape=shape)
+
+
+def broadcast_arrays(*arrays: Node) -> list[Node]:
+    """Return `arrays` broadcast to the one shape that they all broadcast to.
+
+    Raises:
+        ShapeError: the shapes do not broadcast.
+    """
+    if not arrays:
+        return []
+    shape = broadcast_shape("broadcast_arrays", *arrays)
+    return [expand(x, shape) for x in arrays]
 
 
 def broadcast_to(x: Node, shape: Sequence[int]) -> Node:
@@ -303,7 +360,12 @@ PAD = Primitive(
             (_array(2, 3),), {"widths": ((1, 1),), "value": 0.0}, ShapeError,
             "[pad] one pair of non-negative widths is needed for each axis. "
             "Got: ((1, 1),) for a tensor of 2 axes.",
-        )
+        ),
+        Failure(
+            (_array(2),), {"widths": ((1, -1),), "value": 0.0}, ShapeError,
+            "[pad] one pair of non-negative widths is needed for each axis. "
+            "Got: ((1, -1),) for a tensor of 1 axes.",
+        ),
     ],
     source="a constant before and after each axis",
 )  # fmt: skip
@@ -393,7 +455,16 @@ SLICE = Primitive(
         Failure(
             (_array(3),), {"starts": (1,), "stops": (4,), "steps": (1,)}, ShapeError,
             "[slice] the range does not lie in axis 0. Got: 1:4:1 for size 3.",
-        )
+        ),
+        Failure(
+            (_array(3),), {"starts": (1,), "stops": (2,), "steps": (0,)}, ShapeError,
+            "[slice] the range does not lie in axis 0. Got: 1:2:0 for size 3.",
+        ),
+        Failure(
+            (_array(3, 2),), {"starts": (1,), "stops": (2,), "steps": (1,)}, ShapeError,
+            "[slice] a start, stop and step is needed for each axis. "
+            "Got: 1, 1 and 1 for 2 axes.",
+        ),
     ],
     source="every step-th element of start..stop-1 on each axis",
 )  # fmt: skip
@@ -422,9 +493,15 @@ def slice_axis(x: Node, axis: int, start: int, stop: int, step: int = 1) -> Node
 
 # Flip
 
+
+def _flip_infer(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+    check_axes("flip", axes, x.ndim)
+    return x
+
+
 FLIP = Primitive(
     name="flip",
-    infer=lambda x, *, axes: _check_axes("flip", x, axes),
+    infer=_flip_infer,
     reference=lambda x, *, axes: np.flip(x, axes),
     vjp=lambda ct, node, x: (apply(FLIP, ct, axes=node.attributes["axes"]),),
     batch=lambda operands, batched, node: apply(
@@ -433,21 +510,22 @@ FLIP = Primitive(
     samples=lambda: [
         Sample((_array(2, 3),), {"axes": (1,)}),
         Sample((_array(2, 3),), {"axes": (0, 1)}),
+        Sample((_array(0, 2),), {"axes": (0,)}),
+        Sample((_array(),), {"axes": ()}),
     ],
     failures=lambda: [
         Failure(
             (_array(3),), {"axes": (1,)}, AxisError,
             "[flip] the tensor has no such axis. "
-            "Got: axis=1 for a tensor of 1 axes. Expected: -1 to 0.",
-        )
+            "Got: axis=1 for a tensor of 1 axes. Expected: 0 to 0.",
+        ),
+        Failure(
+            (_array(3),), {"axes": (0, 0)}, AxisError,
+            "[flip] an axis is named twice. Got: axis=(0, 0).",
+        ),
     ],
     source="reverses the order along each axis",
 )  # fmt: skip
-
-
-def _check_axes(op: str, x: TensorType, axes: tuple[int, ...]) -> TensorType:
-    normalize_axes(op, axes, x.ndim)
-    return x
 
 
 def flip(x: Node, *, axis: int | Sequence[int] | None = None) -> Node:
@@ -460,7 +538,10 @@ def flip(x: Node, *, axis: int | Sequence[int] | None = None) -> Node:
 
 
 def _concatenate_infer(*types: TensorType, axis: int) -> TensorType:
+    if not types:
+        raise ArgumentError("[concat] at least one tensor is needed", got="none")
     first = types[0]
+    check_axes("concat", (axis,), first.ndim)
     for type in types:
         if type.dtype is not first.dtype:
             raise DTypeError(
@@ -509,12 +590,30 @@ CONCATENATE = Primitive(
     samples=lambda: [
         Sample((_array(2, 3), _array(2, 1), _array(2, 0)), {"axis": 1}),
         Sample((_array(2, 3), _array(1, 3)), {"axis": 0}),
+        Sample((_array(3),), {"axis": 0}),
     ],
     failures=lambda: [
         Failure(
             (_array(2, 3), _array(3, 3)), {"axis": 1}, ShapeError,
             "[concat] shapes differ beside axis 1. Got: (2, 3) and (3, 3).",
-        )
+        ),
+        Failure(
+            (_array(2, 3), _array(2)), {"axis": 0}, ShapeError,
+            "[concat] shapes differ beside axis 0. Got: (2, 3) and (2,).",
+        ),
+        Failure(
+            (_array(2), np.arange(2)), {"axis": 0}, DTypeError,
+            "[concat] operands differ in element type. Got: float64 and int64.",
+        ),
+        Failure(
+            (_array(),), {"axis": 0}, AxisError,
+            "[concat] the tensor has no such axis. "
+            "Got: axis=0 for a tensor of 0 axes. Expected: none, as it has no axes.",
+        ),
+        Failure(
+            (), {"axis": 0}, ArgumentError,
+            "[concat] at least one tensor is needed. Got: none.",
+        ),
     ],
     source="Array API standard 2024.12, concat",
 )  # fmt: skip
@@ -620,7 +719,7 @@ def split(
     """Return pieces of `x` along `axis`.
 
     Args:
-        size_or_sizes: the size of each piece, the last may be smaller; or all the sizes.
+        size_or_sizes: the size of each piece, the last may be smaller; or all sizes.
 
     Raises:
         ShapeError: the sizes do not sum to that of the axis.
@@ -628,14 +727,14 @@ def split(
     axis = normalize_axis("split", axis, x.ndim)
     total = x.shape[axis]
     if isinstance(size_or_sizes, (tuple, list)):
-        sizes = list(size_or_sizes)
+        sizes = [as_integer("split", "a size", n) for n in size_or_sizes]
         if sum(sizes) != total or any(n < 0 for n in sizes):
             raise ShapeError(
                 "[split] the sizes do not sum to that of the axis",
                 got=f"{tuple(sizes)} for axis {axis} of shape {x.shape}",
             )
     else:
-        step = int(size_or_sizes)  # type: ignore[call-overload]
+        step = as_integer("split", "a size", size_or_sizes)  # type: ignore[arg-type]
         if step < 1:
             raise ShapeError("[split] a size must be at least 1", got=str(step))
         sizes = [min(step, total - at) for at in range(0, total, step)] or [0]
@@ -647,9 +746,12 @@ def split(
 
 
 def chunk(x: Node, chunks: int, axis: int = 0) -> tuple[Node, ...]:
-    """Return `x` in at most `chunks` pieces of one size along `axis`, the last smaller."""
+    """Return `x` in at most `chunks` pieces of one size along `axis`.
+
+    The last piece may be smaller.
+    """
     axis = normalize_axis("chunk", axis, x.ndim)
-    if chunks < 1:
+    if as_integer("chunk", "the number of chunks", chunks) < 1:
         raise ArgumentError("[chunk] at least one chunk is needed", got=str(chunks))
     return split(x, max(1, -(-x.shape[axis] // chunks)), axis)
 
@@ -660,14 +762,18 @@ def roll(
     """Return `x` with elements moved `shift` places forward along `axis`, and around.
 
     Args:
-        axis: None rolls the flattened tensor.
+        axis: None rolls the flattened tensor. Of several axes each takes its own shift,
+            or all the one given.
+
+    Raises:
+        ArgumentError: there are not as many shifts as axes.
+        AxisError: an axis does not exist.
     """
+    given = [as_integer("roll", "a shift", n) for n in as_tuple(shift)]
     if axis is None:
-        if isinstance(shift, (tuple, list)):
-            shift = sum(shift)
-        return _reshape(roll(_reshape(x, (x.size,)), shift, axis=0), x.shape)
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    shifts = shift if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+        return _reshape(roll(_reshape(x, (x.size,)), sum(given), axis=0), x.shape)
+    axes = as_tuple(axis)
+    shifts = given if isinstance(shift, (tuple, list)) else given * len(axes)
     if len(shifts) != len(axes):
         raise ArgumentError(
             "[roll] as many shifts as axes are needed",
@@ -683,7 +789,10 @@ def roll(
 
 
 def tile(x: Node, repetitions: Sequence[int]) -> Node:
-    """Return `x` repeated `repetitions[i]` times along axis i, axes aligned at the last."""
+    """Return `x` repeated `repetitions[i]` times along axis i.
+
+    The shorter of shape and repetitions is filled up with 1 in front.
+    """
     counts = as_shape("tile", repetitions)
     ndim = max(len(counts), x.ndim)
     counts = (1,) * (ndim - len(counts)) + counts
@@ -720,7 +829,7 @@ def triu(x: Node, *, k: int = 0) -> Node:
 PRIMITIVES = (RESHAPE, PERMUTE, EXPAND, PAD, SLICE, FLIP, CONCATENATE)
 
 OPS = (
-    reshape, permute_dims, transpose, matrix_transpose, moveaxis, broadcast_to, flip,
-    concat, stack, expand_dims, squeeze, flatten, unstack, split, chunk, roll, tile, tril,
-    triu,
+    reshape, permute_dims, transpose, matrix_transpose, moveaxis, broadcast_to, broadcast_arrays, flip,
+    concat, stack, expand_dims, squeeze, flatten, unstack, split, chunk, roll, tile,
+    tril, triu,
 )  # fmt: skip

@@ -68,7 +68,7 @@ def together(op: str, *operands: Operand, dtype: DType | None = None) -> list[No
             as_node(op, x, default_float)
     if dtype is None:
         dtype = common_dtype(operands)
-    shape = broadcast(op, *(x.shape for x in operands if isinstance(x, Node)) or [()])
+    shape = broadcast(op, (), *(x.shape for x in operands if isinstance(x, Node)))
     return [movement.expand(as_node(op, x, dtype), shape) for x in operands]
 
 

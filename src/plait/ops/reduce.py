@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, bool_, default_integer, int64, uint64
+from ..dtypes import DType, bool_, default_integer, float32, int64, uint64
 from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
@@ -277,15 +277,22 @@ def count_nonzero(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node
     return sum(elementwise.cast(x, bool_), axis, keepdims=keepdims)
 
 
+def _widened(x: Node) -> Node:
+    """Return `x`, 16-bit floats as float32: sums of many overflow or lose precision."""
+    return elementwise.cast(x, float32) if x.dtype.bits == 16 else x
+
+
 def mean(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the arithmetic mean over `axis`; nan over no elements.
 
-    Integers are averaged as the default floating-point type.
+    Integers are averaged as the default floating-point type. 16-bit floats are
+    accumulated in float32.
     """
     x = as_float("mean", x)
     axes = normalize_axes("mean", axis, x.ndim)
     count = size_of(x.shape[a] for a in axes)
-    return elementwise.divide(sum(x, axis, keepdims=keepdims), float(count))
+    total = sum(_widened(x), axis, keepdims=keepdims)
+    return elementwise.cast(elementwise.divide(total, float(count)), x.dtype)
 
 
 def var(
@@ -301,11 +308,14 @@ def var(
     Special cases: nan over no elements; inf or nan where `n <= correction`.
     """
     x = as_float("var", x)
+    dtype = x.dtype
+    x = _widened(x)
     axes = normalize_axes("var", axis, x.ndim)
     count = size_of(x.shape[a] for a in axes)
     centred = elementwise.subtract(x, mean(x, axis, keepdims=True))
     total = sum(elementwise.square(centred), axis, keepdims=keepdims)
-    return elementwise.divide(total, float(np.maximum(count - correction, 0)))
+    result = elementwise.divide(total, float(np.maximum(count - correction, 0)))
+    return elementwise.cast(result, dtype)
 
 
 def std(
@@ -318,16 +328,23 @@ def std(
 def logsumexp(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return `log(sum(exp(x)))` over `axis`, without overflow.
 
-    Special cases: -inf where all elements are -inf.
+    Special cases: -inf where all elements are -inf, and over no elements.
+
+    Gradient: `ct * softmax(x)`.
     """
     x = as_float("logsumexp", x)
     axes = normalize_axes("logsumexp", axis, x.ndim)
+    if 0 in (x.shape[a] for a in axes):
+        shape = reduced_shape(x.shape, axes, keepdims)
+        return movement.expand(constant(float("-inf"), x.dtype), shape)
+    dtype = x.dtype
+    x = _widened(x)
     top = max(x, axis, keepdims=True)
     # An infinite maximum would give inf - inf; it needs no shift.
     top = elementwise.select(elementwise.isfinite(top), top, 0)
     top = stop_gradient(top)  # the shift cancels out of the derivative
     total = sum(elementwise.exp(elementwise.subtract(x, top)), axis, keepdims=True)
-    result = elementwise.add(elementwise.log(total), top)
+    result = elementwise.cast(elementwise.add(elementwise.log(total), top), dtype)
     return result if keepdims else movement.squeeze(result, axes)
 
 
@@ -411,15 +428,21 @@ def _arg(primitive: Primitive, x: Node, axis: int | None, keepdims: bool) -> Nod
 
 
 def argmax(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
-    """Return the position of the greatest element along `axis`, as int64; the first of
-    equal ones. None means the position in the flattened tensor.
+    """Return the position of the greatest element along `axis`, as int64.
+
+    None means the position in the flattened tensor.
+
+    Special cases: the first of equal ones; nan counts as greatest.
     """
     return _arg(ARGMAX, x, axis, keepdims)
 
 
 def argmin(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
-    """Return the position of the least element along `axis`, as int64; the first of
-    equal ones. None means the position in the flattened tensor.
+    """Return the position of the least element along `axis`, as int64.
+
+    None means the position in the flattened tensor.
+
+    Special cases: the first of equal ones; nan counts as least.
     """
     return _arg(ARGMIN, x, axis, keepdims)
 
@@ -605,8 +628,13 @@ def diff(
 
     Args:
         prepend, append: joined to `x` along `axis` first.
+
+    Raises:
+        ArgumentError: `n` is negative.
     """
     axis = normalize_axis("diff", axis, x.ndim)
+    if n < 0:
+        raise ArgumentError("[diff] n must not be negative", got=str(n))
     parts = [part for part in (prepend, x, append) if part is not None]
     if len(parts) > 1:
         x = movement.concat(parts, axis=axis)
@@ -625,6 +653,6 @@ PRIMITIVES = (
 )  # fmt: skip
 
 OPS = (
-    sum, prod, max, min, all, any, count_nonzero, mean, var, std, logsumexp, argmax, argmin,
-    cumulative_sum, cumulative_prod, cumulative_max, diff,
+    sum, prod, max, min, all, any, count_nonzero, mean, var, std, logsumexp, argmax,
+    argmin, cumulative_sum, cumulative_prod, cumulative_max, diff,
 )  # fmt: skip

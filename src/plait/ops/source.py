@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, as_dtype
+from ..dtypes import DType, as_dtype, bool_, int64
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Literal, Node, TensorType
-from ..ir.primitive import Primitive, Sample
+from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape
 from . import movement
+from .family import NUMERIC, check_kind
 
 CONSTANT = Primitive(
     name="constant",
@@ -29,9 +31,24 @@ CONSTANT = Primitive(
 
 
 def constant(value: Any, dtype: DType) -> Node:
-    """Return a constant node holding `value` as `dtype`."""
-    with np.errstate(over="ignore"):
-        array = np.asarray(value).astype(dtype.numpy)
+    """Return a constant node holding `value` as `dtype`.
+
+    Raises:
+        ArgumentError: a Python integer is too large for `dtype`.
+    """
+    try:
+        if isinstance(value, int) and dtype.is_integer:
+            array = np.array(value, dtype.numpy)
+        else:
+            with np.errstate(all="ignore"):
+                array = np.asarray(value).astype(dtype.numpy)
+    except OverflowError:
+        size = value.bit_length()
+        raise ArgumentError(
+            f"the number does not fit in {dtype.name}",
+            got=str(value) if size <= 128 else f"an integer of {size} bits",
+            fix="cast the tensor to a wider type first",
+        ) from None
     return apply(CONSTANT, value=Literal(array))
 
 
@@ -45,16 +62,34 @@ def full_like(x: Node, value: Any) -> Node:
     return full(x.shape, value, x.dtype)
 
 
+def _iota_infer(*, size: int, dtype: DType) -> TensorType:
+    if size < 0:
+        raise ShapeError("[iota] sizes must not be negative", got=str(size))
+    check_kind("iota", dtype, NUMERIC)
+    return TensorType((size,), dtype)
+
+
 IOTA = Primitive(
     name="iota",
-    infer=lambda *, size, dtype: TensorType((size,), dtype),
+    infer=_iota_infer,
     reference=lambda *, size, dtype: np.arange(size).astype(dtype.numpy),
     samples=lambda: [
         Sample((), {"size": size, "dtype": as_dtype(name)})
-        for size, name in ((0, "int64"), (5, "int64"), (4, "float32"), (3, "uint8"))
+        for size, name in ((0, "int64"), (5, "int64"), (4, "float32"), (300, "uint8"))
     ],
-    source="the numbers 0, 1, ..., size - 1",
-)
+    failures=lambda: [
+        Failure(
+            (), {"size": -1, "dtype": int64}, ShapeError,
+            "[iota] sizes must not be negative. Got: -1.",
+        ),
+        Failure(
+            (), {"size": 2, "dtype": bool_}, DTypeError,
+            "[iota] the element type is not accepted. Got: bool. "
+            "Expected: float or signed or unsigned. Fix: cast with x.to(...).",
+        ),
+    ],
+    source="the numbers 0, 1, ..., size - 1; integers wrap around",
+)  # fmt: skip
 
 
 def iota(size: int, dtype: DType) -> Node:

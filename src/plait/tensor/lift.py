@@ -38,6 +38,7 @@ class Lifted:
         op: the function over Nodes.
         names: its parameters in order; `operands` those that take tensors.
         leading: how many operands stand first and are required.
+        variadic: the place of `*operands`, or -1.
     """
 
     __slots__ = (
@@ -49,12 +50,17 @@ class Lifted:
         self.op = op
         self.name = op.__name__.rstrip("_")
         parameters = list(inspect.signature(op).parameters.values())
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        kinds = [p.kind is p.VAR_POSITIONAL for p in parameters]
+        self.variadic = kinds.index(True) if True in kinds else -1
         self.names = [p.name for p in parameters]
         self.operands = {
             p.name for p in parameters if p.annotation in _OPERANDS | _SEQUENCES
         }
-        self.sequences = {p.name for p in parameters if p.annotation in _SEQUENCES}
+        self.sequences = {
+            p.name
+            for p in parameters
+            if p.annotation in _SEQUENCES or p.kind is p.VAR_POSITIONAL
+        }
         self.defaults = {
             p.name: p.default for p in parameters if p.default is not p.empty
         }
@@ -67,8 +73,11 @@ class Lifted:
 
     def __call__(self, *values: Any) -> Any:
         """Run the op on nodes: operands first, then static values, in order."""
-        if self.variadic:
-            return self.op(*values[0])
+        if self.variadic >= 0:
+            operands, *static = values
+            n = self.variadic
+            named = dict(zip(self.names[n + 1 :], static[n:], strict=True))
+            return self.op(*static[:n], *operands, **named)
         order = [n for n in self.names if n in self.operands]
         order += [n for n in self.names if n not in self.operands]
         given = dict(zip(order, values, strict=True))
@@ -153,16 +162,11 @@ class Lifted:
         try:
             return operator.index(value)
         except TypeError:
-            pass
-        try:
-            hash(value)
-        except TypeError:
             raise ArgumentTypeError(
                 f"[{self.name}] {name or 'an item'} must be a plain value",
                 got=f"a {type(value).__name__}",
                 expected=self.describe(),
             ) from None
-        return value
 
 
 def _is_simple(value: Any) -> bool:
@@ -174,7 +178,7 @@ def _is_simple(value: Any) -> bool:
 def lift(op: Callable[..., Any]) -> Any:
     """Return the function over tensors that records `op` as one step."""
     spec = Lifted(op)
-    if spec.variadic:
+    if spec.variadic >= 0:
         function = _lift_variadic(spec)
     elif spec.leading == len(spec.names) == 1:
         function = _lift_unary(spec)
@@ -327,8 +331,15 @@ _STATIC_CLASSES = frozenset((str, tuple, DType))
 
 
 def _lift_variadic(spec: Lifted) -> Callable[..., Any]:
-    def function(*args: Any) -> Any:
-        return recording.record(spec, [list(args)])
+    """Lift `op(static, ..., *tensors, **static)`; several results come as a list, as the
+    Array API asks of these functions."""
+    before = spec.variadic
+
+    def function(*args: Any, **named: Any) -> Any:
+        first, operands = args[:before], list(args[before:])
+        static = spec.bind((*first, operands), named)[1]
+        result = recording.record(spec, [operands], static)
+        return list(result) if isinstance(result, tuple) else result
 
     return function
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..ops import contract, elementwise, index, movement, reduce, source
 from ..ir.build import make_input
-from ..ir.graph import TensorType
+from ..ir.graph import Node, TensorType
 from . import autograd
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
@@ -36,6 +36,7 @@ from .record import evaluate, install, record, recorder
 
 Scalar = bool | int | float
 Key = Any
+Subclass = TypeVar("Subclass", bound="Tensor")
 
 
 def _swapped(op: Any) -> Any:
@@ -447,7 +448,26 @@ class Tensor:
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        self.copy_(value)
+        if self._requires_grad and not value.dtype.is_float:
+            raise DTypeError(
+                "[data] a tensor that requires a gradient must stay floating-point",
+                got=value.dtype.name,
+            )
+        self._become(_detach(value) if value.requires_grad else value)
+        if self._requires_grad:
+            if self._value is None:
+                self._mark_variable()
+            else:
+                self._trace = None  # enters anew, as the leaf that it is
+
+    def as_subclass(self, cls: type[Subclass]) -> Subclass:
+        """Return this tensor as an instance of `cls`, a subclass of `Tensor`.
+
+        Derivatives flow through. It is how subclasses make their instances.
+        """
+        new = object.__new__(cls)
+        new._become(self)
+        return new
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
         """Call `hook(gradient)` when the gradient of this tensor is computed.
@@ -591,7 +611,7 @@ class Tensor:
 
     def clone(self) -> Tensor:
         """Return a tensor of the same values; derivatives flow through."""
-        return _positive(self)  # type: ignore[no-any-return]
+        return _clone(self)  # type: ignore[no-any-return]
 
     # Operators
 
@@ -613,7 +633,7 @@ class Tensor:
     __mod__ = lift_operator(elementwise.remainder)
     __rmod__ = _swapped(elementwise.remainder)
     __imod__ = _in_place(elementwise.remainder)
-    __rpow__ = _swapped(elementwise.power)
+    __rpow__ = _swapped(elementwise.pow)
     __matmul__ = lift_operator(contract.matmul)
     __rmatmul__ = _swapped(contract.matmul)
     __imatmul__ = _in_place(contract.matmul)
@@ -655,11 +675,16 @@ class Tensor:
 
 
 
+def _same(x: Node) -> Node:
+    return x
+
+
+_clone = lift(_same)
 _cast = lift(elementwise.cast)
 _detach = lift(source.stop_gradient)
 _positive = lift(elementwise.positive)
 _square = lift(elementwise.square)
-_power = lift(elementwise.power)
+_power = lift(elementwise.pow)
 _full_like = lift(source.full_like)
 _matrix_transpose = lift(movement.matrix_transpose)
 _reshape = lift(movement.reshape)
@@ -724,7 +749,7 @@ _prototypes: dict[TensorType, Any] = {}
 
 def concrete(value: np.ndarray, dtype: DType, cls: type[Tensor] = Tensor) -> Tensor:
     """Return a tensor that holds `value`, which nobody may change from now on."""
-    tensor = cls.__new__(cls)
+    tensor = object.__new__(cls)
     type = TensorType(value.shape, dtype)
     node = _prototypes.get(type)
     if node is None:

@@ -17,12 +17,42 @@ from ..dtypes import DType, bool_
 from ..ir.graph import Node
 from ..ir.rewrite import Rule, derive
 from ..ops.elementwise import (
-    ABS, ADD, BITWISE_AND, BITWISE_INVERT, BITWISE_OR, BITWISE_XOR, CAST, CEIL, DIVIDE,
-    EQUAL, FLOOR, FLOOR_DIVIDE, LESS, LESS_EQUAL, MAXIMUM, MINIMUM, MULTIPLY, NEGATIVE,
-    NOT_EQUAL, POWER, REMAINDER, ROUND, SELECT, SHIFT_LEFT, SHIFT_RIGHT, SUBTRACT, TRUNC,
+    ABS,
+    ADD,
+    BITWISE_AND,
+    BITWISE_INVERT,
+    BITWISE_OR,
+    BITWISE_XOR,
+    CAST,
+    CEIL,
+    DIVIDE,
+    EQUAL,
+    FLOOR,
+    FLOOR_DIVIDE,
+    LESS,
+    LESS_EQUAL,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATIVE,
+    NOT_EQUAL,
+    POWER,
+    REMAINDER,
+    ROUND,
+    SELECT,
+    SHIFT_LEFT,
+    SHIFT_RIGHT,
+    SUBTRACT,
+    TRUNC,
 )  # fmt: skip
 from .patterns import (
-    full, is_a, is_number, never_minus_zero, never_negative, number, scalar,
+    full,
+    is_a,
+    is_number,
+    never_minus_zero,
+    never_negative,
+    number,
+    scalar,
 )  # fmt: skip
 
 ROUNDINGS = (FLOOR, CEIL, TRUNC, ROUND)
@@ -47,7 +77,7 @@ def _constant_last(node: Node) -> tuple[Node, Node]:
 
 
 def add_zero(node: Node) -> Node | None:
-    """x + 0 -> x, for integers, x + -0.0, and where x cannot be -0.0"""
+    """`x + 0 -> x`, for integers, x + -0.0, and where x cannot be -0.0"""
     x, y = _constant_last(node)
     if is_number(y, -0.0) or (is_number(y, 0) and never_minus_zero(x)):
         return x
@@ -55,13 +85,13 @@ def add_zero(node: Node) -> Node | None:
 
 
 def subtract_zero(node: Node) -> Node | None:
-    """x - 0 -> x"""
+    """`x - 0 -> x`"""
     x, y = node.operands
     return x if is_number(y, 0) else None
 
 
 def subtract_from_zero(node: Node) -> Node | None:
-    """0 - x -> -x, for integers and -0.0 - x"""
+    """`0 - x -> -x`, for integers and -0.0 - x"""
     x, y = node.operands
     if is_number(x, -0.0) or (is_number(x, 0) and not node.dtype.is_float):
         return derive(node, NEGATIVE, y)
@@ -69,13 +99,13 @@ def subtract_from_zero(node: Node) -> Node | None:
 
 
 def subtract_itself(node: Node) -> Node | None:
-    """x - x -> 0, for integers"""
+    """`x - x -> 0`, for integers"""
     x, y = node.operands
     return full(node, 0) if x is y and not node.dtype.is_float else None
 
 
 def add_negative(node: Node) -> Node | None:
-    """x + -y -> x - y, -x + y -> y - x"""
+    """`x + -y -> x - y, -x + y -> y - x`"""
     x, y = node.operands
     if y.primitive is NEGATIVE:
         return derive(node, SUBTRACT, x, y.operands[0])
@@ -85,13 +115,13 @@ def add_negative(node: Node) -> Node | None:
 
 
 def subtract_negative(node: Node) -> Node | None:
-    """x - -y -> x + y"""
+    """`x - -y -> x + y`"""
     x, y = node.operands
     return derive(node, ADD, x, y.operands[0]) if y.primitive is NEGATIVE else None
 
 
 def add_constants(node: Node) -> Node | None:
-    """(x + a) + b -> x + (a + b), for integers"""
+    """`(x + a) + b -> x + (a + b)`, for integers"""
     inner, b = _constant_last(node)
     if node.dtype.is_float or inner.primitive is not ADD or scalar(b) is None:
         return None
@@ -105,25 +135,25 @@ def add_constants(node: Node) -> Node | None:
 
 
 def multiply_by_one(node: Node) -> Node | None:
-    """x * 1 -> x"""
+    """`x * 1 -> x`"""
     x, y = _constant_last(node)
     return x if is_number(y, 1) else None
 
 
 def multiply_by_minus_one(node: Node) -> Node | None:
-    """x * -1 -> -x"""
+    """`x * -1 -> -x`"""
     x, y = _constant_last(node)
     return derive(node, NEGATIVE, x) if is_number(y, -1) else None
 
 
 def multiply_by_zero(node: Node) -> Node | None:
-    """x * 0 -> 0, for integers"""
+    """`x * 0 -> 0`, for integers"""
     _, y = _constant_last(node)
     return y if is_number(y, 0) and not node.dtype.is_float else None
 
 
 def multiply_negatives(node: Node) -> Node | None:
-    """-x * -y -> x * y, -x / -y -> x / y"""
+    """`-x * -y -> x * y, -x / -y -> x / y`"""
     x, y = node.operands
     if x.primitive is NEGATIVE and y.primitive is NEGATIVE:
         return derive(node, node.primitive, x.operands[0], y.operands[0])
@@ -131,7 +161,7 @@ def multiply_negatives(node: Node) -> Node | None:
 
 
 def multiply_negative_by_constant(node: Node) -> Node | None:
-    """-x * c -> x * -c, -x / c -> x / -c, c / -x -> -c / x"""
+    """`-x * c -> x * -c, -x / c -> x / -c, c / -x -> -c / x`"""
     x, y = node.operands
     for inner, constant in ((x, y), (y, x)):
         value = scalar(constant)
@@ -143,7 +173,7 @@ def multiply_negative_by_constant(node: Node) -> Node | None:
 
 
 def multiply_constants(node: Node) -> Node | None:
-    """(x * a) * b -> x * (a * b), for integers"""
+    """`(x * a) * b -> x * (a * b)`, for integers"""
     inner, b = _constant_last(node)
     if node.dtype.is_float or inner.primitive is not MULTIPLY or scalar(b) is None:
         return None
@@ -154,13 +184,13 @@ def multiply_constants(node: Node) -> Node | None:
 
 
 def divide_by_one(node: Node) -> Node | None:
-    """x / 1 -> x"""
+    """`x / 1 -> x`"""
     x, y = node.operands
     return x if is_number(y, 1) else None
 
 
 def divide_by_power_of_two(node: Node) -> Node | None:
-    """x / 2**k -> x * 2**-k, and x / -1 -> -x"""
+    """`x / 2**k -> x * 2**-k, and x / -1 -> -x`"""
     x, y = node.operands
     value = number(y)
     if value is None or not math.isfinite(value):
@@ -174,19 +204,19 @@ def divide_by_power_of_two(node: Node) -> Node | None:
 
 
 def floor_divide_by_one(node: Node) -> Node | None:
-    """x // 1 -> x, for integers"""
+    """`x // 1 -> x`, for integers"""
     x, y = node.operands
     return x if is_number(y, 1) and not node.dtype.is_float else None
 
 
 def remainder_by_one(node: Node) -> Node | None:
-    """x % 1 -> 0, for integers"""
+    """`x % 1 -> 0`, for integers"""
     _, y = node.operands
     return full(node, 0) if is_number(y, 1) and not node.dtype.is_float else None
 
 
 def power_zero_or_one(node: Node) -> Node | None:
-    """x ** 0 -> 1, x ** 1 -> x"""
+    """`x ** 0 -> 1, x ** 1 -> x`"""
     x, y = node.operands
     if number(y) == 0:
         return full(node, 1)
@@ -201,13 +231,13 @@ def _minus(value: np.ndarray) -> np.ndarray:
 
 
 def negative_of_negative(node: Node) -> Node | None:
-    """--x -> x"""
+    """`--x -> x`"""
     (x,) = node.operands
     return x.operands[0] if x.primitive is NEGATIVE else None
 
 
 def negative_of_difference(node: Node) -> Node | None:
-    """-(x - y) -> y - x, for integers"""
+    """`-(x - y) -> y - x`, for integers"""
     (inner,) = node.operands
     if inner.primitive is not SUBTRACT or node.dtype.is_float:
         return None
@@ -216,7 +246,7 @@ def negative_of_difference(node: Node) -> Node | None:
 
 
 def negative_of_product(node: Node) -> Node | None:
-    """-(x * c) -> x * -c, -(x / c) -> x / -c"""
+    """`-(x * c) -> x * -c, -(x / c) -> x / -c`"""
     (inner,) = node.operands
     if not is_a(inner, MULTIPLY, DIVIDE):
         return None
@@ -228,19 +258,19 @@ def negative_of_product(node: Node) -> Node | None:
 
 
 def abs_of_negative(node: Node) -> Node | None:
-    """abs(-x) -> abs(x)"""
+    """`abs(-x) -> abs(x)`"""
     (x,) = node.operands
     return derive(node, ABS, x.operands[0]) if x.primitive is NEGATIVE else None
 
 
 def abs_of_positive(node: Node) -> Node | None:
-    """abs(x) -> x, where x is exp, abs, sigmoid, a square or unsigned"""
+    """`abs(x) -> x`, where x is exp, abs, sigmoid, a square or unsigned"""
     (x,) = node.operands
     return x if never_negative(x) else None
 
 
 def round_twice(node: Node) -> Node | None:
-    """floor(ceil(x)) -> ceil(x), for any two of floor, ceil, trunc and round"""
+    """`floor(ceil(x)) -> ceil(x)`, for any two of floor, ceil, trunc and round"""
     (x,) = node.operands
     return x if is_a(x, *ROUNDINGS) else None
 
@@ -249,13 +279,13 @@ def round_twice(node: Node) -> Node | None:
 
 
 def extremum_of_itself(node: Node) -> Node | None:
-    """max(x, x) -> x, min(x, x) -> x"""
+    """`max(x, x) -> x, min(x, x) -> x`"""
     x, y = node.operands
     return x if x is y else None
 
 
 def extremum_of_constants(node: Node) -> Node | None:
-    """max(max(x, a), b) -> max(x, max(a, b)), the same for min"""
+    """`max(max(x, a), b) -> max(x, max(a, b))`, the same for min"""
     inner, b = _constant_last(node)
     if inner.primitive is not node.primitive or scalar(b) is None:
         return None
@@ -267,7 +297,7 @@ def extremum_of_constants(node: Node) -> Node | None:
 
 
 def extremum_of_bound(node: Node) -> Node | None:
-    """max(x, -inf) -> x, min(x, inf) -> x, and the bounds of integers"""
+    """`max(x, -inf) -> x, min(x, inf) -> x`, and the bounds of integers"""
     x, y = _constant_last(node)
     value = number(y)
     if value is None or node.dtype is bool_:
@@ -284,7 +314,7 @@ def _bounds(dtype: DType) -> tuple[float, float]:
 
 
 def compare_with_itself(node: Node) -> Node | None:
-    """x < x -> False; for all but floats x == x -> True, x <= x -> True, x != x -> False"""
+    """`x < x -> False`; for all but floats x == x -> True, x <= x -> True, x != x -> False"""
     x, y = node.operands
     if x is not y:
         return None
@@ -294,7 +324,7 @@ def compare_with_itself(node: Node) -> Node | None:
 
 
 def compare_bools(node: Node) -> Node | None:
-    """b == True -> b, b != False -> b, b == False -> not b, b != True -> not b"""
+    """`b == True -> b, b != False -> b, b == False -> not b, b != True -> not b`"""
     x, y = _constant_last(node)
     value = number(y)
     if x.dtype is not bool_ or value is None:
@@ -306,19 +336,19 @@ def compare_bools(node: Node) -> Node | None:
 
 
 def bits_of_itself(node: Node) -> Node | None:
-    """x & x -> x, x | x -> x"""
+    """`x & x -> x, x | x -> x`"""
     x, y = node.operands
     return x if x is y else None
 
 
 def xor_of_itself(node: Node) -> Node | None:
-    """x ^ x -> 0"""
+    """`x ^ x -> 0`"""
     x, y = node.operands
     return full(node, 0) if x is y else None
 
 
 def bits_with_constant(node: Node) -> Node | None:
-    """x & 0 -> 0, x & ~0 -> x, x | 0 -> x, x | ~0 -> ~0, x ^ 0 -> x"""
+    """`x & 0 -> 0, x & ~0 -> x, x | 0 -> x, x | ~0 -> ~0, x ^ 0 -> x`"""
     x, y = _constant_last(node)
     value = scalar(y)
     if value is None:
@@ -332,13 +362,13 @@ def bits_with_constant(node: Node) -> Node | None:
 
 
 def invert_twice(node: Node) -> Node | None:
-    """~~x -> x"""
+    """`~~x -> x`"""
     (x,) = node.operands
     return x.operands[0] if x.primitive is BITWISE_INVERT else None
 
 
 def invert_comparison(node: Node) -> Node | None:
-    """not x == y -> x != y; for all but floats also not x < y -> y <= x, and back"""
+    """`not x == y -> x != y`; for all but floats also not x < y -> y <= x, and back"""
     (inner,) = node.operands
     opposite = {EQUAL: NOT_EQUAL, NOT_EQUAL: EQUAL, LESS: LESS_EQUAL, LESS_EQUAL: LESS}
     found = opposite.get(inner.primitive)
@@ -351,7 +381,7 @@ def invert_comparison(node: Node) -> Node | None:
 
 
 def shift_by_zero(node: Node) -> Node | None:
-    """x << 0 -> x, x >> 0 -> x"""
+    """`x << 0 -> x, x >> 0 -> x`"""
     x, y = node.operands
     return x if is_number(y, 0) else None
 
@@ -360,20 +390,20 @@ def shift_by_zero(node: Node) -> Node | None:
 
 
 def select_constant(node: Node) -> Node | None:
-    """select(True, x, y) -> x, select(False, x, y) -> y"""
+    """`select(True, x, y) -> x, select(False, x, y) -> y`"""
     condition, x, y = node.operands
     value = number(condition)
     return None if value is None else x if value else y
 
 
 def select_same(node: Node) -> Node | None:
-    """select(c, x, x) -> x"""
+    """`select(c, x, x) -> x`"""
     _, x, y = node.operands
     return x if x is y else None
 
 
 def select_inverted(node: Node) -> Node | None:
-    """select(not c, x, y) -> select(c, y, x)"""
+    """`select(not c, x, y) -> select(c, y, x)`"""
     condition, x, y = node.operands
     if condition.primitive is not BITWISE_INVERT:
         return None
@@ -381,7 +411,7 @@ def select_inverted(node: Node) -> Node | None:
 
 
 def select_truth(node: Node) -> Node | None:
-    """select(c, True, False) -> c, select(c, False, True) -> not c"""
+    """`select(c, True, False) -> c, select(c, False, True) -> not c`"""
     condition, x, y = node.operands
     if node.dtype is not bool_ or {number(x), number(y)} != {True, False}:
         return None
@@ -389,7 +419,7 @@ def select_truth(node: Node) -> Node | None:
 
 
 def select_twice(node: Node) -> Node | None:
-    """select(c, select(c, x, _), y) -> select(c, x, y), the same for the other side"""
+    """`select(c, select(c, x, _), y) -> select(c, x, y)`, the same for the other side"""
     condition, x, y = node.operands
     if x.primitive is SELECT and x.operands[0] is condition:
         return derive(node, SELECT, condition, x.operands[1], y)
@@ -418,13 +448,13 @@ def holds(wide: DType, narrow: DType) -> bool:
 
 
 def cast_to_same(node: Node) -> Node | None:
-    """cast(x) -> x, to the dtype it has"""
+    """`cast(x) -> x`, to the dtype it has"""
     (x,) = node.operands
     return x if x.dtype is node.dtype and not x.weak else None
 
 
 def cast_twice(node: Node) -> Node | None:
-    """cast(cast(x)) -> cast(x), where the first loses nothing"""
+    """`cast(cast(x)) -> cast(x)`, where the first loses nothing"""
     (inner,) = node.operands
     if inner.primitive is not CAST:
         return None

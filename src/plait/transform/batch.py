@@ -1,6 +1,6 @@
 """Vectorising: from an expression of one example to that of many at once.
 
-Knows only nodes and the `batch` rules of their records. The new axis always comes first.
+Knows only nodes and the `batch` rules of their records. The new axis comes first.
 
 Read first: `batch`, `batch_graph`.
 """
@@ -21,15 +21,15 @@ Flags = tuple[bool, ...]
 def batch(
     outputs: Sequence[Node], batched: Mapping[Node, Node]
 ) -> list[tuple[Node, bool]]:
-    """Return each of `outputs` computed for many examples, and whether it depends on them.
+    """Return `outputs` computed for many examples, and which of them depend on those.
 
     Args:
-        batched: what takes the place of a node: the same with one more axis in front, of
-            one size for all.
+        batched: what takes the place of a node: the same with one more axis in front,
+            of one size for all.
 
     Returns:
-        An output with one more axis in front and True; or, where it depends on no key of
-        `batched`, the output as it was and False.
+        For each output: itself with one more axis in front, and True; or, where it
+        depends on no key of `batched`, itself as it was, and False.
 
     Raises:
         ArgumentError: a primitive on the way cannot be vectorised.
@@ -86,8 +86,8 @@ def batch_graph(
 
     Args:
         flags: for each input, whether it is batched.
-        force: for each output, or for all, whether it shall be batched even where it does
-            not depend on the examples.
+        force: for each output, or for all, whether it shall be batched even where it
+            does not depend on the examples.
     """
     if isinstance(force, bool):
         force = (force,) * len(graph.outputs)

@@ -1,11 +1,11 @@
 """Control flow: primitives that run graphs which they hold as attributes.
 
 The graphs are closed: values that a branch or body uses from outside are operands, put
-first and called *captured*. Each primitive has several results; the functions at the end
-of each section return them.
+first and called *captured*. Each primitive has several results; the function at the end
+of each section returns them.
 
-Derivatives and vectorised forms are again made of these primitives, so they nest. What is
-derived from a graph is remembered with it.
+Derivatives and vectorised forms are again made of these primitives, so they nest. What
+is derived from a graph is remembered with it.
 
 Read first: `COND`, `SCAN`, `scan`.
 """
@@ -133,7 +133,7 @@ class _Branches(NamedTuple):
 def _branches_of(
     derived: Sequence[Derived], models: Sequence[Sequence[Node]]
 ) -> _Branches:
-    """Return the branches that compute what either of `derived` found, like `models`."""
+    """Return branches that compute what either of `derived` found, like `models`."""
     has = tuple(
         any(pair) for pair in zip(*(flags_of(d.found) for d in derived), strict=True)
     )
@@ -245,8 +245,8 @@ COND = Primitive(
         ),
         Failure(
             (np.array(True), _X), _branches_that_differ(), ShapeError,
-            "[cond] result 1 differs between the branches. Got: float64[3] from the true "
-            "branch, float64[2] from the false branch. "
+            "[cond] result 1 differs between the branches. Got: float64[3] from the "
+            "true branch, float64[2] from the false branch. "
             "Fix: return values of one shape, with reshape.",
         ),
     ],
@@ -314,7 +314,7 @@ def _while_reference(
 
 def _while_vjp(cotangents: Tangents, node: Node, *operands: Node) -> NoReturn:
     raise GradientError(
-        "[while_loop] has no derivative in reverse mode, as it keeps no record of its steps",
+        "[while_loop] has no derivative in reverse mode, as it keeps none of its steps",
         got=f"recorded at {node.where}" if node.where else "",
         fix="use plait.scan with a known number of steps, or plait.jvp",
     )
@@ -322,7 +322,7 @@ def _while_vjp(cotangents: Tangents, node: Node, *operands: Node) -> NoReturn:
 
 @remembered
 def _varying(body: Graph, captured: int, carried: int, varying: Flags) -> Flags:
-    """Return `varying` grown by the state that comes to vary as the body is repeated."""
+    """Return `varying` grown by the state that comes to vary when a body repeats."""
     while True:
         found = flags_of(pushed(body, varying).found)
         grown = _grown(varying, captured, found[:carried])
@@ -441,7 +441,10 @@ def _expanded(
 
 
 def _loop() -> dict[str, Any]:
-    """Return a sample loop over limit; i, x (2): while i < limit, x = x * sin(x), i += 1."""
+    """Return a sample loop over limit; i, x (2).
+
+    While i < limit: x = x * sin(x), i += 1.
+    """
     limit, i, x = make_input((), int64), make_input((), int64), _float_input(2)
     body = (elementwise.add(i, 1), elementwise.multiply(x, elementwise.sin(x)))
     return {
@@ -477,8 +480,8 @@ WHILE = Primitive(
     failures=lambda: [
         Failure(
             (np.array([0.5, 1.5]),), _loop_that_changes(), DTypeError,
-            "[while_loop] state 0 leaves the body with another type. Got: float64[2] in, "
-            "float32[2] out. Fix: cast the result with x.to(plait.float64).",
+            "[while_loop] state 0 leaves the body with another type. Got: float64[2] "
+            "in, float32[2] out. Fix: cast the result with x.to(plait.float64).",
         )
     ],
     source="a graph repeated for as long as another gives true",
@@ -491,7 +494,7 @@ def while_loop(
     condition_graph: Graph,
     body_graph: Graph,
 ) -> tuple[Node, ...]:
-    """Return the state after `body_graph` was repeated while `condition_graph` gave true.
+    """Return the state after `body_graph` ran for as long as `condition_graph` held.
 
     Args:
         captured: values that both graphs take first and that do not change.
@@ -500,15 +503,17 @@ def while_loop(
         body_graph: from captured and state to the next state, of the same types.
 
     Raises:
-        ShapeError, DTypeError: the condition is not one bool, or the state changes type.
+        ShapeError, DTypeError: the condition is not one bool, or the state changes
+            type.
 
-    Gradient: forward mode only. Vectorised over the condition, it runs until all examples
-    are done, and those that are done stay as they are.
+    Gradient: forward mode only. Vectorised over the condition, it runs until all
+    examples are done, and those that are done stay as they are.
     """
     return picks(
         apply(
             WHILE, *captured, *init,
-            condition_graph=condition_graph, body_graph=body_graph, captured=len(captured),
+            condition_graph=condition_graph, body_graph=body_graph,
+            captured=len(captured),
         )
     )  # fmt: skip
 
@@ -528,9 +533,9 @@ def _scan_infer(
     for i, type in enumerate(xs):
         if type.ndim == 0 or type.shape[0] != length:
             raise ShapeError(
-                f"[scan] the first axis of input {i} does not give one slice for each step",
+                f"[scan] input {i} does not have one slice for each step",
                 got=repr(type),
-                expected=f"{length} slices",
+                expected=f"{length} along the first axis",
             )
     slices = (TensorType(type.shape[1:], type.dtype) for type in xs)
     check_inputs("scan", body, (*types[: captured + carried], *slices), "body")
@@ -611,7 +616,8 @@ class _Reversed(NamedTuple):
             cotangents of captured values; the carries and inputs that the step had, and
             cotangents of its results. Returns the next cotangents and sums; and
             cotangents of the inputs.
-        stacking: a body for the forward direction that also returns the carries it gets.
+        stacking: a body for the forward direction that also returns the carries that
+            it gets.
         active: which carries have cotangents.
         sums: the types of the sums.
         has: which operands have cotangents.
@@ -812,7 +818,7 @@ def _recurrence() -> dict[str, Any]:
 
 
 def _total() -> dict[str, Any]:
-    """Return a sample body over total; x: a sum, which needs no carry for its derivative."""
+    """Return a sample body over total; x: a sum, whose derivative needs no carry."""
     total, x = _float_input(), _float_input()
     return {
         "body": Graph((total, x), (elementwise.add(total, elementwise.sin(x)),)),
@@ -857,8 +863,8 @@ SCAN = Primitive(
         ),
         Failure(
             (np.array(0.5), np.zeros(3)), _total(), ShapeError,
-            "[scan] the first axis of input 0 does not give one slice for each step. "
-            "Got: float64[3]. Expected: 4 slices.",
+            "[scan] input 0 does not have one slice for each step. Got: float64[3]. "
+            "Expected: 4 along the first axis.",
         ),
     ],
     source="a graph applied to each slice in turn, carrying a state",
@@ -873,7 +879,7 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
 ) -> tuple[Node, ...]:
-    """Return the carry after `body` was applied to each slice, and its results, stacked.
+    """Return the carry after `body` was applied to each slice, and stacked results.
 
     Args:
         captured: values that the body takes first and that do not change.
@@ -882,13 +888,13 @@ def scan(
         body: from captured, carry and one slice of each input to the next carry, of the
             same types, and results of this step.
         length: the number of steps. Default: the size of the first axis of `xs`.
-        reverse: go from the last slice to the first. Results are stacked at the place of
-            their slice.
+        reverse: go from the last slice to the first. Results are stacked at the place
+            of their slice.
 
     Raises:
         ArgumentError: neither `length` nor `xs` is given.
-        ShapeError, DTypeError: the inputs have not `length` slices, or the carry changes
-            type.
+        ShapeError, DTypeError: the inputs have not `length` slices, or the carry
+            changes type.
 
     Gradient: a scan in the other direction, which computes each step again from its
     carry. Cotangents of captured values in 16 bits are summed in float32.

@@ -3,6 +3,8 @@
 All keep every bit, but those of `dot` and of sums, whose terms may be added in another
 order.
 
+Of 0.0 and -0.0 either may be the greater one; which, may change.
+
 Read first: the table `MOVES` at the end.
 """
 
@@ -16,17 +18,24 @@ from ..ops.contract import DOT
 from ..ops.elementwise import MULTIPLY
 from ..ops.movement import CONCATENATE, EXPAND, FLIP, PAD, PERMUTE, RESHAPE, SLICE
 from ..ops.reduce import (
-    CUMULATIVE_MAX, CUMULATIVE_PRODUCT, CUMULATIVE_SUM, MAX, MIN, PRODUCT, SUM,
+    CUMULATIVE_MAX,
+    CUMULATIVE_PRODUCT,
+    CUMULATIVE_SUM,
+    MAX,
+    MIN,
+    PRODUCT,
+    SUM,
 )  # fmt: skip
 from ..shapes import Shape, size_of
-from .algebra import holds
-from .patterns import expanded, full, is_a, number, reshaped, scalar
+from .patterns import expanded, full, is_a, number, reshaped, scalar, without_lead
 
 REDUCTIONS = (SUM, PRODUCT, MAX, MIN)
+# A longer concatenation is left nested, since joining a chain of n costs n * n.
+MOST_JOINED = 64
 
 
 def move_nothing(node: Node) -> Node | None:
-    """reshape(x) -> x to its shape; the same for expand, permute, slice, flip and pad"""
+    """`reshape(x) -> x` to its shape; the same for expand, permute, slice, flip and pad"""
     (x,) = node.operands
     if node.shape != x.shape:
         return None
@@ -43,7 +52,7 @@ def move_nothing(node: Node) -> Node | None:
 
 
 def move_constant(node: Node) -> Node | None:
-    """reshape(c) -> c in the new shape; the same for permute, slice and flip"""
+    """`reshape(c) -> c` in the new shape; the same for permute, slice and flip"""
     value = scalar(node.operands[0])
     return None if value is None else full(node, value)
 
@@ -52,7 +61,7 @@ def move_constant(node: Node) -> Node | None:
 
 
 def reshape_twice(node: Node) -> Node | None:
-    """reshape(reshape(x)) -> reshape(x)"""
+    """`reshape(reshape(x)) -> reshape(x)`"""
     (inner,) = node.operands
     if inner.primitive is not RESHAPE:
         return None
@@ -60,7 +69,7 @@ def reshape_twice(node: Node) -> Node | None:
 
 
 def expand_twice(node: Node) -> Node | None:
-    """expand(expand(x)) -> expand(x)"""
+    """`expand(expand(x)) -> expand(x)`"""
     (inner,) = node.operands
     if inner.primitive is not EXPAND:
         return None
@@ -68,23 +77,18 @@ def expand_twice(node: Node) -> Node | None:
 
 
 def expand_of_reshape(node: Node) -> Node | None:
-    """expand(reshape(x)) -> expand(x), where the reshape only adds or drops leading ones"""
+    """`expand(reshape(x)) -> expand(x)`, where the reshape only adds or drops leading ones"""
     (inner,) = node.operands
     if inner.primitive is not RESHAPE:
         return None
     (x,) = inner.operands
-    if x.ndim > node.ndim or _without_lead(x.shape) != _without_lead(inner.shape):
+    if x.ndim > node.ndim or without_lead(x.shape) != without_lead(inner.shape):
         return None
     return derive(node, EXPAND, x, shape=node.shape)
 
 
-def _without_lead(shape: Shape) -> Shape:
-    first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
-    return shape[first:]
-
-
 def permute_twice(node: Node) -> Node | None:
-    """permute(permute(x)) -> permute(x)"""
+    """`permute(permute(x)) -> permute(x)`"""
     (inner,) = node.operands
     if inner.primitive is not PERMUTE:
         return None
@@ -94,14 +98,14 @@ def permute_twice(node: Node) -> Node | None:
 
 
 def permute_of_ones(node: Node) -> Node | None:
-    """permute(x) -> reshape(x), where only axes of size 1 change places"""
+    """`permute(x) -> reshape(x)`, where only axes of size 1 change places"""
     (x,) = node.operands
     wide = [axis for axis in node.attributes["axes"] if x.shape[axis] != 1]
     return reshaped(node, x, node.shape) if wide == sorted(wide) else None
 
 
 def slice_twice(node: Node) -> Node | None:
-    """slice(slice(x)) -> slice(x)"""
+    """`slice(slice(x)) -> slice(x)`"""
     (inner,) = node.operands
     if inner.primitive is not SLICE:
         return None
@@ -121,7 +125,7 @@ def slice_twice(node: Node) -> Node | None:
 
 
 def flip_twice(node: Node) -> Node | None:
-    """flip(flip(x)) -> flip(x) along the axes that only one of them names"""
+    """`flip(flip(x)) -> flip(x)` along the axes that only one of them names"""
     (inner,) = node.operands
     if inner.primitive is not FLIP:
         return None
@@ -133,7 +137,7 @@ def flip_twice(node: Node) -> Node | None:
 
 
 def pad_twice(node: Node) -> Node | None:
-    """pad(pad(x)) -> pad(x), of one value"""
+    """`pad(pad(x)) -> pad(x)`, of one value"""
     (inner,) = node.operands
     if inner.primitive is not PAD or _padding(inner) != _padding(node):
         return None
@@ -150,7 +154,7 @@ def _padding(node: Node) -> bytes:
 
 
 def pad_constant(node: Node) -> Node | None:
-    """pad(c) -> c in the new shape, padded with c"""
+    """`pad(c) -> c` in the new shape, padded with c"""
     value = scalar(node.operands[0])
     if value is None or value.tobytes() != _padding(node):
         return None
@@ -158,7 +162,7 @@ def pad_constant(node: Node) -> Node | None:
 
 
 def slice_of_pad(node: Node) -> Node | None:
-    """slice(pad(x)) -> slice(x), where no padding is left"""
+    """`slice(pad(x)) -> slice(x)`, where no padding is left"""
     (inner,) = node.operands
     if inner.primitive is not PAD or node.size == 0:
         return None
@@ -179,7 +183,7 @@ def slice_of_pad(node: Node) -> Node | None:
 
 
 def concatenate_one(node: Node) -> Node | None:
-    """concatenate(x) -> x, operands without elements left out"""
+    """`concatenate(x) -> x`, operands without elements left out"""
     axis = node.attributes["axis"]
     kept = [x for x in node.operands if x.shape[axis]]
     if len(kept) == 1 or not kept:
@@ -190,19 +194,19 @@ def concatenate_one(node: Node) -> Node | None:
 
 
 def concatenate_twice(node: Node) -> Node | None:
-    """concatenate(concatenate(x, y), z) -> concatenate(x, y, z)"""
+    """`concatenate(concatenate(x, y), z) -> concatenate(x, y, z)`"""
     axis = node.attributes["axis"]
     flat: list[Node] = []
     for x in node.operands:
         same = x.primitive is CONCATENATE and x.attributes["axis"] == axis
         flat.extend(x.operands if same else [x])
-    if len(flat) == len(node.operands):
+    if len(flat) == len(node.operands) or len(flat) > MOST_JOINED:
         return None
     return derive(node, CONCATENATE, *flat, axis=axis)
 
 
 def concatenate_constants(node: Node) -> Node | None:
-    """concatenate(c, c) -> c in the new shape"""
+    """`concatenate(c, c) -> c` in the new shape"""
     values = [scalar(x) for x in node.operands]
     first = values[0]
     if first is None or any(
@@ -213,7 +217,7 @@ def concatenate_constants(node: Node) -> Node | None:
 
 
 def concatenate_slices(node: Node) -> Node | None:
-    """concatenate(x[a:b], x[b:c]) -> x[a:c]"""
+    """`concatenate(x[a:b], x[b:c]) -> x[a:c]`"""
     axis = node.attributes["axis"]
     joined: list[Node] = []
     for x in node.operands:
@@ -255,7 +259,7 @@ def _replaced(values: Shape, axis: int, value: int) -> Shape:
 
 
 def slice_of_concatenate(node: Node) -> Node | None:
-    """slice(concatenate(x, y)) -> slice(x), where nothing of the others is left"""
+    """`slice(concatenate(x, y)) -> slice(x)`, where nothing of the others is left"""
     (inner,) = node.operands
     if inner.primitive is not CONCATENATE or node.size == 0:
         return None
@@ -280,8 +284,8 @@ def slice_of_concatenate(node: Node) -> Node | None:
 
 
 def elementwise_of_expand(node: Node) -> Node | None:
-    """f(expand(x), expand(y), c) -> expand(f(x, y, c)), for elementwise f"""
-    if node.primitive.batch != "elementwise" or not isinstance(node.type, type(node.type)):
+    """`f(expand(x), expand(y), c) -> expand(f(x, y, c))`, for elementwise f"""
+    if node.primitive.batch != "elementwise" or isinstance(node.type, tuple):
         return None
     shape = None
     for x in node.operands:
@@ -302,20 +306,20 @@ def elementwise_of_expand(node: Node) -> Node | None:
 
 
 def reduce_nothing(node: Node) -> Node | None:
-    """sum(x) -> reshape(x) over axes of size 1, or over none; the same for max, ..."""
+    """`sum(x) -> reshape(x)` over axes of size 1, or over none; the same for max, ..."""
     (x,) = node.operands
     axes = node.attributes["axes"]
     return reshaped(node, x, node.shape) if all(x.shape[a] == 1 for a in axes) else None
 
 
 def accumulate_nothing(node: Node) -> Node | None:
-    """cumulative_sum(x) -> x along an axis of size 1; the same for product and max"""
+    """`cumulative_sum(x) -> x` along an axis of size 1; the same for product and max"""
     (x,) = node.operands
     return x if x.shape[node.attributes["axis"]] == 1 else None
 
 
 def reduce_twice(node: Node) -> Node | None:
-    """max(max(x)) -> max(x) over both axes; the same for min, and integer sums"""
+    """`max(max(x)) -> max(x)` over both axes; the same for min, and integer sums"""
     (inner,) = node.operands
     if inner.primitive is not node.primitive:
         return None
@@ -329,57 +333,45 @@ def reduce_twice(node: Node) -> Node | None:
 
 
 def extremum_of_expand(node: Node) -> Node | None:
-    """max(expand(x)) -> max(x), the same for min"""
-    return _reduced_small(node)
+    """`max(expand(x)) -> max(x)`, the same for min"""
+    found = _reduced_small(node)
+    return found[0] if found else None
 
 
 def sum_of_expand(node: Node) -> Node | None:
-    """sum(expand(x)) -> n * sum(x), with n the number of equal terms"""
-    (inner,) = node.operands
-    small = _reduced_small(node)
-    if small is None or node.size == 0:
+    """`sum(expand(x)) -> n * sum(x)`, with n the number of equal terms"""
+    found = _reduced_small(node)
+    if found is None:
         return None
-    x = inner.operands[0]
-    count = size_of(inner.shape[a] for a in node.attributes["axes"])
-    kept = [a - (inner.ndim - x.ndim) for a in node.attributes["axes"]]
-    count //= max(size_of(x.shape[a] for a in kept if a >= 0), 1)
+    small, count = found
     factor = full(node, count)
     # A count that the dtype cannot hold would be rounded, or wrap around.
     return derive(node, MULTIPLY, small, factor) if number(factor) == count else None
 
 
-def _reduced_small(node: Node) -> Node | None:
-    """Return the reduction of `x` in place of that of `expand(x)`."""
+def _reduced_small(node: Node) -> tuple[Node, int] | None:
+    """Return the reduction of `x` in place of that of `expand(x)`, and the repetitions."""
     (inner,) = node.operands
     if inner.primitive is not EXPAND:
         return None
     (x,) = inner.operands
     lead = inner.ndim - x.ndim
     axes = {axis % inner.ndim for axis in node.attributes["axes"]}
-    repeated = [
-        a for a in axes if a < lead or (x.shape[a - lead] == 1 and inner.shape[a] != 1)
-    ]
-    if not repeated or 0 in (inner.shape[a] for a in repeated):
-        return None
     own = tuple(sorted(a - lead for a in axes if a >= lead))
+    count = size_of(inner.shape[a] for a in axes if a < lead or x.shape[a - lead] == 1)
+    if count <= 1:
+        return None
     small = derive(node, node.primitive, x, axes=own) if own else x
-    return expanded(node, _aligned(node, small, inner, x, axes), node.shape)
-
-
-def _aligned(node: Node, small: Node, inner: Node, x: Node, axes: set[int]) -> Node:
-    """Return `small`, whose axes are those left of `x`, ready to be expanded."""
-    lead = inner.ndim - x.ndim
-    shape = tuple(
-        x.shape[a - lead] if a >= lead else 1 for a in range(inner.ndim) if a not in axes
-    )
-    return reshaped(node, small, shape)
+    left = [a for a in range(inner.ndim) if a not in axes]
+    aligned = tuple(x.shape[a - lead] if a >= lead else 1 for a in left)
+    return expanded(node, reshaped(node, small, aligned), node.shape), count
 
 
 # Contraction
 
 
 def dot_of_permute(node: Node) -> Node | None:
-    """dot(permute(x), y) -> dot(x, y) over other axes, where the result's axes agree"""
+    """`dot(permute(x), y) -> dot(x, y)` over other axes, where the result's axes agree"""
     sides = list(node.operands)
     axes, batch = list(node.attributes["axes"]), list(node.attributes["batch"])
     changed = False
@@ -400,7 +392,7 @@ def dot_of_permute(node: Node) -> Node | None:
 
 
 def permute_of_dot(node: Node) -> Node | None:
-    """permute(dot(x, y)) -> dot(y, x), where it exchanges the axes of x and y"""
+    """`permute(dot(x, y)) -> dot(y, x)`, where it exchanges the axes of x and y"""
     (inner,) = node.operands
     if inner.primitive is not DOT:
         return None

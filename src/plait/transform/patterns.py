@@ -18,7 +18,17 @@ from ..ir.graph import Literal, Node
 from ..ir.primitive import Primitive
 from ..ir.rewrite import derive
 from ..ops.elementwise import (
-    ABS, ADD, CAST, EXP, MAXIMUM, MINIMUM, MULTIPLY, NEGATIVE, SELECT, SIGMOID, SUBTRACT,
+    ABS,
+    ADD,
+    CAST,
+    EXP,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATIVE,
+    SELECT,
+    SIGMOID,
+    SUBTRACT,
 )  # fmt: skip
 from ..ops.movement import EXPAND, PERMUTE, RESHAPE
 from ..ops.reduce import MAX
@@ -81,6 +91,12 @@ def expanded(node: Node, x: Node, shape: Shape) -> Node:
 def reshaped(node: Node, x: Node, shape: Shape) -> Node:
     """Return `x` in `shape`."""
     return x if x.shape == shape else derive(node, RESHAPE, x, shape=shape)
+
+
+def without_lead(shape: Shape) -> Shape:
+    """Return `shape` without its leading ones, which broadcasting adds."""
+    first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+    return shape[first:]
 
 
 def moved(node: Node) -> tuple[Node, list[Node]]:
@@ -152,14 +168,13 @@ def is_shifted(node: Node) -> bool:
     if node.primitive is not SUBTRACT:
         return False
     u, shift = node.operands
-    waiting = [(shift, 0)]
-    while waiting:
-        x, depth = waiting.pop()
+    waiting = [shift]
+    for _ in range(DEPTH * DEPTH):
+        if not waiting:
+            break
+        x = waiting.pop()
         if is_a(x, MAX, MAXIMUM) and any(y is u for y in x.operands):
             return True
-        if depth < 2 * DEPTH and is_a(
-            x, RESHAPE, EXPAND, PERMUTE, SELECT, STOP_GRADIENT, VARIABLE, CAST
-        ):
-            inner = x.operands[1:] if x.primitive is SELECT else x.operands
-            waiting.extend((y, depth + 1) for y in inner)
+        if is_a(x, RESHAPE, EXPAND, PERMUTE, SELECT, STOP_GRADIENT, VARIABLE, CAST):
+            waiting.extend(x.operands[1:] if x.primitive is SELECT else x.operands)
     return False

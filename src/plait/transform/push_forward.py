@@ -1,13 +1,13 @@
 """Forward mode: from tangents of some nodes to tangents of what depends on them.
 
-Knows only nodes and the `jvp` rules of their records. A record without one has its `vjp`
-transposed: a vjp is linear in the cotangent, and the transpose of that linear map is the
-jvp.
+Knows only nodes and the `jvp` rules of their records. A record without one has its
+`vjp` transposed: a vjp is linear in the cotangent, and the transpose of that linear map
+is the jvp.
 
 Read first: `push_forward`, `transposed`.
 
-Source: J. Townsend, "A new trick for calculating Jacobian vector products" (2017), for a
-jvp from two vjps.
+Source: J. Townsend, "A new trick for calculating Jacobian vector products" (2017), for
+a jvp from two vjps.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def push_forward(
     Formula: for nodes x_i with tangents t_i, sum over i of dy / dx_i * t_i.
 
     Args:
-        tangents: of one type with their nodes. A node given here is looked at no further:
-            the tangent is not added to what would flow to it.
-        links: inputs that hold the value of another expression: the derivative comes out
-            of that expression.
+        tangents: of one type with their nodes. A node given here is looked at no
+            further: the tangent is not added to what would flow to it.
+        links: inputs that hold the value of another expression: the derivative comes
+            out of that expression.
 
     Raises:
         GradientError: a primitive on the way has no derivative.
@@ -74,8 +74,8 @@ def _apply_rule(node: Node, tangents: Sequence[Node | None]) -> Any:
 def transposed(tangents: Sequence[Node | None], node: Node) -> list[Node | None]:
     """Return the tangent of each result of `node`, derived from its `vjp`.
 
-    The rule is applied to a stand-in for the cotangent, and what comes out is pulled back
-    to the stand-in with the tangents as seeds.
+    The rule is applied to a stand-in for the cotangent, and what comes out is pulled
+    back to the stand-in with the tangents as seeds.
 
     Raises:
         GradientError: the vjp is not linear in the cotangent.

@@ -64,8 +64,8 @@ def _custom_infer(
         )
     for i, (one, other) in enumerate(zip(results, forward, strict=False)):
         check_type(
-            f"[custom_vjp] result {i} differs between the function and its forward function",
-            f"{one!r} and {other!r}", other, one,
+            f"[custom_vjp] result {i} of the forward function differs",
+            f"{other!r} for {one!r}", other, one,
         )  # fmt: skip
     residuals = forward[len(results) :]
     check_inputs(
@@ -149,14 +149,15 @@ def _custom_batch(
     )  # fmt: skip
     return picks(
         apply(
-            CUSTOM, *operands, graph=graph, forward_graph=forward, backward_graph=backward,
-            captured=attributes["captured"], wrt=attributes["wrt"],
+            CUSTOM, *operands, graph=graph, forward_graph=forward,
+            backward_graph=backward, captured=attributes["captured"],
+            wrt=attributes["wrt"],
         )
     )  # fmt: skip
 
 
 def _clipped() -> dict[str, Any]:
-    """Return sample graphs over k (2); x (2): k * sin(x), whose derivative is written out."""
+    """Return sample graphs over k (2); x (2): k * sin(x), and its derivative."""
     k, x = make_input((2,), float64), _float_input(2)
     value = elementwise.multiply(k, elementwise.sin(x))
     slope, ct = _float_input(2), _float_input(2)
@@ -190,8 +191,9 @@ CUSTOM = Primitive(
     failures=lambda: [
         Failure(
             (_K, _X), _backward_of_another_shape(), ShapeError,
-            "[custom_vjp] the cotangent of argument 0 is not of its type. Got: float64[] "
-            "for float64[2]. Fix: return values of one shape, with reshape.",
+            "[custom_vjp] the cotangent of argument 0 is not of its type. "
+            "Got: float64[] for float64[2]. "
+            "Fix: return values of one shape, with reshape.",
         )
     ],
     source="a graph whose derivative the user gives",
@@ -213,15 +215,15 @@ def custom(
         operands: the arguments.
         forward_graph: from captured and operands to the results of `graph`, followed by
             residuals for `backward_graph`. Runs in place of `graph` in derivatives.
-        backward_graph: from residuals and a cotangent for each result, zeros where it is
-            not used, to the cotangents of some operands.
+        backward_graph: from residuals and a cotangent for each result, zeros where it
+            is not used, to the cotangents of some operands.
         wrt: which operands: those left out get none.
 
     Raises:
         ShapeError, DTypeError: results or cotangents have not the types they must have.
 
-    Gradient: what `backward_graph` returns. Forward mode is its transpose, and needs it to
-    be linear in the cotangents.
+    Gradient: what `backward_graph` returns. Forward mode is its transpose, and needs it
+    to be linear in the cotangents.
     """
     positions = tuple(len(captured) + i for i in wrt)
     return picks(
@@ -303,8 +305,8 @@ RECOMPUTE = Primitive(
     jvp=_recompute_jvp,
     batch=_recompute_batch,
     samples=lambda: [Sample((_X, _K), _waves())],
-    source="Chen, Xu, Zhang and Guestrin, Training Deep Nets with Sublinear Memory Cost "
-    "(2016)",
+    source="Chen, Xu, Zhang and Guestrin (2016), Training Deep Nets with Sublinear "
+    "Memory Cost",
 )
 
 

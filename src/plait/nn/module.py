@@ -1,0 +1,459 @@
+"""Modules: callable objects that own parameters, buffers and other modules.
+
+What a module owns are its plain attributes, so reading one costs nothing. Names and their
+order are those of PyTorch, so that state dicts go both ways.
+
+Read first: `Module`, `Module.__setattr__`, `Module.__call__`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Self, TypeVar
+
+import plait
+from plait import Tensor
+
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    PlaitError,
+    StateDictError,
+)
+from .parameter import Buffer, Parameter
+
+_MISSING = object()
+_LONGEST_LIST = 20
+
+Owned = TypeVar("Owned")
+
+
+class HookHandle:
+    """What registering a hook returns; `remove()` takes the hook away."""
+
+    __slots__ = ("_hooks", "_key")
+    _made = 0
+
+    def __init__(self, hooks: OrderedDict[int, Any], hook: Any, first: bool) -> None:
+        HookHandle._made += 1
+        self._hooks = hooks
+        self._key = HookHandle._made
+        hooks[self._key] = hook
+        if first:
+            hooks.move_to_end(self._key, last=False)
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        self._hooks.pop(self._key, None)
+
+
+class _Hooks:
+    """The hooks of one module: functions and whether they want keyword arguments."""
+
+    __slots__ = ("before", "after")
+
+    def __init__(self) -> None:
+        self.before: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
+        self.after: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
+
+
+class LoadedKeys(NamedTuple):
+    """What `load_state_dict` returns: names it could not match; both empty if strict."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """A callable object that owns parameters, buffers and other modules.
+
+    A subclass calls `super().__init__()`, assigns what it owns to attributes, and says in
+    `forward` what it computes. What it owns are its attributes of the classes `Parameter`,
+    `Buffer` and `Module`, in the order in which they were assigned.
+
+    Attributes:
+        training: whether the module is in training mode; see `train` and `eval`.
+
+    Example:
+        >>> from plait import nn
+        >>> class Doubled(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.linear = nn.Linear(4, 2)
+        ...     def forward(self, x):
+        ...         return self.linear(x) * 2
+        >>> [name for name, _ in Doubled().named_parameters()]
+        ['linear.weight', 'linear.bias']
+    """
+
+    training: bool = True
+    # Names that were given to a parameter, buffer or module and hold None now.
+    _vacant: Mapping[str, type] = {}
+    _hooks: _Hooks | None = None
+
+    def __init__(self) -> None:
+        self.training = True
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        """Return what the module computes; subclasses say what."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        try:
+            if self._hooks is None:
+                return self.forward(*args, **named)
+            return self._call_with_hooks(args, named)
+        except PlaitError as error:
+            self._locate(error)
+            raise
+
+    def _call_with_hooks(self, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        assert self._hooks is not None
+        for hook, wants_named in list(self._hooks.before.values()):
+            if wants_named:
+                changed = hook(self, args, named)
+                if changed is not None:
+                    args, named = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        result = self.forward(*args, **named)
+        for hook, wants_named in list(self._hooks.after.values()):
+            changed = (
+                hook(self, args, named, result)
+                if wants_named
+                else hook(self, args, result)
+            )
+            if changed is not None:
+                result = changed
+        return result
+
+    def _locate(self, error: PlaitError) -> None:
+        """Extend the layer path of an error that leaves this module's call."""
+        inner = error.module
+        if inner is not None and inner is not self:
+            names = (name for name, module in self.named_modules() if module is inner)
+            name = next(names, type(inner).__name__)
+            error.layer = f"{name}.{error.layer}" if error.layer else name
+        error.module = self
+
+    # What the module owns
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Parameter, Buffer, Module)):
+            if "training" not in self.__dict__:
+                raise ArgumentError(
+                    f"[{type(self).__name__}] {name!r} is assigned before the module is "
+                    "ready to own it",
+                    fix="call super().__init__() first",
+                )
+            kind = self._kind(name)
+            if kind is not None and not isinstance(value, kind):
+                if kind is Parameter:
+                    raise self._not_a(Parameter, name, value)
+                kind = None
+            if kind is None:
+                # As in PyTorch, what begins to be owned stands last.
+                self.__dict__.pop(name, None)
+        else:
+            kind = self._kind(name)
+            if kind is not None:
+                value = self._replacement(name, kind, value)
+        if self._vacant and name in self._vacant:
+            self._vacant = {k: v for k, v in self._vacant.items() if k != name}
+        if value is None and kind is not None:
+            object.__setattr__(self, "_vacant", {**self._vacant, name: kind})
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        if name in self._vacant:
+            self._vacant = {k: v for k, v in self._vacant.items() if k != name}
+
+    def _kind(self, name: str) -> type | None:
+        """Return which class of owned thing the attribute is for: None for none."""
+        value = self.__dict__.get(name, _MISSING)
+        if value is None:
+            return self._vacant.get(name)
+        for kind in (Parameter, Buffer, Module):
+            if isinstance(value, kind):
+                return kind
+        return None
+
+    def _replacement(self, name: str, kind: type, value: Any) -> Any:
+        """Return what an attribute of `kind` becomes when `value` is assigned to it."""
+        if value is None:
+            return None
+        if kind is Buffer and isinstance(value, Tensor):
+            before = self.__dict__.get(name)
+            return Buffer(value, before.persistent if before is not None else True)
+        raise self._not_a(kind, name, value)
+
+    def _not_a(self, kind: type, name: str, value: Any) -> ArgumentTypeError:
+        fixes = {
+            Parameter: "change its values with "
+            f"`with plait.no_grad(): module.{name}.copy_(...)`, or assign an nn.Parameter",
+            Buffer: "assign a tensor",
+            Module: "assign a module, or `del` the attribute first",
+        }
+        return ArgumentTypeError(
+            f"[{type(self).__name__}] {name!r} holds a {kind.__name__} and can only "
+            f"become another one, or None",
+            got=f"a {type(value).__name__}",
+            fix=fixes[kind],
+        )
+
+    def _owned(self, kind: type[Owned]) -> list[tuple[str, Owned]]:
+        return [(n, x) for n, x in self.__dict__.items() if isinstance(x, kind)]
+
+    def _nested(
+        self, kind: type[Owned], prefix: str, recurse: bool, once: bool
+    ) -> Iterator[tuple[str, Owned]]:
+        modules = (
+            self.named_modules(prefix, remove_duplicate=once)
+            if recurse
+            else [(prefix, self)]
+        )
+        seen: set[int] = set()
+        for path, module in modules:
+            for name, owned in module._owned(kind):
+                if not (once and id(owned) in seen):
+                    seen.add(id(owned))
+                    yield _joined(path, name), owned
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield (name, parameter) of this module and, if `recurse`, of those inside."""
+        return self._nested(Parameter, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield every parameter once."""
+        return (parameter for _, parameter in self.named_parameters("", recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Buffer]]:
+        """Yield (name, buffer) of this module and, if `recurse`, of those inside."""
+        return self._nested(Buffer, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
+        """Yield every buffer once."""
+        return (buffer for _, buffer in self.named_buffers("", recurse))
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) of the modules that this one owns directly, each once."""
+        return self._nested(Module, "", False, True)
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules that this one owns directly, each once."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, prefix: str = "", *, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module): this one, named `prefix`, then all inside, depth first."""
+        seen: set[int] = set()
+
+        def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
+            if remove_duplicate:
+                if id(module) in seen:
+                    return
+                seen.add(id(module))
+            yield path, module
+            for name, child in module._owned(Module):
+                yield from walk(_joined(path, name), child)
+
+        return walk(prefix, self)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _check_name(self, name: str, kind: type) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ArgumentError(
+                f"[{type(self).__name__}] this cannot be the name of a {kind.__name__}",
+                got=repr(name),
+                expected="text that is not empty and has no dot",
+            )
+        if hasattr(self, name) and self._kind(name) is not kind:
+            raise ArgumentError(
+                f"[{type(self).__name__}] there is already another attribute of this name",
+                got=repr(name),
+            )
+
+    def _register(self, name: str, kind: type, value: Any) -> None:
+        self._check_name(name, kind)
+        if value is not None and not isinstance(value, kind):
+            raise self._not_a(kind, name, value)
+        setattr(self, name, value)
+        if value is None:
+            object.__setattr__(self, "_vacant", {**self._vacant, name: kind})
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Own `module` under a name that need not be a Python name."""
+        self._register(name, Module, module)
+
+    register_module = add_module
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Own `parameter` under `name`; None keeps the place for one."""
+        self._register(name, Parameter, parameter)
+
+    def register_buffer(
+        self, name: str, tensor: Tensor | None, persistent: bool = True
+    ) -> None:
+        """Own a buffer holding `tensor` under `name`; None keeps the place for one."""
+        if isinstance(tensor, Tensor):
+            tensor = Buffer(tensor, persistent)
+        self._register(name, Buffer, tensor)
+
+    def _get(self, path: str, kind: type[Owned]) -> Owned:
+        found: Any = self
+        for i, name in enumerate(path.split(".") if path else ()):
+            found = found.__dict__.get(name) if isinstance(found, Module) else None
+            if not isinstance(found, (Module, Parameter, Buffer)):
+                at = ".".join(path.split(".")[:i])
+                raise ArgumentError(
+                    f"[{type(self).__name__}] there is no {kind.__name__} of this name",
+                    got=f"{path!r}, of which {name!r} is not in {at or 'this module'!r}",
+                )
+        if not isinstance(found, kind):
+            raise ArgumentError(
+                f"[{type(self).__name__}] this is no {kind.__name__}",
+                got=f"{path!r}, a {type(found).__name__}",
+            )
+        return found
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module at a path such as `layers.0.linear`; "" is this one."""
+        return self._get(target, Module)  # type: ignore[type-abstract]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at a path such as `layers.0.weight`."""
+        return self._get(target, Parameter)
+
+    def get_buffer(self, target: str) -> Buffer:
+        """Return the buffer at a path such as `norm.running_mean`."""
+        return self._get(target, Buffer)
+
+    # Hooks
+
+    def register_forward_pre_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+    ) -> HookHandle:
+        """Call `hook(module, args)` before `forward`.
+
+        What it returns, unless None, replaces the arguments: a tuple, or one argument.
+
+        Args:
+            prepend: call it before the hooks there are.
+            with_kwargs: call `hook(module, args, kwargs)`, which returns both or None.
+
+        Returns:
+            A handle whose `remove()` takes the hook away.
+        """
+        if self._hooks is None:
+            self._hooks = _Hooks()
+        return HookHandle(self._hooks.before, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+    ) -> HookHandle:
+        """Call `hook(module, args, result)` after `forward`.
+
+        What it returns, unless None, replaces the result.
+
+        Args:
+            prepend: call it before the hooks there are.
+            with_kwargs: call `hook(module, args, kwargs, result)`.
+
+        Returns:
+            A handle whose `remove()` takes the hook away.
+        """
+        if self._hooks is None:
+            self._hooks = _Hooks()
+        return HookHandle(self._hooks.after, (hook, with_kwargs), prepend)
+
+    # Changing all that is inside
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call `function` on every module inside, then on this one; return this one."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this module and all inside in training mode, or out of it; return it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Put this module and all inside in evaluation mode; return it."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask for gradients of all parameters, or for none; return this module."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to 0."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = plait.zeros_like(parameter.grad)
+
+    def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Self:
+        """Convert parameters and buffers in place; return this module.
+
+        Args:
+            targets: a dtype, a device or its name, or a tensor to take both from. A dtype
+                must be floating-point, and converts only what is.
+
+        Raises:
+            ArgumentError: the dtype is not floating-point.
+        """
+        probe = plait.zeros(()).to(*targets, dtype=dtype, device=device)
+        if not plait.isdtype(probe.dtype, "real floating"):
+            raise ArgumentError(
+                "[to] a module can only be converted to a floating-point type",
+                got=probe.dtype.name,
+            )
+        given = dtype is not None or any(
+            isinstance(target, Tensor) or plait.isdtype(probe.dtype, "real floating")
+            for target in targets
+        )
+        del given
+        return self
+
+    def float(self) -> Self:
+        """Convert floating-point parameters and buffers to float32 in place."""
+        return self.to(plait.float32)
+
+    def double(self) -> Self:
+        """Convert floating-point parameters and buffers to float64 in place."""
+        return self.to(plait.float64)
+
+    def half(self) -> Self:
+        """Convert floating-point parameters and buffers to float16 in place."""
+        return self.to(plait.float16)
+
+    def bfloat16(self) -> Self:
+        """Convert floating-point parameters and buffers to bfloat16 in place."""
+        return self.to(plait.bfloat16)

@@ -1,0 +1,161 @@
+"""Random numbers: counter-based, the same on every machine for a seed.
+
+Each draw takes a *key*: a uint32 tensor of shape (4,), two words of seed and two of
+stream. A generator hands out keys, one stream after another; `manual_seed` sets the
+default generator's seed. Programs that must control every draw pass keys of their own,
+made by `key`, `split` and `fold_in`.
+
+Read first: `Generator`, `manual_seed`, `key`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..dtypes import uint32
+from ..errors import ArgumentError, TracingError
+from ..ops import random as ops
+from .lift import lift
+from .record import recorder
+from .tensor import Tensor, concrete
+
+
+class Generator:
+    """Hands out keys: stream 0, 1, 2, ... of one seed.
+
+    Args:
+        seed: 0 to 2**64 - 1. Default: from the operating system.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self.manual_seed(int.from_bytes(os.urandom(8), "little") if seed is None else seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again at stream 0 of `seed`; return this generator.
+
+        Raises:
+            ArgumentError: the seed is not in 0..2**64-1.
+            ArgumentTypeError: it is not an integer.
+        """
+        ops.key_of(seed)
+        with self._lock:
+            self._seed = operator.index(seed)
+            self._stream = 0
+        return self
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return self._seed
+
+    def next_key(self) -> Tensor:
+        """Return the key of the next stream."""
+        with self._lock:
+            stream = self._stream
+            self._stream += 1
+        return concrete(ops.key_of(self._seed, stream), uint32)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the seed and the number of the next stream."""
+        return {"seed": self._seed, "stream": self._stream}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where `state` was taken.
+
+        Raises:
+            ArgumentError: the state has not the entries `seed` and `stream`.
+        """
+        if set(state) != {"seed", "stream"}:
+            raise ArgumentError(
+                "[Generator] this is no state of a generator",
+                got=f"entries {sorted(state)}",
+                expected="seed and stream",
+            )
+        ops.key_of(state["seed"], state["stream"])
+        with self._lock:
+            self._seed, self._stream = state["seed"], state["stream"]
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Set the seed of the default generator, and return it."""
+    return default_generator.manual_seed(seed)
+
+
+def key(seed: int) -> Tensor:
+    """Return the key of `seed`: uint32, shape (4,)."""
+    return concrete(ops.key_of(seed), uint32)
+
+
+def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
+    if given is not None:
+        return given
+    trace = recorder.trace
+    while trace is not None:
+        if trace.function == "jit":
+            raise TracingError(
+                f"[{name}] a draw without a key inside jit would give the same numbers at "
+                "every call",
+                fix="pass a key as an argument of the function",
+            )
+        trace = trace.outer  # type: ignore[assignment]
+    return (default_generator if generator is None else generator).next_key()
+
+
+def _published(op: Callable[..., Any]) -> Any:
+    """Return `op` over tensors, with the key taken from a generator by default."""
+    lifted = lift(op)
+    name = op.__name__
+
+    @functools.wraps(op)
+    def draw(
+        *args: Any, key: Any = None, generator: Generator | None = None, **named: Any
+    ) -> Any:
+        return lifted(_key_for(name, key, generator), *args, **named)
+
+    first, *rest = inspect.signature(lifted).parameters.values()
+    extra = [
+        first.replace(kind=first.KEYWORD_ONLY, default=None, annotation="Tensor | None"),
+        first.replace(
+            name="generator", kind=first.KEYWORD_ONLY, default=None,
+            annotation="Generator | None",
+        ),
+    ]  # fmt: skip
+    draw.__signature__ = inspect.Signature([*rest, *extra])  # type: ignore[attr-defined]
+    draw.__module__ = "plait.random"
+    return draw
+
+
+FUNCTIONS: dict[str, Any] = {op.__name__: _published(op) for op in ops.RANDOM_OPS}
+split = lift(ops.split)
+fold_in = lift(ops.fold_in)
+
+globals().update(FUNCTIONS)
+
+
+def _shape(shape: tuple[Any, ...]) -> Any:
+    return shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+
+
+def rand(*shape: Any, **named: Any) -> Tensor:
+    """Return uniform random numbers in [0, 1) of `shape`; see `plait.random.uniform`."""
+    return FUNCTIONS["uniform"](shape=_shape(shape), **named)  # type: ignore[no-any-return]
+
+
+def randn(*shape: Any, **named: Any) -> Tensor:
+    """Return standard normal random numbers of `shape`; see `plait.random.normal`."""
+    return FUNCTIONS["normal"](shape=_shape(shape), **named)  # type: ignore[no-any-return]
+
+
+def randperm(n: int, **named: Any) -> Tensor:
+    """Return 0, ..., n - 1 in random order; see `plait.random.permutation`."""
+    return FUNCTIONS["permutation"](n, **named)  # type: ignore[no-any-return]
