@@ -24,7 +24,7 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .settings import settings
-from .tensor import random
+from .tensor import linalg, random
 from .tensor.create import (
     arange,
     asarray,

@@ -69,6 +69,18 @@ def rounded(values: np.ndarray, dtype: DType) -> np.ndarray:
         return values.astype(dtype.numpy)
 
 
+@dataclass(frozen=True)
+class Property:
+    """In place of an oracle: what the results must satisfy, where they are not unique.
+
+    Args:
+        claims: `(operands, results, **attributes)`, yields what is claimed, and two arrays
+            that must be equal.
+    """
+
+    claims: Callable[..., Iterator[tuple[str, Any, Any]]]
+
+
 def scalar(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return an oracle that calls `function` on the Python scalars at each position."""
 
@@ -526,6 +538,7 @@ def run_graph(graph: Graph, values: Iterable[np.ndarray]) -> list[np.ndarray]:
             memory[node] = operands[0][node.attributes["index"]]
             continue
         entry = ORACLES[node.primitive.name]
+        assert not isinstance(entry, Property)
         oracle = entry.oracle if isinstance(entry, DefinedBy) else entry
         found = oracle(*operands, **node.attributes)
         if isinstance(node.type, tuple):
@@ -579,6 +592,167 @@ def whole_graph(*operands: np.ndarray, graph: Graph, **_: Any) -> Any:
     return tuple(run_graph(graph, operands))
 
 
+# Linear algebra: exact, on fractions, one matrix after the other
+
+
+def each_matrix(function: Callable[..., Any], ndim: int = 2) -> Callable[..., Any]:
+    """Return the oracle that gives single matrices to `function`, as lists of fractions.
+
+    Args:
+        ndim: the number of axes of its result.
+    """
+
+    def oracle(*arrays: np.ndarray, **attributes: Any) -> Any:
+        lead = arrays[0].shape[:-2]
+        found = []
+        for at in np.ndindex(*lead):
+            exact = [
+                [[Fraction(v) for v in row] for row in plain(x[at]).tolist()]
+                for x in arrays
+            ]
+            found.append(np.array(function(*exact, **attributes), object))
+        if found:
+            return np.array(found, object).reshape(*lead, *found[0].shape)
+        return np.zeros((*lead, *arrays[-1].shape[-2:][:ndim]))
+
+    return oracle
+
+
+def whole_matrix(function: Callable[..., Any], ndim: int = 2) -> Callable[..., Any]:
+    """Return `each_matrix(function)`, for which the empty matrix is none."""
+    oracle = each_matrix(function, ndim)
+
+    def guarded(*arrays: np.ndarray, **attributes: Any) -> Any:
+        if 0 in arrays[0].shape[-2:] and ndim:
+            return np.zeros(arrays[-1].shape)
+        return oracle(*arrays, **attributes)
+
+    return guarded
+
+
+Matrix = list[list[Fraction]]
+
+
+def cholesky(x: Matrix, *, upper: bool) -> list[list[float]]:
+    n = len(x)
+    factor = [[0.0] * n for _ in range(n)]
+    for i in range(n):
+        for j in range(i + 1):
+            rest = (x[i][j] + x[j][i]) / 2 - sum(
+                Fraction(factor[i][k]) * Fraction(factor[j][k]) for k in range(j)
+            )
+            factor[i][j] = math.sqrt(rest) if i == j else float(rest) / factor[j][j]
+    return [list(row) for row in zip(*factor, strict=True)] if upper else factor
+
+
+def eliminate(a: Matrix, b: Matrix) -> Matrix:
+    """Return the solution of a @ x = b, by Gauss and Jordan."""
+    n = len(a)
+    rows = [[*left, *right] for left, right in zip(a, b, strict=True)]
+    for i in range(n):
+        pivot = next(k for k in range(i, n) if rows[k][i] != 0)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [v / rows[i][i] for v in rows[i]]
+        for k in range(n):
+            if k != i:
+                factor = rows[k][i]
+                rows[k] = [v - factor * w for v, w in zip(rows[k], rows[i], strict=True)]
+    return [row[n:] for row in rows]
+
+
+def triangular_solve(
+    a: Matrix, b: Matrix, *, lower: bool, transpose: bool, unit_diagonal: bool
+) -> Matrix:
+    n = len(a)
+    triangle = [
+        [
+            Fraction(1)
+            if unit_diagonal and i == j
+            else a[i][j]
+            if (i >= j if lower else i <= j)
+            else Fraction(0)
+            for j in range(n)
+        ]
+        for i in range(n)
+    ]
+    if transpose:
+        triangle = [list(row) for row in zip(*triangle, strict=True)]
+    return eliminate(triangle, b)
+
+
+def determinant(x: Matrix) -> Fraction:
+    """Return the sum over permutations (Leibniz)."""
+    total = Fraction(0)
+    for order in itertools.permutations(range(len(x))):
+        swaps = sum(a > b for a, b in itertools.combinations(order, 2))
+        total += (-1) ** swaps * math.prod(x[i][j] for i, j in enumerate(order))
+    return total
+
+
+def cofactor(x: Matrix) -> Matrix:
+    def minor(i: int, j: int) -> Fraction:
+        rows = [row[:j] + row[j + 1 :] for k, row in enumerate(x) if k != i]
+        return (-1) ** (i + j) * determinant(rows)
+
+    return [[minor(i, j) for j in range(len(x))] for i in range(len(x))]
+
+
+def slogdet(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(each_matrix(determinant, 0)(x), object)
+    flat = values.ravel().tolist()
+    return (
+        shaped([(v > 0) - (v < 0) for v in flat], values.shape),
+        shaped([math.log(abs(v)) if v else -inf for v in flat], values.shape),
+    )
+
+
+def turned(x: np.ndarray) -> np.ndarray:
+    return np.swapaxes(x, -1, -2)
+
+
+def orthonormal(what: str, x: np.ndarray) -> tuple[str, Any, Any]:
+    """Claim that the columns are orthonormal."""
+    identity = np.broadcast_to(
+        np.eye(x.shape[-1]), (*x.shape[:-2], x.shape[-1], x.shape[-1])
+    )
+    return f"the columns of {what} are orthonormal", turned(x) @ x, identity
+
+
+def qr_claims(operands: Any, results: Any, *, mode: str) -> Iterator[tuple[str, Any, Any]]:
+    (x,), (q, r) = operands, results
+    yield "q @ r is x", q @ r, x
+    yield orthonormal("q", q)
+    yield "r is upper triangular", np.tril(r, -1), np.zeros(r.shape)
+
+
+def svd_claims(
+    operands: Any, results: Any, *, full_matrices: bool
+) -> Iterator[tuple[str, Any, Any]]:
+    (x,), (u, s, vh) = operands, results
+    k = s.shape[-1]
+    yield "u @ diag(s) @ vh is x", (u[..., :k] * s[..., None, :]) @ vh[..., :k, :], x
+    yield orthonormal("u", u)
+    yield orthonormal("vh.T", turned(vh))
+    yield "s is sorted", -np.sort(-s, -1), s
+    yield "s is not negative", np.abs(s), s
+
+
+def eigh_claims(operands: Any, results: Any) -> Iterator[tuple[str, Any, Any]]:
+    (x,), (w, v) = operands, results
+    yield "v @ diag(w) @ v.T is x", (v * w[..., None, :]) @ turned(v), (x + turned(x)) / 2
+    yield orthonormal("v", v)
+    yield "w is sorted", np.sort(w, -1), w
+
+
+def pinv_claims(operands: Any, results: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The four conditions of Penrose, which one matrix fulfils."""
+    (x, _), (p,) = operands, results
+    yield "x p x is x", x @ p @ x, x
+    yield "p x p is p", p @ x @ p, p
+    yield "x p is symmetric", x @ p, turned(x @ p)
+    yield "p x is symmetric", p @ x, turned(p @ x)
+
+
 def special(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the oracle that calls a function of SciPy in double precision."""
     return lambda x: function(plain(x))
@@ -588,7 +762,7 @@ def same(x: np.ndarray) -> np.ndarray:
     return x
 
 
-ORACLES: dict[str, Callable[..., Any] | DefinedBy] = {
+ORACLES: dict[str, Callable[..., Any] | DefinedBy | Property] = {
     # source
     "constant": DefinedBy("a literal array", lambda *, value: value.array),
     "iota": lambda *, size, dtype: np.array(list(range(size)), object),
@@ -683,6 +857,17 @@ ORACLES: dict[str, Callable[..., Any] | DefinedBy] = {
     "lgamma": special(scipy.special.gammaln),
     "digamma": special(scipy.special.digamma),
     "polygamma": lambda x, *, order: scipy.special.polygamma(order, plain(x)),
+    # linalg
+    "cholesky": whole_matrix(cholesky),
+    "triangular_solve": whole_matrix(triangular_solve),
+    "solve": whole_matrix(eliminate),
+    "qr": Property(qr_claims),
+    "svd": Property(svd_claims),
+    "eigh": Property(eigh_claims),
+    "slogdet": slogdet,
+    "det": each_matrix(determinant, 0),
+    "cofactor": each_matrix(cofactor),
+    "pinv": Property(pinv_claims),
     # control
     "cond": cond,
     "while_loop": while_loop,

@@ -132,6 +132,16 @@ def fold(x: Any, *, size: Any, stride: Any, dilation: Any) -> Any:
     return result.index_add(lead, target.reshape(-1), flat).reshape(*x.shape[:lead], *size)
 
 
+def triangular_solve(
+    a: Any, b: Any, *, lower: bool, transpose: bool, unit_diagonal: bool
+) -> Any:
+    if transpose:
+        a, lower = a.mT, not lower
+    return torch.linalg.solve_triangular(
+        a, b, upper=not lower, unitriangular=unit_diagonal
+    )
+
+
 HOLDS_GRAPHS = "PyTorch has no graphs to hold"
 
 TORCH: dict[str, Callable[..., Any] | str] = {
@@ -227,6 +237,17 @@ TORCH: dict[str, Callable[..., Any] | str] = {
     "lgamma": lambda x: torch.lgamma(x),
     "digamma": lambda x: torch.digamma(x),
     "polygamma": lambda x, *, order: torch.polygamma(order, x),
+    # linalg
+    "cholesky": lambda x, *, upper: torch.linalg.cholesky((x + x.mT) / 2, upper=upper),
+    "triangular_solve": triangular_solve,
+    "solve": lambda a, b: torch.linalg.solve(a, b),
+    "qr": lambda x, *, mode: tuple(torch.linalg.qr(x, mode)),
+    "svd": lambda x, *, full_matrices: tuple(torch.linalg.svd(x, full_matrices)),
+    "eigh": lambda x: tuple(torch.linalg.eigh((x + x.mT) / 2)),
+    "slogdet": lambda x: tuple(torch.linalg.slogdet(x)),
+    "det": lambda x: torch.linalg.det(x),
+    "cofactor": lambda x: torch.linalg.det(x)[..., None, None] * torch.linalg.inv(x).mT,
+    "pinv": lambda x, rtol: torch.linalg.pinv(x, rtol=rtol),
     # control
     "cond": HOLDS_GRAPHS,
     "while_loop": HOLDS_GRAPHS,

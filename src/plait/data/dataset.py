@@ -25,7 +25,6 @@ Source: R. Collobert, L. van der Maaten, A. Joulin, "Torchnet: an open-source pl
 from __future__ import annotations
 
 import operator
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -80,7 +79,7 @@ class Dataset:
         n = len(self)
         if isinstance(index, slice):
             return self.gather(np.arange(*index.indices(n), dtype=np.intp))
-        if isinstance(index, (Sequence, np.ndarray)) and np.ndim(index):
+        if isinstance(index, (list, tuple, range)) or getattr(index, "ndim", 0):
             return self.gather(as_indices(index, n))
         return self.item(_checked_index(index, n))
 
@@ -351,7 +350,7 @@ class ConcatDataset(Dataset):
 
     def item(self, index: int) -> Any:
         """Return sample `index`, counted from the first of the first data set."""
-        at = bisect_right(self._ends, index)  # type: ignore[type-var]
+        at = int(self._ends.searchsorted(index, "right"))
         return self.sources[at][index - int(self._starts[at])]
 
     def gather(self, indices: Indices) -> Any:
@@ -659,11 +658,12 @@ def as_dataset(data: Any) -> Dataset:
 
 
 def collate(samples: Sequence[Any]) -> Any:
-    """Return samples of equal structure as one batch: arrays stacked, strings listed.
+    """Return samples of equal structure as one batch.
 
     Args:
         samples: arrays, tensors, numbers or strings, or tuples, lists or dictionaries of
-            them. Python numbers become bool, int64 or float32.
+            them. Python numbers become bool, int64 or float32; strings and None go into
+            an array of objects.
 
     Raises:
         ArgumentError: no samples, or their structures differ.
@@ -675,7 +675,9 @@ def collate(samples: Sequence[Any]) -> Any:
     if isinstance(first, (dict, tuple, list)):
         return _map_tree(lambda *parts: collate(parts), *samples)
     if isinstance(first, (str, bytes)) or first is None:
-        return list(samples)
+        objects = np.empty(len(samples), object)
+        objects[:] = samples
+        return objects
     arrays = [_as_array(sample) for sample in samples]
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
@@ -722,13 +724,19 @@ def as_indices(indices: Any, length: int) -> Indices:
 def permutation(length: int, seed: int, stream: int, epoch: int = 0) -> Indices:
     """Return 0 ... length - 1 in an order that depends on the arguments alone."""
     # NumPy promises the same words of a bit generator for ever, but not the same
-    # permutations. 64-bit words are almost never equal; the stable sort settles ties.
-    return np.argsort(_words(length, seed, stream, epoch), kind="stable")
+    # permutations. A random number and, below it, the index make keys of which no two
+    # are equal, so that every sorting algorithm gives one order.
+    low = np.uint64((1 << length.bit_length()) - 1)
+    keys = _words(length, seed, stream, epoch) & ~low | np.arange(length, dtype=np.uint64)
+    keys.sort()
+    return (keys & low).astype(np.intp)
 
 
 def _words(count: int, seed: int, stream: int, epoch: int) -> NDArray[np.uint64]:
-    philox = np.random.Philox(key=[seed, stream], counter=[0, 0, epoch, 0])
-    return philox.random_raw(count)  # type: ignore[return-value]
+    key = np.array([seed, stream], np.uint64)
+    counter = np.array([0, 0, epoch, 0], np.uint64)
+    words = np.random.Philox(key=key, counter=counter).random_raw(count)
+    return np.asarray(words, np.uint64)
 
 
 def _part_sizes(parts: Mapping[str, float], n: int) -> dict[str, int]:
@@ -820,9 +828,6 @@ def _unlike(one: Any, other: Any) -> ArgumentError:
 
 def _joined(pieces: Sequence[Any], order: Indices) -> Any:
     """Return batches of one entry, from several data sets, as one in `order`."""
-    if any(isinstance(piece, list) for piece in pieces):
-        flat = [element for piece in pieces for element in piece]
-        return [flat[index] for index in order]
     dtypes = {piece.dtype for piece in pieces}
     if len(dtypes) > 1:
         raise DTypeError(

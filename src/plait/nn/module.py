@@ -9,22 +9,17 @@ Read first: `Module`, `Module.__setattr__`, `Module.__call__`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
 
 import plait
 from plait import Tensor
 
-from ..errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    PlaitError,
-    StateDictError,
-)
+from ..errors import ArgumentError, ArgumentTypeError, PlaitError
+from . import state
 from .parameter import Buffer, Parameter
 
 _MISSING = object()
-_LONGEST_LIST = 20
 
 Owned = TypeVar("Owned")
 
@@ -56,13 +51,6 @@ class _Hooks:
     def __init__(self) -> None:
         self.before: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
         self.after: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
-
-
-class LoadedKeys(NamedTuple):
-    """What `load_state_dict` returns: names it could not match; both empty if strict."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
 
 
 class Module:
@@ -142,6 +130,7 @@ class Module:
     # What the module owns
 
     def __setattr__(self, name: str, value: Any) -> None:
+        kind = self._kind(name)
         if isinstance(value, (Parameter, Buffer, Module)):
             if "training" not in self.__dict__:
                 raise ArgumentError(
@@ -149,31 +138,20 @@ class Module:
                     "ready to own it",
                     fix="call super().__init__() first",
                 )
-            kind = self._kind(name)
-            if kind is not None and not isinstance(value, kind):
+            if kind is None or not isinstance(value, kind):
                 if kind is Parameter:
-                    raise self._not_a(Parameter, name, value)
-                kind = None
-            if kind is None:
+                    raise self._not_a(kind, name, value)
                 # As in PyTorch, what begins to be owned stands last.
                 self.__dict__.pop(name, None)
-        else:
-            kind = self._kind(name)
-            if kind is not None:
+        elif kind is not None:
+            if value is None:
+                object.__setattr__(self, "_vacant", {**self._vacant, name: kind})
+            else:
                 value = self._replacement(name, kind, value)
-        if self._vacant and name in self._vacant:
-            self._vacant = {k: v for k, v in self._vacant.items() if k != name}
-        if value is None and kind is not None:
-            object.__setattr__(self, "_vacant", {**self._vacant, name: kind})
         object.__setattr__(self, name, value)
 
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        if name in self._vacant:
-            self._vacant = {k: v for k, v in self._vacant.items() if k != name}
-
     def _kind(self, name: str) -> type | None:
-        """Return which class of owned thing the attribute is for: None for none."""
+        """Return what the attribute is for: Parameter, Buffer, Module, or None."""
         value = self.__dict__.get(name, _MISSING)
         if value is None:
             return self._vacant.get(name)
@@ -184,8 +162,6 @@ class Module:
 
     def _replacement(self, name: str, kind: type, value: Any) -> Any:
         """Return what an attribute of `kind` becomes when `value` is assigned to it."""
-        if value is None:
-            return None
         if kind is Buffer and isinstance(value, Tensor):
             before = self.__dict__.get(name)
             return Buffer(value, before.persistent if before is not None else True)
@@ -199,8 +175,8 @@ class Module:
             Module: "assign a module, or `del` the attribute first",
         }
         return ArgumentTypeError(
-            f"[{type(self).__name__}] {name!r} holds a {kind.__name__} and can only "
-            f"become another one, or None",
+            f"[{type(self).__name__}] {name!r} is a {kind.__name__} and can only become "
+            "another one, or None",
             got=f"a {type(value).__name__}",
             fix=fixes[kind],
         )
@@ -255,16 +231,18 @@ class Module:
         self, prefix: str = "", *, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
         """Yield (name, module): this one, named `prefix`, then all inside, depth first."""
-        seen: set[int] = set()
+        # Without duplicates, no module is entered twice; with them, none inside itself.
+        entered: set[int] = set()
 
         def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
-            if remove_duplicate:
-                if id(module) in seen:
-                    return
-                seen.add(id(module))
+            if id(module) in entered:
+                return
+            entered.add(id(module))
             yield path, module
             for name, child in module._owned(Module):
                 yield from walk(_joined(path, name), child)
+            if not remove_duplicate:
+                entered.remove(id(module))
 
         return walk(prefix, self)
 
@@ -319,7 +297,7 @@ class Module:
                 at = ".".join(path.split(".")[:i])
                 raise ArgumentError(
                     f"[{type(self).__name__}] there is no {kind.__name__} of this name",
-                    got=f"{path!r}, of which {name!r} is not in {at or 'this module'!r}",
+                    got=f"{path!r}: no {name!r} in {repr(at) if at else 'this module'}",
                 )
         if not isinstance(found, kind):
             raise ArgumentError(
@@ -435,11 +413,14 @@ class Module:
                 "[to] a module can only be converted to a floating-point type",
                 got=probe.dtype.name,
             )
-        given = dtype is not None or any(
-            isinstance(target, Tensor) or plait.isdtype(probe.dtype, "real floating")
-            for target in targets
-        )
-        del given
+        owned: list[Tensor] = [*self.parameters(), *self.buffers()]
+        for tensor in owned:
+            if plait.isdtype(tensor.dtype, "real floating"):
+                tensor.data = tensor.to(*targets, dtype=dtype, device=device)
+                if tensor.grad is not None:
+                    tensor.grad = tensor.grad.to(tensor.dtype).to_device(tensor.device)
+            else:
+                tensor.data = tensor.to_device(probe.device)
         return self
 
     def float(self) -> Self:
@@ -457,3 +438,55 @@ class Module:
     def bfloat16(self) -> Self:
         """Convert floating-point parameters and buffers to bfloat16 in place."""
         return self.to(plait.bfloat16)
+
+    # State
+
+    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
+        """Return the values of parameters and persistent buffers by name.
+
+        Names and their order are those of PyTorch. The values are those of now: later
+        changes of the module do not reach them.
+        """
+        return {
+            name: tensor.detach() for name, tensor in state.entries(self, prefix).items()
+        }
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> state.LoadedKeys:
+        """Set parameters and persistent buffers to values by name, cast to their dtypes.
+
+        Nothing is changed if it fails.
+
+        Args:
+            state_dict: tensors or arrays by name, as `state_dict` gives them.
+            strict: the names must be exactly those of this module.
+
+        Returns:
+            The names that were missing and those that were not expected.
+
+        Raises:
+            StateDictError: a shape differs, or the names do while `strict`.
+        """
+        return state.load(self, state_dict, strict)
+
+    # Text
+
+    def extra_repr(self) -> str:
+        """Return what stands in the brackets of this module's text; subclasses say it."""
+        return ""
+
+    def __repr__(self) -> str:
+        own = self.extra_repr().splitlines()
+        lines = [
+            f"({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self._owned(Module)
+        ]
+        name = type(self).__name__
+        if not lines and len(own) < 2:
+            return f"{name}({''.join(own)})"
+        return "\n  ".join([f"{name}(", *own, *lines]) + "\n)"
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -3,9 +3,9 @@
 The modules import one another as modules, since rules refer to ops of other families.
 """
 
-from . import elementwise, movement, reduce, contract, source, index, window, linalg  # isort: skip
+from . import elementwise, movement, reduce, contract, source, index, sort, window, linalg  # isort: skip
 
-MODULES = (source, elementwise, movement, reduce, contract, index, window, linalg)
+MODULES = (source, elementwise, movement, reduce, contract, index, sort, window, linalg)
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())
 )

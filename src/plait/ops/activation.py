@@ -16,7 +16,17 @@ from ..dtypes import DType, bool_, default_float, float32, int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Node
 from ..shapes import Shape, as_shape, normalize_axes, normalize_axis, size_of
-from . import contract, elementwise, index, movement, random, reduce, source, special
+from . import (
+    contract,
+    elementwise,
+    index,
+    movement,
+    random,
+    reduce,
+    sort,
+    source,
+    special,
+)
 from .operand import as_float, common_dtype, require, together
 
 Axes = int | Sequence[int]
@@ -529,6 +539,41 @@ def log_softmax(x: Node, axis: int = -1) -> Node:
     return _along("log_softmax", x, axis, formula)
 
 
+def sparsemax(x: Node, axis: int = -1) -> Node:
+    """Return the point nearest to `x` among those that are positive or 0 and sum to 1.
+
+    Formula: max(x - t, 0) along `axis`, with the t for which the sum is 1.
+
+    Gradient: `ct` less its mean over the elements that are not 0; 0 to the others.
+
+    Source: A. Martins, R. Astudillo, "From softmax to sparsemax", 2016.
+    """
+
+    def formula(x: Node, axis: int) -> Node:
+        x = shifted(x, axis)
+        ordered = sort.sort(source.stop_gradient(x), axis=axis, descending=True)
+        count = elementwise.cast(_positions(x.shape, axis), x.dtype)
+        count = elementwise.add(count, 1)
+        running = reduce.cumulative_sum(ordered, axis=axis)
+        inside = elementwise.greater(
+            elementwise.add(elementwise.multiply(count, ordered), 1), running
+        )
+        support = elementwise.greater_equal(x, _least(ordered, inside, axis))
+        size = reduce.sum(elementwise.cast(support, x.dtype), axis, keepdims=True)
+        total = reduce.sum(elementwise.select(support, x, 0.0), axis, keepdims=True)
+        bound = elementwise.divide(elementwise.subtract(total, 1), size)
+        # A nan anywhere makes all of its row nan.
+        outside = elementwise.multiply(elementwise.subtract(total, total), 0)
+        return elementwise.select(support, elementwise.subtract(x, bound), outside)
+
+    return _along("sparsemax", x, axis, formula)
+
+
+def _least(x: Node, chosen: Node, axis: int) -> Node:
+    """Return the least of the chosen elements along `axis`."""
+    return reduce.min(elementwise.select(chosen, x, math.inf), axis, keepdims=True)
+
+
 def gumbel_softmax(
     x: Node, key: Node, tau: float = 1.0, hard: bool = False, axis: int = -1
 ) -> Node:
@@ -1035,7 +1080,7 @@ OPS = (
     relu, relu6, leaky_relu, prelu, rrelu, threshold, hardtanh, hardsigmoid, hardswish,
     hardshrink, softshrink, tanhshrink, sparse_plus, sparse_sigmoid, elu, celu, selu, gelu,
     silu, mish, softplus, squareplus, softsign, log_sigmoid, glu, softmax, softmin,
-    log_softmax, gumbel_softmax, normalize, cosine_similarity, layer_norm, rms_norm,
+    log_softmax, sparsemax, gumbel_softmax, normalize, cosine_similarity, layer_norm, rms_norm,
     batch_norm, batch_norm_training, group_norm, dropout, scaled_dot_product_attention,
     embedding,
 )  # fmt: skip

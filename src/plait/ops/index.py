@@ -40,6 +40,7 @@ from .operand import Operand, as_node, require
 
 Spec = tuple[int | None, tuple[tuple[Any, ...], ...]]
 
+
 def _array(*shape: int) -> np.ndarray:
     return np.random.default_rng([*shape]).uniform(-1, 1, shape)
 

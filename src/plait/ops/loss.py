@@ -267,9 +267,14 @@ def gaussian_nll_loss(
 
 
 def _class_axis(op: str, input: Node) -> int:
-    if not input.ndim:
-        raise ShapeError(f"[{op}] the input needs an axis of classes", got="()")
-    return 1 if input.ndim > 1 else 0
+    axis = 1 if input.ndim > 1 else 0
+    if not input.ndim or not input.shape[axis]:
+        raise ShapeError(
+            f"[{op}] the input has no classes",
+            got=str(input.shape),
+            expected="(n, classes, ...) or (classes,)",
+        )
+    return axis
 
 
 def _check_labels(op: str, input: Node, target: Node, axis: int) -> None:
@@ -480,31 +485,27 @@ def binary_cross_entropy(
 
     Special cases: a logarithm is taken to be -100 where it is below.
 
-    Gradient: to input and target; the divisor input * (1 - input) is taken to be 1e-12
-    where it is below, so that it stays finite at 0 and 1.
+    Gradient: to both. A logarithm that was limited passes nothing on, so it stays finite
+    where the input is 0 or 1.
     """
     op = "binary_cross_entropy"
     input, target, dtype = _prepared(op, reduction, input, target)
-    # Where the input is 0 or 1 the logarithms have no finite derivative. Their values are
-    # kept, and the derivative of the loss with respect to the input is put in by hand.
-    fixed = source.stop_gradient(input)
-    log_p = _at_least(elementwise.log(fixed), -100.0)
-    log_q = _at_least(elementwise.log1p(elementwise.negative(fixed)), -100.0)
     loss = elementwise.subtract(
-        elementwise.multiply(elementwise.subtract(target, 1), log_q),
-        elementwise.multiply(target, log_p),
+        elementwise.multiply(
+            elementwise.subtract(target, 1), _bounded_log(elementwise.subtract(1, input))
+        ),
+        elementwise.multiply(target, _bounded_log(input)),
     )
-    spread = elementwise.multiply(fixed, elementwise.subtract(1, fixed))
-    slope = elementwise.divide(
-        elementwise.subtract(fixed, target), _at_least(spread, 1e-12)
-    )
-    change = elementwise.subtract(input, fixed)
-    loss = elementwise.add(loss, elementwise.multiply(slope, change))
     return _reduced(_weighted(op, loss, weight), reduction, dtype)
 
 
-def _at_least(x: Node, bound: float) -> Node:
-    return elementwise.select(elementwise.less(x, bound), bound, x)
+def _bounded_log(x: Node) -> Node:
+    """Return `max(log(x), -100)`, with a derivative of 0 where that is -100."""
+    # exp(-100) is subnormal in float32.
+    small = elementwise.less(x, math.exp(-100))
+    return elementwise.select(
+        small, -100.0, elementwise.log(elementwise.select(small, 1.0, x))
+    )
 
 
 def binary_cross_entropy_with_logits(
@@ -835,13 +836,20 @@ def cosine_embedding_loss(
     dtype = activation.float_dtype(input1, input2)
     x1, x2 = (elementwise.cast(x, activation.inner_dtype(dtype)) for x in (input1, input2))
     target = elementwise.cast(target, x1.dtype)
-    cosine = activation.cosine(x1, x2, x1.ndim - 1, 1e-8)
+    lengths = elementwise.multiply(_squared_length(x1), _squared_length(x2))
+    dot = reduce.sum(elementwise.multiply(x1, x2), -1)
+    cosine = elementwise.divide(dot, elementwise.sqrt(lengths))
     apart = _above_zero(elementwise.subtract(cosine, margin))
     loss = elementwise.add(
         elementwise.select(elementwise.equal(target, 1), elementwise.subtract(1, cosine), 0.0),
         elementwise.select(elementwise.equal(target, -1), apart, 0.0),
     )
     return _reduced(loss, reduction, dtype)
+
+
+def _squared_length(x: Node) -> Node:
+    # Never 0, where the square root has no derivative.
+    return elementwise.add(reduce.sum(elementwise.square(x), -1), 1e-12)
 
 
 def pairwise_distance(

@@ -37,7 +37,7 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape, as_shape, broadcast, normalize_axis, size_of
-from . import elementwise, movement, reduce, source, special
+from . import elementwise, index, movement, reduce, sort, source, special
 from .operand import Operand, as_float, as_node, common_dtype
 
 # Philox 4x32-10: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random
@@ -748,7 +748,7 @@ def permutation(key: Node, n: int) -> Node:
     """
     _check_one_key("permutation", key)
     (n,) = as_shape("permutation", n)
-    return sorting.argsort(_words64(key, (n,)))
+    return sort.argsort(_words64(key, (n,)))
 
 
 def shuffle(key: Node, x: Node, *, axis: int = 0) -> Node:

@@ -288,5 +288,6 @@ def eye(
     kind = default_float if dtype is None else as_dtype(dtype)
     columns = n_rows if n_cols is None else n_cols
     rows, columns = as_shape("eye", (n_rows, columns))
-    return record(_eye, [], (rows, columns, int(k), kind))  # type: ignore[no-any-return]
+    k = min(max(int(k), -rows), columns)  # beyond these there is nothing to see
+    return record(_eye, [], (rows, columns, k, kind))  # type: ignore[no-any-return]
 

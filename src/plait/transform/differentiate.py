@@ -42,9 +42,9 @@ def pull_back(
     order = dependents(outputs, wrt, links, fixed)
     on_path = set(order)
     table: dict[Node, Any] = {}
-    for output, cotangent in zip(outputs, cotangents, strict=True):
+    for output, seed in zip(outputs, cotangents, strict=True):
         if output in on_path:
-            _accumulate(table, output, cotangent)
+            _accumulate(table, output, seed)
     for node in reversed(order):
         if node in overrides:
             table[node] = overrides[node]
