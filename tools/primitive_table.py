@@ -93,7 +93,7 @@ def judge(checks: Any, primitive: Any, check: Any) -> tuple[str, set[str], list[
     passed, excuses, faults = 0, set(), []
     for case in checks.cases(primitive):
         try:
-            excuse = check.excuse(case)
+            excuse = check.excuse(case) or check.missing
             if excuse:
                 excuses.add(excuse)
                 continue

@@ -315,7 +315,9 @@ def pad(x: np.ndarray, *, widths: Any, value: float) -> np.ndarray:
         n + low + high for n, (low, high) in zip(x.shape, widths, strict=True)
     )
     result = np.full(shape, value).astype(x.dtype)
-    result[tuple(slice(low, low + n) for n, (low, _) in zip(x.shape, widths, strict=True))] = x
+    result[
+        tuple(slice(low, low + n) for n, (low, _) in zip(x.shape, widths, strict=True))
+    ] = x
     return result
 
 
@@ -451,6 +453,81 @@ def wrap_index(x: np.ndarray, *, size: int, axis: int) -> np.ndarray:
     return scalar(lambda i: range(size)[i])(x)
 
 
+# Order
+
+
+def rank(value: Any) -> tuple[bool, Any]:
+    """Return what numbers are sorted by: nan is greatest."""
+    return (value != value, 0 if value != value else value)
+
+
+def sort(
+    x: np.ndarray, *, axis: int, descending: bool, stable: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    def positions(line: np.ndarray) -> np.ndarray:
+        values = plain(line).tolist()
+        found = sorted(
+            range(len(values)), key=lambda i: rank(values[i]), reverse=descending
+        )
+        return np.array(found, np.int64)
+
+    indices = np.zeros(x.shape, np.int64)
+    if x.size:
+        indices = np.apply_along_axis(positions, axis, x)
+    lines = np.moveaxis(x, axis, -1)
+    at = np.moveaxis(indices, axis, -1)
+    values = placed(at.shape, x.dtype, lambda p: lines[(*p[:-1], at[p])])
+    return np.moveaxis(values, -1, axis), indices
+
+
+def top_k(x: np.ndarray, *, k: int, axis: int) -> tuple[np.ndarray, ...]:
+    found = sort(x, axis=axis, descending=True, stable=True)
+    return tuple(part.take(list(range(k)), axis) for part in found)
+
+
+def search_sorted(ordered: np.ndarray, values: np.ndarray, *, side: str) -> np.ndarray:
+    lead = ordered.ndim - 1
+    result = np.zeros(values.shape, np.int64)
+    for position in np.ndindex(*values.shape):
+        value = rank(plain(values[position]).item())
+        line = plain(ordered[position[:lead]]).tolist()
+        if side == "left":
+            result[position] = sum(rank(v) < value for v in line)
+        else:
+            result[position] = sum(rank(v) <= value for v in line)
+    return result
+
+
+# Random numbers
+
+
+def random_bits(key: np.ndarray, *, shape: tuple[int, ...], start: int) -> np.ndarray:
+    """Philox 4x32-10, word by word, as the paper writes it."""
+    mask = 0xFFFFFFFF
+
+    def block(words: list[int], counter: int) -> list[int]:
+        a, b, c, d = counter & mask, counter >> 32 & mask, words[2], words[3]
+        first, second = words[:2]
+        for _ in range(10):
+            left, right = 0xD2511F53 * a, 0xCD9E8D57 * c
+            a, b, c, d = (
+                right >> 32 ^ b ^ first,
+                right & mask,
+                left >> 32 ^ d ^ second,
+                left & mask,
+            )
+            first, second = (first + 0x9E3779B9) & mask, (second + 0xBB67AE85) & mask
+        return [a, b, c, d]
+
+    rows = []
+    for words in key.reshape(-1, 4).tolist():
+        stream = itertools.chain.from_iterable(
+            block(words, (start + i) % (1 << 64)) for i in itertools.count()
+        )
+        rows.append(list(itertools.islice(stream, math.prod(shape))))
+    return np.array(rows, np.int64).reshape((*key.shape[:-1], *shape))
+
+
 # Windows
 
 
@@ -505,7 +582,9 @@ def windows(x: np.ndarray, *, window: Any, stride: Any, dilation: Any) -> np.nda
     lead = x.ndim - len(window)
     out = tuple(
         len(range(0, n - (k - 1) * gap, step))
-        for n, k, step, gap in zip(x.shape[lead:], window, stride, dilation, strict=True)
+        for n, k, step, gap in zip(
+            x.shape[lead:], window, stride, dilation, strict=True
+        )
     )
     result = np.empty((*x.shape[:lead], *out, *window), x.dtype)
     for place, tap in window_positions(out, window):
@@ -520,7 +599,9 @@ def fold(x: np.ndarray, *, size: Any, stride: Any, dilation: Any) -> np.ndarray:
     lead = x.ndim - 2 * rank
     x = plain(x)
     result = np.zeros((*x.shape[:lead], *size), x.dtype)
-    for place, tap in window_positions(x.shape[lead : lead + rank], x.shape[lead + rank :]):
+    for place, tap in window_positions(
+        x.shape[lead : lead + rank], x.shape[lead + rank :]
+    ):
         at = zip(place, tap, stride, dilation, strict=True)
         target = (..., *(o * step + j * gap for o, j, step, gap in at))
         result[target] += x[(..., *place, *tap)]
@@ -611,9 +692,12 @@ def each_matrix(function: Callable[..., Any], ndim: int = 2) -> Callable[..., An
                 for x in arrays
             ]
             found.append(np.array(function(*exact, **attributes), object))
-        if found:
-            return np.array(found, object).reshape(*lead, *found[0].shape)
-        return np.zeros((*lead, *arrays[-1].shape[-2:][:ndim]))
+        if not found:
+            return np.zeros((*lead, *arrays[-1].shape[-2:][:ndim]))
+        result = np.empty((len(found), *found[0].shape), object)
+        for i, value in enumerate(found):
+            result[i] = value if ndim else value.item()
+        return result.reshape((*lead, *found[0].shape))
 
     return oracle
 
@@ -656,7 +740,9 @@ def eliminate(a: Matrix, b: Matrix) -> Matrix:
         for k in range(n):
             if k != i:
                 factor = rows[k][i]
-                rows[k] = [v - factor * w for v, w in zip(rows[k], rows[i], strict=True)]
+                rows[k] = [
+                    v - factor * w for v, w in zip(rows[k], rows[i], strict=True)
+                ]
     return [row[n:] for row in rows]
 
 
@@ -718,7 +804,9 @@ def orthonormal(what: str, x: np.ndarray) -> tuple[str, Any, Any]:
     return f"the columns of {what} are orthonormal", turned(x) @ x, identity
 
 
-def qr_claims(operands: Any, results: Any, *, mode: str) -> Iterator[tuple[str, Any, Any]]:
+def qr_claims(
+    operands: Any, results: Any, *, mode: str
+) -> Iterator[tuple[str, Any, Any]]:
     (x,), (q, r) = operands, results
     yield "q @ r is x", q @ r, x
     yield orthonormal("q", q)
@@ -739,7 +827,11 @@ def svd_claims(
 
 def eigh_claims(operands: Any, results: Any) -> Iterator[tuple[str, Any, Any]]:
     (x,), (w, v) = operands, results
-    yield "v @ diag(w) @ v.T is x", (v * w[..., None, :]) @ turned(v), (x + turned(x)) / 2
+    yield (
+        "v @ diag(w) @ v.T is x",
+        (v * w[..., None, :]) @ turned(v),
+        (x + turned(x)) / 2,
+    )
     yield orthonormal("v", v)
     yield "w is sorted", np.sort(w, -1), w
 
@@ -756,6 +848,17 @@ def pinv_claims(operands: Any, results: Any) -> Iterator[tuple[str, Any, Any]]:
 def special(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the oracle that calls a function of SciPy in double precision."""
     return lambda x: function(plain(x))
+
+
+def lgamma(x: np.ndarray) -> np.ndarray:
+    # The standard of C has inf at -inf, too.
+    return np.where(np.isinf(plain(x)), inf, scipy.special.gammaln(plain(x)))
+
+
+def polygamma(x: np.ndarray, *, order: int) -> np.ndarray:
+    x = plain(x)
+    # At -inf there is no limit: poles are everywhere on the way.
+    return np.where(x == -inf, nan, scipy.special.polygamma(order, x))
 
 
 def same(x: np.ndarray) -> np.ndarray:
@@ -846,6 +949,12 @@ ORACLES: dict[str, Callable[..., Any] | DefinedBy | Property] = {
     "wrap_index": wrap_index,
     "gather": gather,
     "scatter": scatter,
+    # sort
+    "sort": sort,
+    "top_k": top_k,
+    "search_sorted": search_sorted,
+    # random
+    "random_bits": random_bits,
     # window
     "convolution": convolution,
     "windows": windows,
@@ -853,10 +962,10 @@ ORACLES: dict[str, Callable[..., Any] | DefinedBy | Property] = {
     # special
     "erf": special(scipy.special.erf),
     "erfc": special(scipy.special.erfc),
-    "erfinv": special(scipy.special.erfinv),
-    "lgamma": special(scipy.special.gammaln),
+    "erfinv": lambda x: np.copysign(scipy.special.erfinv(plain(x)), plain(x)),
+    "lgamma": lgamma,
     "digamma": special(scipy.special.digamma),
-    "polygamma": lambda x, *, order: scipy.special.polygamma(order, plain(x)),
+    "polygamma": polygamma,
     # linalg
     "cholesky": whole_matrix(cholesky),
     "triangular_solve": whole_matrix(triangular_solve),

@@ -1,4 +1,4 @@
-"""Gather, scatter and `x[...]`, against NumPy, PyTorch, loops and finite differences."""
+"""Gather, scatter and `x[...]`, against NumPy, PyTorch, loops and differences."""
 
 from __future__ import annotations
 
@@ -715,53 +715,93 @@ def test_torch_agrees_on_gradients_of_advanced_keys():
 
 SHAPE = (3, 2, 4, 3)
 
+KINDS = (
+    "Expected: integers, slices, ..., None, and integer or bool tensors, arrays or "
+    "lists."
+)
 ERRORS = [
-    (4, "[index] an index is out of range. Got: index 4 for axis 0 of shape (3, 4). "
-        "Expected: -3 to 2."),
-    ((0, -5), "[index] an index is out of range. Got: index -5 for axis 1 of shape "
-              "(3, 4). Expected: -4 to 3."),
-    ((0, 0, 0), "[index] there are more indices than axes. Got: indices for 3 axes of a "
-                "tensor of shape (3, 4). Expected: at most 2."),
-    ((..., 0, ...), "[index] an index may have only one ellipsis (...). Got: 2."),
-    (1.5, "[index] this cannot index a tensor. Got: 1.5 of type float. Expected: "
-          "integers, slices, ..., None, and integer or bool tensors, arrays or lists. "
-          "Fix: convert it with int(...)."),
-    ("a", "[index] this cannot index a tensor. Got: an index of type str. Expected: "
-          "integers, slices, ..., None, and integer or bool tensors, arrays or lists."),
-    (np.zeros((3, 3), bool), "[index] a mask does not have the sizes of the axes that it "
-     "covers. Got: a mask of shape (3, 3) at axis 0 of shape (3, 4): 3 elements against "
-     "4 on axis 1."),
-    ((slice(None), [True]), "[index] a mask does not have the sizes of the axes that it "
-     "covers. Got: a mask of shape (1,) at axis 1 of shape (3, 4): 1 elements against 4 "
-     "on axis 1."),
-    (([0, 1], [0, 1, 2]), "[index] index arrays do not broadcast. Got: (2,) and (3,). "
-     "Expected: equal sizes on each axis, counted from the last, or 1."),
-    ([0, 3], "[index] an index is out of range. Got: index 3 for axis 0 of size 3. "
-             "Expected: -3 to 2."),
-    ([0.0], "[index] an index array must be of integers or bools. Got: float64. "
-            "Fix: convert it with .astype(int)."),
-    ([[0], [0, 1]], "[index] this cannot index a tensor. Got: an index of type list. "
-     "Expected: integers, slices, ..., None, and integer or bool tensors, arrays or "
-     "lists."),
-    (slice(0.5, None), "[index] the bounds of a slice must be integers or None. "
-                       "Got: slice(0.5, None, None)."),
-    (slice(None, None, 0), "[index] the step of a slice must not be zero. "
-                           "Got: slice(None, None, 0)."),
-    (Held(np.zeros(2)), "[index] an index tensor must be of integers or bools. "
-     "Got: float64. Fix: cast it with x.to(plait.int64)."),
-    (Held(np.zeros(2, bool)), "[index] the shape of the result would depend on the values "
-     "of a mask. Got: a bool tensor of shape (2,). "
-     "Fix: use where(mask, x, y) or masked_fill."),
-    (np.array(2**64 - 1, np.uint64)[None], "[index] an index is out of range. Got: index "
-     "18446744073709551615 for axis 0 of size 3. Expected: -3 to 2."),
-]  # fmt: skip
+    (
+        4,
+        "an index is out of range. Got: index 4 for axis 0 of shape (3, 4). "
+        "Expected: -3 to 2.",
+    ),
+    (
+        (0, -5),
+        "an index is out of range. Got: index -5 for axis 1 of shape (3, 4). "
+        "Expected: -4 to 3.",
+    ),
+    (
+        (0, 0, 0),
+        "there are more indices than axes. Got: indices for 3 axes of a tensor of "
+        "shape (3, 4). Expected: at most 2.",
+    ),
+    ((..., 0, ...), "an index may have only one ellipsis (...). Got: 2."),
+    (
+        1.5,
+        f"this cannot index a tensor. Got: 1.5 of type float. {KINDS} "
+        "Fix: convert it with int(...).",
+    ),
+    ("a", f"this cannot index a tensor. Got: an index of type str. {KINDS}"),
+    (
+        [[0], [0, 1]],
+        f"this cannot index a tensor. Got: an index of type list. {KINDS}",
+    ),
+    (
+        np.zeros((3, 3), bool),
+        "a mask does not have the sizes of the axes that it covers. Got: a mask of "
+        "shape (3, 3) at axis 0 of shape (3, 4): 3 elements against 4 on axis 1.",
+    ),
+    (
+        (slice(None), [True]),
+        "a mask does not have the sizes of the axes that it covers. Got: a mask of "
+        "shape (1,) at axis 1 of shape (3, 4): 1 elements against 4 on axis 1.",
+    ),
+    (
+        ([0, 1], [0, 1, 2]),
+        "index arrays do not broadcast. Got: (2,) and (3,). Expected: equal sizes on "
+        "each axis, counted from the last, or 1.",
+    ),
+    (
+        [0, 3],
+        "an index is out of range. Got: index 3 for axis 0 of size 3. "
+        "Expected: -3 to 2.",
+    ),
+    (
+        np.array([2**64 - 1], np.uint64),
+        "an index is out of range. Got: index 18446744073709551615 for axis 0 of "
+        "size 3. Expected: -3 to 2.",
+    ),
+    (
+        [0.0],
+        "an index array must be of integers or bools. Got: float64. "
+        "Fix: convert it with .astype(int).",
+    ),
+    (
+        slice(0.5, None),
+        "the bounds of a slice must be integers or None. Got: slice(0.5, None, None).",
+    ),
+    (
+        slice(None, None, 0),
+        "the step of a slice must not be zero. Got: slice(None, None, 0).",
+    ),
+    (
+        Held(np.zeros(2)),
+        "an index tensor must be of integers or bools. Got: float64. "
+        "Fix: cast it with x.to(plait.int64).",
+    ),
+    (
+        Held(np.zeros(2, bool)),
+        "the shape of the result would depend on the values of a mask. Got: a bool "
+        "tensor of shape (2,). Fix: use where(mask, x, y) or masked_fill.",
+    ),
+]
 
 
 @pytest.mark.parametrize(("key", "message"), ERRORS, ids=lambda value: str(value)[:30])
 def test_a_wrong_key_is_explained(key, message):
     with pytest.raises(errors.IndexingError) as caught:
         index.parse_index(key, (3, 4))
-    assert caught.value.message == message
+    assert caught.value.message == f"[index] {message}"
 
 
 def test_an_index_out_of_range_at_run_time_is_explained():

@@ -46,7 +46,7 @@ def compare(a, b):
 
 
 def order(line, descending):
-    """Return the stable order of a vector, by Python's own sort, which is stable too."""
+    """Return the stable order of a vector, by the sort of Python, which is stable."""
     key = functools.cmp_to_key(
         lambda i, j: (-1 if descending else 1) * compare(line[i], line[j])
     )

@@ -13,7 +13,6 @@ from plait import errors
 from plait.dtypes import as_dtype
 from plait.ops import elementwise, window
 
-from . import checks
 from .op_checks import (
     check_batch_rule,
     check_derivatives,
@@ -576,28 +575,6 @@ def test_errors(call, error, message):
         call()
     assert type(caught.value) is error
     assert caught.value.message == message
-
-
-@pytest.mark.parametrize(
-    ("primitive", "failure"),
-    [(p, f) for p in window.PRIMITIVES for f in p.failures()],
-    ids=lambda v: getattr(v, "name", ""),
-)
-def test_failures_of_the_records(primitive, failure):
-    checks.check_failure(primitive, failure)
-
-
-@pytest.mark.parametrize(
-    "case",
-    [case for primitive in window.PRIMITIVES for case in checks.cases(primitive)],
-    ids=lambda case: case.name,
-)
-@pytest.mark.parametrize("check", [checks.check_gradient, checks.check_second])
-def test_derivatives_of_the_records(check, case):
-    reason = checks.excuse_gradient(case)
-    if reason:
-        pytest.skip(reason)
-    check(case)
 
 
 def test_infinite_padding_is_never_chosen_for_its_value():

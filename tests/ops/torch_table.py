@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 try:
     import torch
 except ImportError:
@@ -66,7 +68,9 @@ def gather(x: Any, indices: Any, *, axis: int, batch: int) -> Any:
     return torch.index_select(x, axis, indices.reshape(-1)).reshape(shape)
 
 
-def scatter(x: Any, indices: Any, updates: Any, *, axis: int, batch: int, mode: str) -> Any:
+def scatter(
+    x: Any, indices: Any, updates: Any, *, axis: int, batch: int, mode: str
+) -> Any:
     if batch:
         rows = [
             scatter(*row, axis=axis - 1, batch=batch - 1, mode=mode)
@@ -129,7 +133,9 @@ def fold(x: Any, *, size: Any, stride: Any, dilation: Any) -> Any:
     target = windows(places, window=window, stride=stride, dilation=dilation)
     flat = x.reshape(*x.shape[:lead], -1)
     result = torch.zeros(*x.shape[:lead], math.prod(size), dtype=x.dtype)
-    return result.index_add(lead, target.reshape(-1), flat).reshape(*x.shape[:lead], *size)
+    return result.index_add(lead, target.reshape(-1), flat).reshape(
+        *x.shape[:lead], *size
+    )
 
 
 def triangular_solve(
@@ -140,6 +146,24 @@ def triangular_solve(
     return torch.linalg.solve_triangular(
         a, b, upper=not lower, unitriangular=unit_diagonal
     )
+
+
+def like_numpy(vectors: Any, theirs: Any) -> Any:
+    """Return 1 or -1 for each vector, to turn it as NumPy's, which plait has."""
+    return torch.sign((vectors * torch.from_numpy(theirs)).sum(-2)).detach()
+
+
+def svd(x: Any, *, full_matrices: bool) -> Any:
+    u, s, vh = torch.linalg.svd(x, full_matrices)
+    signs = like_numpy(u, np.linalg.svd(x.detach().numpy(), full_matrices).U)
+    return u * signs[..., None, :], s, vh * signs[..., : vh.shape[-2], None]
+
+
+def eigh(x: Any) -> Any:
+    symmetric = (x + x.mT) / 2
+    w, v = torch.linalg.eigh(symmetric)
+    theirs = np.linalg.eigh(symmetric.detach().numpy()).eigenvectors
+    return w, v * like_numpy(v, theirs)[..., None, :]
 
 
 HOLDS_GRAPHS = "PyTorch has no graphs to hold"
@@ -226,6 +250,14 @@ TORCH: dict[str, Callable[..., Any] | str] = {
     "wrap_index": NO_DERIVATIVE,
     "gather": gather,
     "scatter": scatter,
+    # sort
+    "sort": lambda x, *, axis, descending, stable: tuple(
+        torch.sort(x, dim=axis, descending=descending, stable=stable)
+    ),
+    "top_k": lambda x, *, k, axis: tuple(torch.topk(x, k, axis)),
+    "search_sorted": NO_DERIVATIVE,
+    # random
+    "random_bits": NO_DERIVATIVE,
     # window
     "convolution": convolution,
     "windows": windows,
@@ -242,12 +274,12 @@ TORCH: dict[str, Callable[..., Any] | str] = {
     "triangular_solve": triangular_solve,
     "solve": lambda a, b: torch.linalg.solve(a, b),
     "qr": lambda x, *, mode: tuple(torch.linalg.qr(x, mode)),
-    "svd": lambda x, *, full_matrices: tuple(torch.linalg.svd(x, full_matrices)),
-    "eigh": lambda x: tuple(torch.linalg.eigh((x + x.mT) / 2)),
+    "svd": svd,
+    "eigh": eigh,
     "slogdet": lambda x: tuple(torch.linalg.slogdet(x)),
     "det": lambda x: torch.linalg.det(x),
     "cofactor": lambda x: torch.linalg.det(x)[..., None, None] * torch.linalg.inv(x).mT,
-    "pinv": lambda x, rtol: torch.linalg.pinv(x, rtol=rtol),
+    "pinv": lambda x, rtol: torch.linalg.pinv(x, rtol=rtol.detach()),
     # control
     "cond": HOLDS_GRAPHS,
     "while_loop": HOLDS_GRAPHS,

@@ -1,4 +1,4 @@
-"""Data sets as NumPy arrays, readers of the files they come in, and batches of tensors."""
+"""Data sets, readers of the files they come in, and loaders of batches of tensors."""
 
 from .dataset import (
     ArrayDataset,

@@ -1,4 +1,4 @@
-"""Data sets as an algebra: small ones made into larger, smaller, changed and mixed ones.
+"""Data sets as an algebra: made into larger, smaller, changed and mixed ones.
 
     Dataset ::= ListDataset | ArrayDataset                 where samples come from
               | TransformDataset   .map(f)                 changed
@@ -9,17 +9,17 @@
               | ResampleDataset    .sample(n)              drawn at random
               | BatchDataset       .batch(size)            several at a time
 
-A sample is an array or a number, or a tuple or dictionary of them; a batch has the same
-structure, with one more axis in front. Data sets do not change once made, and those that
-only choose and order samples hand whole lists of indices down, so that a batch of arrays
-is taken in one piece however long the chain is.
+A sample is an array or a number, or a tuple or dictionary of them; a batch has the
+same structure, with one more axis in front. Data sets do not change once made, and
+those that only choose and order samples hand whole lists of indices down, so that a
+batch of arrays is taken in one piece however long the chain is.
 
 Values here are NumPy arrays; `loader.py` makes tensors of them.
 
 Read first: `Dataset`, `ArrayDataset`.
 
-Source: R. Collobert, L. van der Maaten, A. Joulin, "Torchnet: an open-source platform for
-(deep) learning research", ICML workshop, 2016, for the algebra and most of its names.
+Source: R. Collobert, L. van der Maaten, A. Joulin, "Torchnet: an open-source platform
+for (deep) learning research", ICML workshop, 2016, for the algebra and most names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from ..errors import (
 Indices = NDArray[np.intp]
 Function = Callable[[Any], Any]
 
-# One stream of random words for each use, so that equal seeds do not mean equal choices.
+# A stream of random words for each use, so that equal seeds are not equal choices.
 _SHUFFLE, _SPLIT, _SAMPLE = range(3)
 _POLICIES = ("include-last", "skip-last", "divisible-only")
 
@@ -79,7 +79,7 @@ class Dataset:
         n = len(self)
         if isinstance(index, slice):
             return self.gather(np.arange(*index.indices(n), dtype=np.intp))
-        if isinstance(index, (list, tuple, range)) or getattr(index, "ndim", 0):
+        if isinstance(index, (list, tuple, range)) or _has_axes(index):
             return self.gather(as_indices(index, n))
         return self.item(_checked_index(index, n))
 
@@ -240,8 +240,8 @@ class TransformDataset(Dataset):
 
     Args:
         source: what to change.
-        function: makes a new sample of a sample; or, as a dictionary, new entries of the
-            entries that it names: `{"image": f, "label": g}`, or `{0: f}` for tuples.
+        function: makes a new sample of a sample; or, as a dictionary, new entries of
+            those that it names: `{"image": f, "label": g}`, or `{0: f}` for tuples.
         key: change only this entry of the sample.
         batched: the function takes and gives whole batches. It then runs once for each
             batch, in NumPy, and not once for each sample, in Python.
@@ -436,8 +436,8 @@ class ShuffleDataset(_Chosen):
 class Subset(_Chosen):
     """Some samples of a data set, in a given order.
 
-    They are the same in every epoch, even of a shuffled source, so that two subsets that
-    have no sample in common never come to have one.
+    They are the same in every epoch, even of a shuffled source, so that two subsets
+    that have no sample in common never come to have one.
 
     Args:
         source: where the samples are.
@@ -525,8 +525,8 @@ class ResampleDataset(_Chosen):
         source: where to draw from.
         size: how many to draw. Default: as many as the source has.
         seed: from 0 to 2**64 - 1.
-        weights: one number for each sample of the source; it is drawn with a probability
-            proportional to it. Default: all are equally likely.
+        weights: one number for each sample of the source; it is drawn with a
+            probability proportional to it. Default: all are equally likely.
         replacement: a sample may be drawn again. Without, no weights can be given.
         epoch: 0 for the first.
 
@@ -661,9 +661,9 @@ def collate(samples: Sequence[Any]) -> Any:
     """Return samples of equal structure as one batch.
 
     Args:
-        samples: arrays, tensors, numbers or strings, or tuples, lists or dictionaries of
-            them. Python numbers become bool, int64 or float32; strings and None go into
-            an array of objects.
+        samples: arrays, tensors, numbers or strings, or tuples, lists or dictionaries
+            of them. Python numbers become bool, int64 or float32; strings and None go
+            into an array of objects.
 
     Raises:
         ArgumentError: no samples, or their structures differ.
@@ -693,7 +693,7 @@ def as_indices(indices: Any, length: int) -> Indices:
     """Return indices into `length` samples as an array, none of them negative.
 
     Args:
-        indices: integers from -length to length - 1, a slice, or a bool for each sample.
+        indices: integers from -length to length - 1, a slice, or one bool for each.
 
     Raises:
         IndexingError: one is out of range, or no integer, or the mask does not fit.
@@ -727,7 +727,9 @@ def permutation(length: int, seed: int, stream: int, epoch: int = 0) -> Indices:
     # permutations. A random number and, below it, the index make keys of which no two
     # are equal, so that every sorting algorithm gives one order.
     low = np.uint64((1 << length.bit_length()) - 1)
-    keys = _words(length, seed, stream, epoch) & ~low | np.arange(length, dtype=np.uint64)
+    keys = _words(length, seed, stream, epoch) & ~low | np.arange(
+        length, dtype=np.uint64
+    )
     keys.sort()
     return (keys & low).astype(np.intp)
 
@@ -748,7 +750,7 @@ def _part_sizes(parts: Mapping[str, float], n: int) -> dict[str, int]:
         raise ArgumentError(
             "[split] parts are all fractions, or all numbers of samples, above 0",
             got=str(dict(parts)),
-            expected="{'train': 0.9, 'valid': 0.1} or {'train': 50_000, 'valid': 10_000}",
+            expected="{'train': 0.9, 'valid': 0.1} or {'train': 900, 'valid': 100}",
         )
     total = sum(values)
     if total > (n if whole else 1 + 1e-9):
@@ -760,9 +762,7 @@ def _part_sizes(parts: Mapping[str, float], n: int) -> dict[str, int]:
     if whole:
         return {name: int(value) for name, value in parts.items()}
     ends = [round(sum(values[: i + 1]) * n) for i in range(len(values))]
-    sizes = [
-        end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)
-    ]
+    sizes = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     for name, size in zip(parts, sizes, strict=True):
         if size == 0:
             raise ArgumentError(
@@ -866,6 +866,10 @@ def _as_array(value: Any) -> NDArray[Any]:
     return array
 
 
+def _has_axes(index: Any) -> bool:
+    return isinstance(index, (np.ndarray, plait.Tensor)) and index.ndim > 0
+
+
 def _checked_index(index: Any, length: int) -> int:
     try:
         number = operator.index(index)
@@ -873,7 +877,7 @@ def _checked_index(index: Any, length: int) -> int:
         raise IndexingError(
             "[dataset] this is no index",
             got=f"a {type(index).__name__}",
-            expected="an integer, a slice, a list of integers, or a bool for each sample",
+            expected="an integer, a slice, a list of integers, or a mask",
         ) from None
     if not -length <= number < length:
         raise _out_of_range(number, length)

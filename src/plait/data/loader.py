@@ -214,8 +214,11 @@ def _batches(
 def _as_tensors(batch: Any) -> Any:
     """Return a batch with its arrays as tensors, which share their memory."""
     if isinstance(batch, np.ndarray):
-        # What `gather` and `collate` return is theirs to give away.
-        return batch if batch.dtype.kind in "OSUMmVc" else plait.from_numpy(batch)
+        dtype = batch.dtype
+        if dtype.kind in "OSUMm" or dtype.names is not None:
+            return batch  # no numbers
+        # What `gather` and `collate` return is new, so that nobody else changes it.
+        return plait.from_numpy(batch)
     if type(batch) is tuple:
         return tuple([_as_tensors(part) for part in batch])
     if isinstance(batch, dict):
@@ -301,5 +304,3 @@ def _end(
     room.release()
     if thread is not threading.current_thread():
         thread.join()
-
-

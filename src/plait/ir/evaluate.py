@@ -71,7 +71,18 @@ class Interpreted:
                 raise
             for i in frees:
                 memory[i] = None
-        return [np.asarray(memory[slot]) for slot in self._outputs]
+        return [_owned(memory[slot]) for slot in self._outputs]
+
+
+def _owned(value: Any) -> np.ndarray:
+    """Return a result as an array of its own, not a view into a larger one."""
+    array = np.asarray(value)
+    flags = array.flags
+    if flags.c_contiguous and flags.writeable:
+        base = array.base
+        if not isinstance(base, np.ndarray) or base.nbytes == array.nbytes:
+            return array
+    return np.array(array, order="C")
 
 
 def _bound(node: Node) -> Callable[..., Any]:

@@ -90,7 +90,7 @@ class Module:
     def __call__(self, *args: Any, **named: Any) -> Any:
         try:
             if self._hooks is None:
-                return self.forward(*args, **named)
+                return self.forward(*args, **named) if named else self.forward(*args)
             return self._call_with_hooks(args, named)
         except PlaitError as error:
             self._locate(error)

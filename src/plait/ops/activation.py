@@ -201,8 +201,9 @@ def hardswish(x: Node) -> Node:
     """
 
     def formula(x: Node) -> Node:
+        middle = _limited(x, -3.0, 3.0)
         inner = elementwise.multiply(
-            x, elementwise.divide(elementwise.add(x, 3.0), 6.0)
+            middle, elementwise.divide(elementwise.add(middle, 3.0), 6.0)
         )
         return elementwise.select(
             elementwise.less_equal(x, -3.0),
@@ -258,7 +259,10 @@ def sparse_plus(x: Node) -> Node:
     """Return 0 up to -1, `(x + 1) ** 2 / 4` from there to 1, and then `x`."""
 
     def formula(x: Node) -> Node:
-        curve = elementwise.multiply(elementwise.square(elementwise.add(x, 1)), 0.25)
+        middle = _limited(x, -1.0, 1.0)
+        curve = elementwise.multiply(
+            elementwise.square(elementwise.add(middle, 1)), 0.25
+        )
         return elementwise.select(
             elementwise.less_equal(x, -1),
             0.0,
@@ -562,8 +566,7 @@ def sparsemax(x: Node, axis: int = -1) -> Node:
         size = reduce.sum(elementwise.cast(support, x.dtype), axis, keepdims=True)
         total = reduce.sum(elementwise.select(support, x, 0.0), axis, keepdims=True)
         bound = elementwise.divide(elementwise.subtract(total, 1), size)
-        # A nan anywhere makes all of its row nan.
-        outside = elementwise.multiply(elementwise.subtract(total, total), 0)
+        outside = elementwise.select(elementwise.isnan(x), x, 0.0)
         return elementwise.select(support, elementwise.subtract(x, bound), outside)
 
     return _along("sparsemax", x, axis, formula)

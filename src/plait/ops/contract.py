@@ -85,7 +85,9 @@ def _dot_reference(
     a = a.reshape(*lead, math.prod(rows), inner)
     b = b.reshape(*lead, inner, math.prod(columns))
     with np.errstate(all="ignore"):
-        result = np.matmul(a, b).reshape(lead + rows + columns)
+        # A sum of one product starts from it, not from 0, which would lose the sign of -0.
+        table = np.matmul(a, b) if axes[0] else a * b
+    result = table.reshape(lead + rows + columns)
     return result if result.dtype == dtype else result.astype(dtype)
 
 

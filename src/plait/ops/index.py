@@ -972,13 +972,14 @@ def mask_positions(mask: np.ndarray, shape: Shape, axis: int = 0) -> list[np.nda
     """Return where `mask` is true: one index array for each axis that it covers.
 
     Args:
-        mask: bool, with the sizes of the axes of `shape` from `axis` on.
+        mask: bool, with the sizes of the axes of `shape` from `axis` on, or 0 as the
+            Array API standard allows.
 
     Raises:
         IndexingError: the sizes differ.
     """
     for i, n in enumerate(mask.shape, axis):
-        if i >= len(shape) or n != shape[i]:
+        if i >= len(shape) or n not in (shape[i], 0):
             against = shape[i] if i < len(shape) else "none"
             raise IndexingError(
                 "[index] a mask does not have the sizes of the axes that it covers",

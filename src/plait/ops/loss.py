@@ -9,6 +9,7 @@ Read first: `_reduced`, `mse_loss`, `cross_entropy`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..dtypes import DType, int64
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -490,21 +491,28 @@ def binary_cross_entropy(
     """
     op = "binary_cross_entropy"
     input, target, dtype = _prepared(op, reduction, input, target)
+    log_p = _limited_log(input, elementwise.log, 0.0)
+    log_q = _limited_log(elementwise.negative(input), elementwise.log1p, -1.0)
     loss = elementwise.subtract(
-        elementwise.multiply(
-            elementwise.subtract(target, 1), _bounded_log(elementwise.subtract(1, input))
-        ),
-        elementwise.multiply(target, _bounded_log(input)),
+        elementwise.multiply(elementwise.subtract(target, 1), log_q),
+        elementwise.multiply(target, log_p),
     )
     return _reduced(_weighted(op, loss, weight), reduction, dtype)
 
 
-def _bounded_log(x: Node) -> Node:
-    """Return `max(log(x), -100)`, with a derivative of 0 where that is -100."""
-    # exp(-100) is subnormal in float32.
-    small = elementwise.less(x, math.exp(-100))
+def _limited_log(x: Node, logarithm: Callable[[Node], Node], zero: float) -> Node:
+    """Return `max(logarithm(x), -100)`, with a derivative of 0 where that is -100.
+
+    Args:
+        zero: where the logarithm is -inf.
+    """
+    # Below exp(-100), which is subnormal in float32.
+    above = elementwise.subtract(x, zero)
+    small = elementwise.logical_and(
+        elementwise.greater_equal(above, 0), elementwise.less(above, math.exp(-100))
+    )
     return elementwise.select(
-        small, -100.0, elementwise.log(elementwise.select(small, 1.0, x))
+        small, -100.0, logarithm(elementwise.select(small, zero + 1, x))
     )
 
 

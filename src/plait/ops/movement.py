@@ -103,11 +103,13 @@ def _reshape(x: Node, shape: Shape) -> Node:
     return x if x.shape == shape else apply(RESHAPE, x, shape=shape)
 
 
-def reshape(x: Node, shape: int | Sequence[int]) -> Node:
+def reshape(x: Node, shape: int | Sequence[int], *, copy: bool | None = None) -> Node:
     """Return the elements of `x` in row-major order, in another shape.
 
     Args:
         shape: the sizes; one may be -1, which is then computed.
+        copy: accepted as the standard asks. Tensors never share memory that can be
+            written, so there is no difference to see.
 
     Raises:
         ShapeError: the number of elements differs, or two sizes are -1.
@@ -661,7 +663,7 @@ def stack(tensors: Sequence[Node], *, axis: int = 0) -> Node:
 # Ops made of the above
 
 
-def expand_dims(x: Node, *, axis: int | Sequence[int] = 0) -> Node:
+def expand_dims(x: Node, axis: int | Sequence[int] = 0) -> Node:
     """Return `x` with a new axis of size 1 at `axis`, counted in the result."""
     count = len(axis) if isinstance(axis, (tuple, list)) else 1
     axes = normalize_axes("expand_dims", axis, x.ndim + count)

@@ -107,7 +107,7 @@ def philox(key: np.ndarray, shape: Shape, start: int = 0) -> np.ndarray:
         block[:, 0], block[:, 2] = even
         block[:, 1], block[:, 3] = odd
     flat = result.reshape(len(keys), 4 * blocks)[:, :size]
-    return flat.reshape(*key.shape[:-1], *shape)
+    return flat.reshape((*key.shape[:-1], *shape))
 
 
 def _check_key(op: str, dtype: DType, shape: Shape) -> None:

@@ -355,7 +355,8 @@ def _distance_to_integer(x: np.ndarray) -> np.ndarray:
 
 
 def _lgamma_near(x: np.ndarray) -> np.ndarray:
-    return (x - 1) * (x - 2) * _ratio(x - 0.75, *_LGAMMA_RATIO)
+    # Adding 0 makes 0.0 of the -0.0 at 1 and 2, as C has it.
+    return (x - 1) * (x - 2) * _ratio(x - 0.75, *_LGAMMA_RATIO) + 0.0
 
 
 def _lgamma_middle(x: np.ndarray) -> np.ndarray:

@@ -175,28 +175,28 @@ def _fill(shape: Any, value: int, dtype: Any, device: Any, op: str) -> Tensor:
 
 
 def zeros(
-    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any, *more: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of zeros, float32 by default; sizes as one tuple or several."""
-    result = _fill(_one(shape), 0, dtype, device, "zeros")
+    result = _fill(_sizes(shape, more), 0, dtype, device, "zeros")
     return result.requires_grad_() if requires_grad else result
 
 
 def ones(
-    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any, *more: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of ones, float32 by default; sizes as one tuple or several."""
-    result = _fill(_one(shape), 1, dtype, device, "ones")
+    result = _fill(_sizes(shape, more), 1, dtype, device, "ones")
     return result.requires_grad_() if requires_grad else result
 
 
-def _one(shape: tuple[Any, ...]) -> Any:
-    return shape[0] if len(shape) == 1 else shape
+def _sizes(shape: Any, more: tuple[int, ...]) -> Any:
+    return (shape, *more) if more else shape
 
 
-def empty(*shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def empty(shape: Any, *more: int, dtype: Any = None, device: Any = None) -> Tensor:
     """Return a tensor of unspecified values: zeros."""
-    return zeros(*shape, dtype=dtype, device=device)
+    return zeros(shape, *more, dtype=dtype, device=device)
 
 
 def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:

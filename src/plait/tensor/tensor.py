@@ -251,11 +251,12 @@ class Tensor:
         if stream is not None:
             raise BufferError("a CPU tensor has no stream")
         array = self.numpy()
-        # Consumers before version 1 know no read-only arrays: they get their own copy.
-        if copy or max_version is None or max_version[0] < 1:
-            if copy is False:
-                raise BufferError("the values are read-only; a copy is needed")
-            return array.copy().__dlpack__()
+        if max_version is None or max_version[0] < 1:
+            # Such consumers know no read-only arrays: they get their own copy, or, if
+            # they insist, the memory itself.
+            return (evaluate(self) if copy is False else array.copy()).__dlpack__()
+        if copy:
+            return array.copy().__dlpack__(max_version=max_version)
         return array.__dlpack__(max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:

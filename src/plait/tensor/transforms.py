@@ -26,7 +26,18 @@ from ..trees import flatten, unflatten
 from . import autograd
 from .create import asarray
 from .lift import lift
-from .record import CONSTANT, LEAF, NUMBER, Recorded, record, record_function, recorder
+from .record import (
+    CONSTANT,
+    LEAF,
+    NUMBER,
+    Recorded,
+    Step,
+    enter,
+    pending,
+    record,
+    record_function,
+    recorder,
+)
 from .tensor import Tensor
 
 Function = Callable[..., Any]
@@ -246,23 +257,57 @@ def jit(function: Function) -> Function:
     @functools.wraps(function)
     def wrapped(*args: Any, **named: Any) -> Any:
         leaves, structure = flatten((args, named))
+        trace = recorder.trace
+        parts: list[Any] = [wrapped, structure]
+        numbers: list[Any] = []
+        for x in leaves:
+            if isinstance(x, Tensor):
+                parts.append(x._node if x._trace is trace else enter(trace, x))
+            elif isinstance(x, float):
+                parts.append(float)
+                numbers.append(x)
+            else:
+                parts.append((x.__class__, x))
+        key = tuple(parts)
+        before = trace.step
+        shortcut = before.next.get(key)
+        if shortcut is not None:
+            step, out, fixed = shortcut.result
+            trace.step = step
+            numbers += fixed
+            trace.values += numbers
+            trace.owners += [None] * len(numbers)
+            return unflatten(out, [pending(trace, node) for node in step.result])
+        graph, out, captured = _found(cache, function, leaves, structure)
         operands = [x for x in leaves if isinstance(x, (Tensor, float))]
-        key = (
-            structure,
-            recorder.grad_enabled,
-            tuple([
-                (x._node.type, x.requires_grad) if isinstance(x, Tensor)
-                else float if isinstance(x, float) else (type(x), x)
-                for x in leaves
-            ]),
-        )  # fmt: skip
-        found = cache.get(key)
-        if found is None:
-            found = cache[key] = _jit_graph(function, leaves, structure)
-        graph, out, captured = found
-        return unflatten(out, record(_inline, [*operands, *captured], (graph,)))
+        results = record(_inline, [*operands, *captured], (graph,))
+        # A step made before is found again by the raw arguments, unless tensors from
+        # outside enter with them.
+        if trace.step.parent is before and not any(
+            isinstance(x, Tensor) for x in captured
+        ):
+            before.next[key] = Step(before, (trace.step, out, captured), ())
+        return unflatten(out, results)
 
     return wrapped
+
+
+def _found(
+    cache: dict[Any, Any], function: Function, leaves: list[Any], structure: Any
+) -> Any:
+    """Return the graph of `function` for arguments of these types, recorded once."""
+    key = (
+        structure,
+        recorder.grad_enabled,
+        tuple([
+            (x._node.type, x.requires_grad) if isinstance(x, Tensor)
+            else float if isinstance(x, float) else (type(x), x)
+            for x in leaves
+        ]),
+    )  # fmt: skip
+    if key not in cache:
+        cache[key] = _jit_graph(function, leaves, structure)
+    return cache[key]
 
 
 def _jit_graph(function: Function, leaves: list[Any], structure: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import float64
-from ..errors import GradientError, ShapeError
+from ..errors import GradientError, GraphError, ShapeError
 from ..ir.build import apply, inline, make_input, picks
 from ..ir.evaluate import prepared
 from ..ir.graph import Graph, Node, TensorType, remembered
@@ -305,9 +305,16 @@ RECOMPUTE = Primitive(
     jvp=_recompute_jvp,
     batch=_recompute_batch,
     samples=lambda: [Sample((_X, _K), _waves())],
+    failures=lambda: [
+        Failure(
+            (_X, np.zeros(3)), _waves(), GraphError,
+            "[recompute] the function does not take what it is given. Got: float64[2], "
+            "float64[3]. Expected: float64[2], float64[2].",
+        )
+    ],
     source="Chen, Xu, Zhang and Guestrin (2016), Training Deep Nets with Sublinear "
     "Memory Cost",
-)
+)  # fmt: skip
 
 
 def recompute(operands: Sequence[Node], graph: Graph) -> tuple[Node, ...]:

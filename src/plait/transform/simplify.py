@@ -79,7 +79,7 @@ def _rewritten(
     exact: bool,
     observe: Callable[[Rule, Node, Node], None] | None,
 ) -> Graph:
-    rules = FINAL + RULES if final else RULES
+    rules = RULES + FINAL if final else RULES
     return rewrite(
         graph,
         [rule for rule in rules if rule.exact or not exact],

@@ -1,0 +1,160 @@
+"""Weights in files of the safetensors format, which hold arrays by name and no code.
+
+Read first: `save_weights`, `load_weights`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError, ArgumentTypeError, FileFormatError
+from .module import Module
+
+# The format's names of element types.
+_DTYPES = {
+    "BOOL": plait.bool_, "U8": plait.uint8, "U16": plait.uint16, "U32": plait.uint32,
+    "U64": plait.uint64, "I8": plait.int8, "I16": plait.int16, "I32": plait.int32,
+    "I64": plait.int64, "F16": plait.float16, "BF16": plait.bfloat16,
+    "F32": plait.float32, "F64": plait.float64,
+}  # fmt: skip
+
+
+def save_weights(
+    source: Module | Mapping[str, Any],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a module's state, or arrays by name, to a safetensors file.
+
+    The file appears whole or not at all: what stood at `path` stays until all is written.
+
+    Args:
+        source: a module, or tensors or arrays by name.
+        metadata: texts to keep beside them, by name.
+
+    Raises:
+        ArgumentTypeError: a name or a text is not a string, or a value is no tensor.
+        ArgumentError: a name is `__metadata__`, which the format keeps for itself.
+        OSError: the file cannot be written.
+    """
+    named = source.state_dict() if isinstance(source, Module) else source
+    _check_texts(named, metadata)
+    # The format knows nothing of strides and of byte orders: bytes are written as they
+    # lie, so they must lie in row-major order and begin with the least significant one.
+    arrays = {name: _plain(name, value) for name, value in named.items()}
+    path = Path(path)
+    # Beside it, so that the last step is a mere renaming.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(safetensors.numpy.save(arrays, dict(metadata or {})))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _check_texts(named: Mapping[str, Any], metadata: Mapping[str, str] | None) -> None:
+    if not isinstance(named, Mapping):
+        raise ArgumentTypeError(
+            "[save_weights] a module or arrays by name are needed",
+            got=f"a {type(named).__name__}",
+        )
+    for text in (*named, *(metadata or {}), *(metadata or {}).values()):
+        if not isinstance(text, str):
+            raise ArgumentTypeError(
+                "[save_weights] names and metadata must be text",
+                got=f"{text!r}, a {type(text).__name__}",
+            )
+    if "__metadata__" in named:
+        raise ArgumentError(
+            "[save_weights] the format keeps this name for itself", got="'__metadata__'"
+        )
+
+
+def _plain(name: str, value: Any) -> np.ndarray:
+    if not isinstance(value, (Tensor, np.ndarray)):
+        raise ArgumentTypeError(
+            f"[save_weights] {name!r} is no tensor", got=f"a {type(value).__name__}"
+        )
+    array = plait.asarray(value).numpy()
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Return the tensors in a safetensors file by name, in the order of their names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileFormatError: it is damaged, cut off, or no such file, or holds elements of a
+            type that plait does not have.
+    """
+    _refuse_folder(path)
+    content = Path(path).read_bytes()
+    try:
+        found = safetensors.deserialize(content)
+    except safetensors.SafetensorError as error:
+        raise _unreadable(path, str(error)) from None
+    del content
+    return {
+        name: _tensor(path, name, view)
+        for name, view in sorted(found, key=lambda item: item[0])
+    }
+
+
+def _tensor(path: str | os.PathLike[str], name: str, view: Mapping[str, Any]) -> Tensor:
+    dtype = _DTYPES.get(view["dtype"])
+    if dtype is None:
+        raise FileFormatError(
+            f"[load_weights] {os.fspath(path)}: {name!r} has elements of a type that "
+            "plait does not have",
+            got=view["dtype"],
+            expected=", ".join(_DTYPES),
+        )
+    try:
+        array = np.frombuffer(view["data"], dtype.numpy).reshape(view["shape"])
+    except ValueError as error:
+        raise _unreadable(path, f"{name!r}: {error}") from None
+    # The bytes are a copy of the file's that nobody else holds.
+    return plait.asarray(array, copy=False)
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the texts kept in a safetensors file beside its tensors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileFormatError: it is damaged, cut off, or no such file.
+    """
+    _refuse_folder(path)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except safetensors.SafetensorError as error:
+        raise _unreadable(path, str(error)) from None
+
+
+def _refuse_folder(path: str | os.PathLike[str]) -> None:
+    if os.path.isdir(path):
+        raise _unreadable(path, "a folder")
+
+
+def _unreadable(path: str | os.PathLike[str], got: str) -> FileFormatError:
+    return FileFormatError(
+        f"[load_weights] {os.fspath(path)} is no whole safetensors file",
+        got=got,
+        fix="get the file again: it may be cut off, or of another format",
+    )

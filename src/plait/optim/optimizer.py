@@ -1,0 +1,273 @@
+"""What every optimizer is: groups of parameters, their state, and one rule to update them.
+
+A concrete optimizer is three functions. `init` makes a parameter's state. `coefficients`
+turns hyperparameters and the number of the step into the numbers of its rule, in Python's
+own precision. `update` is the rule, for one parameter, on tensors, without side effects.
+Everything else is here, once: the updates of a whole group are recorded as one step.
+
+Read first: `Optimizer`, `Optimizer.step`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError, ArgumentTypeError, ShapeError, StateDictError
+
+State = dict[str, Any]
+Group = dict[str, Any]
+
+
+class Optimizer:
+    """The base of all optimizers.
+
+    Args:
+        params: tensors to optimize, or dicts with `params` and hyperparameters of their
+            own, for groups.
+        defaults: hyperparameters for groups that do not give their own.
+
+    Attributes:
+        param_groups: a list of dicts: `params` and hyperparameters, which may be changed
+            between steps; changed floats cost nothing.
+        state: for each parameter that was updated, `step` (how often) and the tensors
+            that the rule keeps.
+
+    Raises:
+        ArgumentError: there are no parameters, one is given twice, or a hyperparameter is
+            out of range.
+        ArgumentTypeError: a parameter is no tensor.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self.steps: dict[Tensor, int] = {}
+        if isinstance(params, (Tensor, Mapping, str)):
+            raise ArgumentTypeError(
+                f"[{self.name}] an iterable of tensors or of dicts is needed",
+                got=f"a {type(params).__name__}",
+                fix="pass model.parameters(), or a list",
+            )
+        entries = list(params)
+        if not entries:
+            raise ArgumentError(f"[{self.name}] there are no parameters to optimize")
+        if not isinstance(entries[0], Mapping):
+            entries = [{"params": entries}]
+        for entry in entries:
+            self.add_param_group(entry)
+
+    # What a concrete optimizer says
+
+    @staticmethod
+    def check(**hyperparameters: Any) -> None:
+        """Raise ArgumentError unless the hyperparameters of a group are in range."""
+
+    @staticmethod
+    def init(parameter: Tensor, **hyperparameters: Any) -> dict[str, Tensor]:
+        """Return the tensors that the rule keeps for `parameter`, before its first step."""
+        return {}
+
+    @staticmethod
+    def coefficients(step: int, **hyperparameters: Any) -> dict[str, Any]:
+        """Return the numbers of step number `step`, from 1, by the names `update` has.
+
+        Floats may differ at each step. Whatever else is returned, such as None for a term
+        that is off, is known while the rule is recorded. All arithmetic between numbers is
+        to be done here: in `update` it would be done in 32 bits.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def update(
+        parameter: Tensor,
+        gradient: Tensor,
+        state: dict[str, Tensor],
+        **coefficients: Any,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the parameter and its state after one step, of the same types."""
+        raise NotImplementedError
+
+    # What is the same for all
+
+    @property
+    def name(self) -> str:
+        """The name of the optimizer."""
+        return type(self).__name__
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Optimize further parameters, with hyperparameters of their own.
+
+        Args:
+            group: a dict with `params`, a tensor or an iterable of tensors, and any of the
+                hyperparameters.
+        """
+        given = dict(group)
+        tensors = given.pop("params", None)
+        if isinstance(tensors, Tensor):
+            tensors = [tensors]
+        if tensors is None or isinstance(tensors, (str, Mapping)):
+            raise ArgumentTypeError(
+                f"[{self.name}] a group needs `params`, an iterable of tensors",
+                got=f"a {type(tensors).__name__}",
+            )
+        tensors = list(tensors)
+        self._check_parameters(tensors)
+        unknown = [name for name in given if name not in (*self.defaults, "name")]
+        if unknown:
+            raise ArgumentError(
+                f"[{self.name}] a group has a hyperparameter that the optimizer has not",
+                got=", ".join(map(repr, unknown)),
+                expected=", ".join(self.defaults),
+            )
+        full = {"params": tensors, **self.defaults, **given}
+        self.check(**self._hyperparameters(full))
+        self.param_groups.append(full)
+
+    def _check_parameters(self, tensors: Sequence[Any]) -> None:
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise ArgumentTypeError(
+                    f"[{self.name}] only tensors can be optimized",
+                    got=f"a {type(tensor).__name__}",
+                )
+            if not tensor.is_leaf:
+                raise ArgumentError(
+                    f"[{self.name}] a computed tensor cannot be optimized",
+                    got=f"a tensor of shape {tensor.shape}",
+                    fix="optimize the tensors that it is computed from",
+                )
+            if id(tensor) in known:
+                raise ArgumentError(
+                    f"[{self.name}] a parameter is given twice",
+                    got=f"a tensor of shape {tensor.shape}",
+                )
+            known.add(id(tensor))
+
+    def _hyperparameters(self, group: Group) -> dict[str, Any]:
+        return {name: group[name] for name in self.defaults}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to 0."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad = plait.zeros_like(parameter.grad)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient, and run what is recorded.
+
+        Nothing is changed if it fails.
+
+        Args:
+            closure: computes the gradients first and returns the loss.
+
+        Returns:
+            What `closure` returned; None without one.
+        """
+        loss = None
+        if closure is not None:
+            with plait.enable_grad():
+                loss = closure()
+        updates = []
+        for group in self.param_groups:
+            active = [p for p in group["params"] if p.grad is not None]
+            if active:
+                updates.append(self._record_update(group, active))
+        plait.flush()
+        for active, names, new in updates:
+            values = iter(new)
+            for parameter in active:
+                parameter.data = next(values)
+            for parameter, own in zip(active, names, strict=True):
+                self.state[parameter] = {name: next(values) for name in own}
+                self.steps[parameter] += 1
+        return loss
+
+    def _record_update(self, group: Group, active: list[Tensor]) -> Any:
+        """Record one step of `active` parameters.
+
+        Returns:
+            These; for each the names of its state; and a flat list: the new parameters,
+            then their new states.
+        """
+        hyperparameters = {name: group[name] for name in self.defaults}
+        operands = list(active)
+        operands += [parameter.grad for parameter in active]
+        names = []
+        counts = []
+        for parameter in active:
+            state = self.state.get(parameter)
+            if state is None:
+                state = self.init(parameter, **hyperparameters)
+                self.state[parameter] = state
+                self.steps[parameter] = 0
+            names.append(tuple(state))
+            operands += state.values()
+            counts.append(self.steps[parameter])
+        if counts.count(counts[0]) == len(counts):
+            del counts[1:]
+        numbers = [self.coefficients(n + 1, **hyperparameters) for n in counts]
+        for one in numbers:
+            operands += one.values()
+        function = _recorded(self.update, tuple(names), tuple(numbers[0]), len(numbers))
+        return active, names, function(*operands)
+
+
+@functools.cache
+def _recorded(
+    update: Callable[..., Any],
+    names: tuple[tuple[str, ...], ...],
+    labels: tuple[str, ...],
+    sets: int,
+) -> Callable[..., list[Tensor]]:
+    """Return the function that applies the rule `update` to many parameters at once.
+
+    It takes and returns flat lists, which are quick to record.
+
+    Args:
+        names: of the state of each parameter.
+        labels: of the coefficients.
+        sets: how many sets of coefficients there are: one for all, or one for each.
+    """
+
+    def updated(*operands: Any) -> list[Tensor]:
+        rest = iter(operands)
+        parameters = [next(rest) for _ in names]
+        gradients = [next(rest) for _ in names]
+        states = [{name: next(rest) for name in own} for own in names]
+        numbers = [{label: next(rest) for label in labels} for _ in range(sets)]
+        results = []
+        with plait.no_grad():
+            for parameter, gradient, state, coefficients in zip(
+                parameters,
+                gradients,
+                states,
+                numbers if sets > 1 else numbers * len(names),
+                strict=True,
+            ):
+                _check_gradient(parameter, gradient)
+                gradient = gradient.to(parameter.dtype)
+                results.append(update(parameter, gradient, state, **coefficients))
+        new = [parameter for parameter, _ in results]
+        for own, (_, state) in zip(names, results, strict=True):
+            new += [state[name] for name in own]
+        return new
+
+    return plait.jit(updated)
+
+
+def _check_gradient(parameter: Tensor, gradient: Tensor) -> None:
+    if gradient.shape != parameter.shape:
+        raise ShapeError(
+            "[step] a gradient differs in shape from its parameter",
+            got=f"{gradient.shape} for a parameter of shape {parameter.shape}",
+        )

@@ -1,0 +1,111 @@
+"""Stochastic gradient descent, with momentum.
+
+Read first: `SGD`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError
+from .optimizer import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum.
+
+    1. g = gradient; negated if `maximize`.
+    2. g = g + weight_decay * p
+    3. b = g at the first step, later b = momentum * b + (1 - dampening) * g
+    4. g = g + momentum * b if `nesterov`, else g = b
+    5. p = p - lr * g
+
+    Without momentum, steps 3 and 4 are left out.
+
+    Args:
+        params: tensors or groups; see `Optimizer`.
+        lr: learning rate.
+        momentum: 0 for none.
+        dampening: how much less of each new gradient enters the momentum.
+        weight_decay: factor of the L2 penalty.
+        nesterov: look ahead along the momentum. Needs a momentum and no dampening.
+        maximize: go up instead of down.
+
+    Source: B. Polyak, "Some methods of speeding up the convergence of iteration methods",
+    1964; I. Sutskever et al., "On the importance of initialization and momentum in deep
+    learning", 2013.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr, "momentum": momentum, "dampening": dampening,
+            "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    @staticmethod
+    def check(**hyperparameters: Any) -> None:
+        pass
+
+    @staticmethod
+    def init(parameter: Tensor, *, momentum: float, **_: Any) -> dict[str, Tensor]:
+        return {"momentum_buffer": plait.zeros_like(parameter)} if momentum else {}
+
+    @staticmethod
+    def coefficients(
+        step: int,
+        *,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        weight_decay: float,
+        nesterov: bool,
+        maximize: bool,
+    ) -> dict[str, Any]:
+        return {
+            "lr": lr,
+            "momentum": float(momentum) if momentum else None,
+            # A buffer of zeros takes the first gradient whole.
+            "share": None if not dampening else 1.0 if step == 1 else 1.0 - dampening,
+            "weight_decay": float(weight_decay) if weight_decay else None,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+
+    @staticmethod
+    def update(
+        parameter: Tensor,
+        gradient: Tensor,
+        state: dict[str, Tensor],
+        *,
+        lr: float,
+        momentum: float | None,
+        share: float | None,
+        weight_decay: float | None,
+        nesterov: bool,
+        maximize: bool,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if maximize:
+            gradient = -gradient
+        if weight_decay is not None:
+            gradient = gradient + parameter * weight_decay
+        if momentum is not None:
+            entering = gradient if share is None else gradient * share
+            buffer = state["momentum_buffer"] * momentum + entering
+            gradient = gradient + buffer * momentum if nesterov else buffer
+            state = {"momentum_buffer": buffer}
+        return parameter - gradient * lr, state
