@@ -89,6 +89,8 @@ def as_dtype(what: object) -> DType:
     if isinstance(what, type) and what in _BY_PYTHON:
         return _BY_PYTHON[what]
     try:
+        if what is None or isinstance(what, str):
+            raise KeyError(what)  # NumPy would read them as float64, or as its own codes
         return _BY_NUMPY[np.dtype(what).newbyteorder("=")]  # type: ignore[call-overload]
     except (KeyError, TypeError):
         raise DTypeError(

@@ -51,7 +51,9 @@ class Rule:
         return f"<rule {self.name}: {self.statement}>"
 
 
-def derive(node: Node, primitive: Primitive, *operands: Node, **attributes: Any) -> Node:
+def derive(
+    node: Node, primitive: Primitive, *operands: Node, **attributes: Any
+) -> Node:
     """Return `primitive` applied to `operands`, recorded at the place of `node`.
 
     Unlike the ops, it neither casts nor expands, and a weak operand counts like others.
@@ -72,14 +74,14 @@ def rewrite(
 ) -> Graph:
     """Return `graph` with equal nodes merged and `rules` applied until none does.
 
-    Takes time linear in the number of nodes and of replacements, and no recursion. A graph
-    in which nothing changes is returned as it is.
+    Takes time linear in the number of nodes and of replacements, and no recursion. A
+    graph in which nothing changes is returned as it is.
 
     Args:
         rules: tried on each node in this order.
         commutative: primitives of two operands whose order does not matter.
         distinct: primitives whose nodes are never merged, however equal.
-        inner: makes the graphs in attributes anew. It must give one graph for one graph.
+        inner: rewrites the graphs in attributes. It must give one graph for one graph.
         observe: told of each replacement: the rule, the node, and what replaced it.
     """
     table: dict[Primitive | None, list[Rule]] = {None: []}
@@ -97,8 +99,9 @@ def rewrite(
 class _Pass:
     """The rewriting of one graph.
 
-    `done` maps a node to its final form, `known` a key to the first node with it. A node
-    that a rule replaced waits in `replaced` on the stack until the replacement is done.
+    `done` maps a node to its final form, `known` a key to the first node with it. A
+    node that a rule replaced waits in `replaced`, and on the stack, until the
+    replacement is done.
     """
 
     def __init__(

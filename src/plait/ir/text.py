@@ -17,11 +17,11 @@
     float     ::= as Python's repr writes it, among them "inf", "-inf", "nan", "-nan"
     string    ::= as in JSON
     name      ::= "%" digits
-    comment   ::= "#" to the end of the line          white space, like blanks and newlines
+    comment   ::= "#" to the end of the line          white space, like blanks, newlines
 
 Names are local to one graph. The results of a primitive with several results are named
-where it is applied, and `pick` does not appear; two picks of one result are one name. The
-types repeat what the primitives infer, and are compared with it.
+where it is applied, and `pick` does not appear; two picks of one result are one name.
+The types repeat what the primitives infer, and are compared with it.
 
 Knows no primitive: the reader is given those it may use. Read first: `to_text`,
 `from_text`, and the grammar above.
@@ -62,8 +62,8 @@ _TOO_LONG = 10 ** (MAX_DIGITS - 1)
 def to_text(graph: Graph, *, show_where: bool = False) -> str:
     """Return `graph` in the grammar above, each step on its own line.
 
-    Equal graphs give equal text. What breaks the grammar is printed as well as can be, so
-    that a faulty graph can be looked at; it does not parse.
+    Equal graphs give equal text. What breaks the grammar is printed as well as can be,
+    so that a faulty graph can be looked at; it does not parse.
 
     Args:
         show_where: end each step with the user's line that recorded it, as a comment.
@@ -307,7 +307,9 @@ class _Reader:
         column = at - (self.text.rfind("\n", 0, at) + 1) + 1
         if not details:
             shown = self.word if len(self.word) <= 40 else self.word[:37] + "..."
-            details["got"] = repr(shown) if self.kind != "end" else "the end of the text"
+            details["got"] = (
+                repr(shown) if self.kind != "end" else "the end of the text"
+            )
         raise GraphError(f"[from_text] line {line}, column {column}: {what}", **details)
 
     def expect(self, kind: str, what: str) -> str:

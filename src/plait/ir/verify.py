@@ -17,10 +17,10 @@ from .text import MAX_NESTING, Names, is_pick, step_text
 def verify(graph: Graph) -> None:
     """Raise unless `graph`, and each graph in its attributes, is well-formed.
 
-    Inputs are nodes of the primitive `input`, each named once. Every other node is made of
-    operands in order, none of them an input from elsewhere; its attributes can be hashed;
-    and its type is the one that its primitive infers. Nodes with several results are used
-    through `pick` only.
+    Inputs are nodes of the primitive `input`, each named once. Every other node is made
+    of operands in order, none of them an input from elsewhere; its attributes can be
+    hashed; and its type is the one that its primitive infers. Nodes with several results
+    are used through `pick` only.
 
     Raises:
         GraphError: it is not. The message shows the faulty node as a step of the text.
@@ -31,7 +31,9 @@ def verify(graph: Graph) -> None:
         outer = waiting.pop()
         for inner in _Check(outer).run():
             if depth[outer] == MAX_NESTING:
-                raise GraphError(f"[verify] more than {MAX_NESTING} graphs in one another")
+                raise GraphError(
+                    f"[verify] more than {MAX_NESTING} graphs in one another"
+                )
             if inner not in depth:
                 waiting.append(inner)
                 depth[inner] = depth[outer] + 1

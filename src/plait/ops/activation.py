@@ -123,7 +123,7 @@ def prelu(x: Node, weight: Node) -> Node:
         weight = movement.reshape(weight, (channels, *(1,) * (x.ndim - 2)))
     dtype = float_dtype(x, weight)
     x, weight = (elementwise.cast(node, inner_dtype(dtype)) for node in (x, weight))
-    slope = elementwise.multiply(weight, x)
+    slope = elementwise.multiply(weight, _negative_side(x))
     result = elementwise.select(elementwise.greater(x, 0), x, slope)
     return elementwise.cast(result, dtype)
 

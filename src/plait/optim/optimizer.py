@@ -19,7 +19,6 @@ from plait import Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError, StateDictError
 
-State = dict[str, Any]
 Group = dict[str, Any]
 
 
@@ -34,8 +33,8 @@ class Optimizer:
     Attributes:
         param_groups: a list of dicts: `params` and hyperparameters, which may be changed
             between steps; changed floats cost nothing.
-        state: for each parameter that was updated, `step` (how often) and the tensors
-            that the rule keeps.
+        state: for each parameter that was updated, the tensors that the rule keeps.
+        steps: for each parameter that was updated, how often.
 
     Raises:
         ArgumentError: there are no parameters, one is given twice, or a hyperparameter is
@@ -64,8 +63,7 @@ class Optimizer:
 
     # What a concrete optimizer says
 
-    @staticmethod
-    def check(**hyperparameters: Any) -> None:
+    def check(self, **hyperparameters: Any) -> None:
         """Raise ArgumentError unless the hyperparameters of a group are in range."""
 
     @staticmethod
@@ -77,9 +75,9 @@ class Optimizer:
     def coefficients(step: int, **hyperparameters: Any) -> dict[str, Any]:
         """Return the numbers of step number `step`, from 1, by the names `update` has.
 
-        Floats may differ at each step. Whatever else is returned, such as None for a term
-        that is off, is known while the rule is recorded. All arithmetic between numbers is
-        to be done here: in `update` it would be done in 32 bits.
+        Numbers may differ at each step. Whatever else is returned, such as True, or None
+        for a term that is off, is known while the rule is recorded. All arithmetic between
+        numbers is to be done here: in `update` it would be done in 32 bits.
         """
         raise NotImplementedError
 
@@ -92,6 +90,11 @@ class Optimizer:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the parameter and its state after one step, of the same types."""
         raise NotImplementedError
+
+    def refuse(self, condition: bool, what: str, got: Any) -> None:
+        """Raise ArgumentError if `condition`: a hyperparameter is out of range."""
+        if condition:
+            raise ArgumentError(f"[{self.name}] {what}", got=repr(got))
 
     # What is the same for all
 
@@ -126,7 +129,7 @@ class Optimizer:
                 expected=", ".join(self.defaults),
             )
         full = {"params": tensors, **self.defaults, **given}
-        self.check(**self._hyperparameters(full))
+        self.check(**{name: full[name] for name in self.defaults})
         self.param_groups.append(full)
 
     def _check_parameters(self, tensors: Sequence[Any]) -> None:
@@ -149,9 +152,6 @@ class Optimizer:
                     got=f"a tensor of shape {tensor.shape}",
                 )
             known.add(id(tensor))
-
-    def _hyperparameters(self, group: Group) -> dict[str, Any]:
-        return {name: group[name] for name in self.defaults}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to 0."""
@@ -217,9 +217,110 @@ class Optimizer:
             del counts[1:]
         numbers = [self.coefficients(n + 1, **hyperparameters) for n in counts]
         for one in numbers:
-            operands += one.values()
+            operands += [float(x) if x.__class__ is int else x for x in one.values()]
         function = _recorded(self.update, tuple(names), tuple(numbers[0]), len(numbers))
         return active, names, function(*operands)
+
+    # State
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return hyperparameters, states and numbers of steps, as they are now.
+
+        Returns:
+            `param_groups`: the groups, with numbers in place of parameters. `state`: for
+            each such number `step` and the tensors that the rule keeps.
+        """
+        numbers = {id(p): i for i, p in enumerate(self._parameters())}
+        groups = [
+            {**group, "params": [numbers[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {
+            numbers[id(p)]: {"step": self.steps[p], **tensors}
+            for p, tensors in self.state.items()
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken: optimization continues as it would have.
+
+        Nothing is changed if it fails.
+
+        Args:
+            state_dict: what `state_dict()` returned, for parameters of equal shapes.
+
+        Raises:
+            StateDictError: groups, names or shapes differ from this optimizer's.
+        """
+        groups, given = self._checked_groups(state_dict)
+        state: dict[Tensor, dict[str, Tensor]] = {}
+        steps: dict[Tensor, int] = {}
+        parameters = self._parameters()
+        at = 0
+        for group in groups:
+            hyperparameters = {name: group[name] for name in self.defaults}
+            for i in group["params"]:
+                parameter = parameters[at]
+                at += 1
+                if i not in given:
+                    continue
+                tensors = dict(given[i])
+                try:
+                    steps[parameter] = int(tensors.pop("step"))
+                    expected = self.init(parameter, **hyperparameters)
+                    state[parameter] = _fitted(tensors, expected)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise self._unfit(
+                        f"parameter {i} of shape {parameter.shape}: {error}"
+                    ) from None
+        for own, group in zip(self.param_groups, groups, strict=True):
+            own.update((n, x) for n, x in group.items() if n != "params")
+        self.state, self.steps = state, steps
+
+    def _checked_groups(self, state_dict: Any) -> tuple[list[Group], Mapping[Any, Any]]:
+        try:
+            groups = [dict(group) for group in state_dict["param_groups"]]
+            given = dict(state_dict["state"])
+            sizes = [len(group["params"]) for group in groups]
+            missing = [n for g in groups for n in self.defaults if n not in g]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unfit(f"no state dict of an optimizer: {error!r}") from None
+        own = [len(group["params"]) for group in self.param_groups]
+        if sizes != own:
+            raise self._unfit(f"groups of {sizes} parameters for groups of {own}")
+        if missing:
+            raise self._unfit(f"groups without {', '.join(missing)}")
+        return groups, given
+
+    def _unfit(self, got: str) -> StateDictError:
+        return StateDictError(
+            f"[load_state_dict] the state does not fit this {self.name}; nothing was "
+            "changed",
+            got=got,
+        )
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {n}: {x}" for n, x in group.items() if n != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _fitted(given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the given tensors in the types of the expected ones."""
+    if set(given) != set(expected):
+        raise ValueError(f"{sorted(given)} instead of {sorted(expected)}")
+    result = {}
+    for name, like in expected.items():
+        value = plait.asarray(given[name])
+        if value.shape != like.shape:
+            raise ValueError(f"{name} of shape {value.shape} instead of {like.shape}")
+        result[name] = value if value.dtype is like.dtype else value.to(like.dtype)
+    return result
 
 
 @functools.cache

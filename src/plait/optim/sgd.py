@@ -57,9 +57,24 @@ class SGD(Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    @staticmethod
-    def check(**hyperparameters: Any) -> None:
-        pass
+    def check(
+        self,
+        *,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        weight_decay: float,
+        nesterov: bool,
+        maximize: bool,
+    ) -> None:
+        self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
+        self.refuse(not momentum >= 0, "momentum is negative", momentum)
+        self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
+        self.refuse(
+            bool(nesterov) and (not momentum or bool(dampening)),
+            "nesterov needs a momentum and no dampening",
+            {"momentum": momentum, "dampening": dampening},
+        )
 
     @staticmethod
     def init(parameter: Tensor, *, momentum: float, **_: Any) -> dict[str, Tensor]:
@@ -78,10 +93,10 @@ class SGD(Optimizer):
     ) -> dict[str, Any]:
         return {
             "lr": lr,
-            "momentum": float(momentum) if momentum else None,
+            "momentum": momentum or None,
             # A buffer of zeros takes the first gradient whole.
             "share": None if not dampening else 1.0 if step == 1 else 1.0 - dampening,
-            "weight_decay": float(weight_decay) if weight_decay else None,
+            "weight_decay": weight_decay or None,
             "nesterov": nesterov,
             "maximize": maximize,
         }

@@ -56,7 +56,15 @@ class Generator:
         return self._seed
 
     def next_key(self) -> Tensor:
-        """Return the key of the next stream."""
+        """Return the key of the next stream.
+
+        Raises:
+            TracingError: inside `jit`, where it would be the same key at every call.
+        """
+        _refuse_in_jit("next_key")
+        return self._next_key()
+
+    def _next_key(self) -> Tensor:
         with self._lock:
             stream = self._stream
             self._stream += 1
@@ -96,9 +104,7 @@ def key(seed: int) -> Tensor:
     return concrete(ops.key_of(seed), uint32)
 
 
-def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
-    if given is not None:
-        return given
+def _refuse_in_jit(name: str) -> None:
     trace = recorder.trace
     while trace is not None:
         if trace.function == "jit":
@@ -108,7 +114,13 @@ def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
                 fix="pass a key as an argument of the function",
             )
         trace = trace.outer  # type: ignore[assignment]
-    return (default_generator if generator is None else generator).next_key()
+
+
+def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
+    if given is not None:
+        return given
+    _refuse_in_jit(name)
+    return (default_generator if generator is None else generator)._next_key()
 
 
 def _published(op: Callable[..., Any]) -> Any:

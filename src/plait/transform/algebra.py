@@ -1,8 +1,8 @@
 """Rules of arithmetic, comparison, logic and casts that keep every bit.
 
 In floating point, `x + 0.0` is not `x` where `x` is -0.0, `0 * x` is not 0 where `x` is
-nan, and a sum depends on its order, so those rules stand here for integers only, or with
-the condition under which they hold. A constant stands for its scalar or any expansion.
+nan, and a sum depends on its order, so those rules stand here for integers only, or
+with the condition under which they hold. A constant is a scalar or expanded from one.
 
 Read first: the table `ALGEBRA` at the end.
 """
@@ -57,8 +57,8 @@ from .patterns import (
 
 ROUNDINGS = (FLOOR, CEIL, TRUNC, ROUND)
 
-# Significant bits and exponent bits of the floating-point types, IEEE 754-2019 table 3.5;
-# bfloat16 is the upper half of a float32.
+# Significant bits and exponent bits of the floating-point types, IEEE 754-2019 table
+# 3.5; bfloat16 is the upper half of a float32.
 _FORMAT = {
     "float16": (11, 5),
     "bfloat16": (8, 8),
@@ -314,7 +314,7 @@ def _bounds(dtype: DType) -> tuple[float, float]:
 
 
 def compare_with_itself(node: Node) -> Node | None:
-    """`x < x -> False`; for all but floats x == x -> True, x <= x -> True, x != x -> False"""
+    """`x < x -> False, x == x -> True, x != x -> False`, for floats the first only"""
     x, y = node.operands
     if x is not y:
         return None
@@ -419,7 +419,7 @@ def select_truth(node: Node) -> Node | None:
 
 
 def select_twice(node: Node) -> Node | None:
-    """`select(c, select(c, x, _), y) -> select(c, x, y)`, the same for the other side"""
+    """`select(c, select(c, x, _), y) -> select(c, x, y)`, and on the other side"""
     condition, x, y = node.operands
     if x.primitive is SELECT and x.operands[0] is condition:
         return derive(node, SELECT, condition, x.operands[1], y)
@@ -429,6 +429,7 @@ def select_twice(node: Node) -> Node | None:
 
 
 # Casts
+
 
 def holds(wide: DType, narrow: DType) -> bool:
     """Return whether `wide` has each value of `narrow`."""

@@ -35,7 +35,7 @@ MOST_JOINED = 64
 
 
 def move_nothing(node: Node) -> Node | None:
-    """`reshape(x) -> x` to its shape; the same for expand, permute, slice, flip and pad"""
+    """`reshape(x) -> x` to its shape; same for expand, permute, slice, flip and pad"""
     (x,) = node.operands
     if node.shape != x.shape:
         return None
@@ -77,7 +77,7 @@ def expand_twice(node: Node) -> Node | None:
 
 
 def expand_of_reshape(node: Node) -> Node | None:
-    """`expand(reshape(x)) -> expand(x)`, where the reshape only adds or drops leading ones"""
+    """`expand(reshape(x)) -> expand(x)`, where only leading ones come or go"""
     (inner,) = node.operands
     if inner.primitive is not RESHAPE:
         return None
@@ -170,7 +170,9 @@ def slice_of_pad(node: Node) -> Node | None:
     at = node.attributes
     lows = [low for low, _ in inner.attributes["widths"]]
     starts = tuple(a - low for a, low in zip(at["starts"], lows, strict=True))
-    lasts = [a + (n - 1) * s for a, n, s in zip(starts, node.shape, at["steps"], strict=True)]
+    lasts = [
+        a + (n - 1) * s for a, n, s in zip(starts, node.shape, at["steps"], strict=True)
+    ]
     if min(starts, default=0) < 0 or any(
         a >= n for a, n in zip(lasts, x.shape, strict=True)
     ):
@@ -299,14 +301,16 @@ def elementwise_of_expand(node: Node) -> Node | None:
         x.operands[0] if scalar(x) is None else full(x, scalar(x), shape)
         for x in node.operands
     ]
-    return expanded(node, derive(node, node.primitive, *small, **node.attributes), node.shape)
+    return expanded(
+        node, derive(node, node.primitive, *small, **node.attributes), node.shape
+    )
 
 
 # Reductions
 
 
 def reduce_nothing(node: Node) -> Node | None:
-    """`sum(x) -> reshape(x)` over axes of size 1, or over none; the same for max, ..."""
+    """`sum(x) -> reshape(x)` over axes of size 1, or none; same for max and others"""
     (x,) = node.operands
     axes = node.attributes["axes"]
     return reshaped(node, x, node.shape) if all(x.shape[a] == 1 for a in axes) else None
@@ -350,7 +354,7 @@ def sum_of_expand(node: Node) -> Node | None:
 
 
 def _reduced_small(node: Node) -> tuple[Node, int] | None:
-    """Return the reduction of `x` in place of that of `expand(x)`, and the repetitions."""
+    """Return the reduction of `x` for that of `expand(x)`, and how often x stood."""
     (inner,) = node.operands
     if inner.primitive is not EXPAND:
         return None
@@ -371,7 +375,7 @@ def _reduced_small(node: Node) -> tuple[Node, int] | None:
 
 
 def dot_of_permute(node: Node) -> Node | None:
-    """`dot(permute(x), y) -> dot(x, y)` over other axes, where the result's axes agree"""
+    """`dot(permute(x), y) -> dot(x, y)` over other axes, if the result's stay"""
     sides = list(node.operands)
     axes, batch = list(node.attributes["axes"]), list(node.attributes["batch"])
     changed = False

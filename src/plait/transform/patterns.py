@@ -1,7 +1,7 @@
 """What the rules of `simplify` ask of nodes, and the nodes that many of them make.
 
-A constant whose elements are all equal is written `expand(constant)` over a scalar, or is
-that scalar; `simplify` brings all such constants to this form first.
+A constant whose elements are all equal is written `expand(constant)` over a scalar, or
+is that scalar; `simplify` brings all such constants to this form first.
 
 Read first: `number`, `full`.
 """
@@ -45,7 +45,7 @@ def is_a(node: Node, *primitives: Primitive) -> bool:
 
 
 def scalar(node: Node) -> np.ndarray | None:
-    """Return the value of each element, as an array without axes, if it is one constant."""
+    """Return the value of each element as an array without axes, if it is constant."""
     if node.primitive is EXPAND:
         node = node.operands[0]
     if node.primitive is CONSTANT and node.shape == ():
@@ -164,7 +164,7 @@ def never_positive(node: Node) -> bool:
 
 
 def is_shifted(node: Node) -> bool:
-    """Return whether `node` is `u - max(u)`, however the maximum is guarded and moved."""
+    """Return whether `node` is `u - max(u)`, however the maximum is guarded."""
     if node.primitive is not SUBTRACT:
         return False
     u, shift = node.operands

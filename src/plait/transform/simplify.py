@@ -52,8 +52,8 @@ def simplify(
 ) -> Graph:
     """Return a graph of the same inputs and the same values, cheaper to run.
 
-    Graphs in attributes are simplified too. Takes linear time, and no recursion: a graph
-    may be 100,000 nodes deep.
+    Graphs in attributes are simplified too. Takes linear time, and no recursion: a
+    graph may be 100,000 nodes deep.
 
     Args:
         final: no derivative will be taken any more, so that `stop_gradient` and
@@ -112,7 +112,7 @@ def _uniform(node: Node, array: np.ndarray) -> Node | None:
 
 
 def fold(node: Node) -> Node | None:
-    """`f(constant, constant) -> constant, if it is small or elementwise over scalars`"""
+    """`f(constant, ...) -> constant`, if it is small or elementwise over scalars"""
     if not _may_fold(node):
         return None
     scalars = [scalar(x) for x in node.operands]

@@ -6,9 +6,8 @@ place that is accurate wherever the formula is, and beyond. The values agree to 
 wherever the formula had none of these troubles.
 
 Source: Theano's documentation, "Optimizations" (the idea, and log1p, expm1, sigmoid and
-softplus); N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition,
-1.14; P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and
-softmax functions", IMA J. Numer. Anal. 41 (2021).
+softplus); P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the
+log-sum-exp and softmax functions", IMA Journal of Numerical Analysis 41 (2021).
 
 Read first: the table `STABLE` at the end.
 """
@@ -57,7 +56,7 @@ from .patterns import (
 
 
 def _other(node: Node, *wanted: float) -> Node | None:
-    """Return the operand of `node` beside one of the constants `wanted`, in any order."""
+    """Return the operand of `node` beside one of the constants `wanted`."""
     x, y = node.operands
     if is_number(y, *wanted):
         return x
@@ -164,7 +163,9 @@ def log_of_product(node: Node) -> Node | None:
     (inner,) = node.operands
     if inner.primitive is not MULTIPLY:
         return None
-    x, y = inner.operands if inner.operands[0].primitive is EXP else inner.operands[::-1]
+    x, y = (
+        inner.operands if inner.operands[0].primitive is EXP else inner.operands[::-1]
+    )
     if x.primitive is not EXP:
         return None
     return derive(node, ADD, x.operands[0], derive(node, LOG, y))
@@ -268,7 +269,9 @@ def _spread_back(total: Node, steps: list[Node], kept: Shape) -> bool:
 def logaddexp(node: Node) -> Node | None:
     """`log(exp(x) + exp(y)) -> max(x, y) + log1p(exp(-abs(x - y)))`"""
     (inner,) = node.operands
-    if inner.primitive is not ADD or any(z.primitive is not EXP for z in inner.operands):
+    if inner.primitive is not ADD or any(
+        z.primitive is not EXP for z in inner.operands
+    ):
         return None
     x, y = (z.operands[0] for z in inner.operands)
     if never_positive(x) and never_positive(y):

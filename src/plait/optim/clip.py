@@ -1,0 +1,121 @@
+"""Limits on gradients, applied between `backward()` and `step()`.
+
+Read first: `clip_grad_norm_`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale gradients down so that their norm, as if they were one vector, is limited.
+
+    Formula: g * min(1, max_norm / (norm + 1e-6)) for each gradient g, where norm is
+    sum(abs(g) ** norm_type) ** (1 / norm_type) over all elements of all gradients.
+
+    Args:
+        parameters: a tensor or several; those without a gradient are passed over.
+        max_norm: the limit.
+        norm_type: the order of the norm; infinity for the greatest absolute value.
+        error_if_nonfinite: look at the norm, and raise if it is nan or infinite.
+
+    Returns:
+        The norm before scaling, a scalar of at least float32.
+
+    Raises:
+        ArgumentError: `norm_type` is not positive, or the norm is not finite and
+            `error_if_nonfinite`. No gradient is changed then.
+
+    Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks",
+    2013.
+    """
+    if not norm_type > 0:
+        raise ArgumentError(
+            "[clip_grad_norm_] the order of the norm must be positive",
+            got=f"norm_type={norm_type}",
+        )
+    owners = _with_gradient(parameters)
+    if not owners:
+        return plait.zeros(())
+    gradients = [owner.grad for owner in owners]
+    # The order of the norm is known while recording, as text is.
+    norm, *clipped = _scaled(float(max_norm), repr(float(norm_type)), gradients)
+    if error_if_nonfinite and not math.isfinite(norm.item()):
+        raise ArgumentError(
+            "[clip_grad_norm_] the norm of the gradients is not finite",
+            got=str(norm.item()),
+            fix="look for the first step at which the loss is not finite",
+        )
+    for owner, gradient in zip(owners, clipped, strict=True):
+        owner.grad = gradient
+    return norm
+
+
+@plait.jit
+def _scaled(max_norm: Any, order_text: str, gradients: list[Tensor]) -> list[Tensor]:
+    order = float(order_text)
+    with plait.no_grad():
+        wide = [_at_least_float32(g) for g in gradients]
+        if math.isinf(order):
+            tops = [plait.max(plait.abs(g)) for g in wide if g.size]
+            norm = plait.max(plait.stack(tops)) if tops else plait.zeros(())
+        elif order == 2:
+            norm = plait.sqrt(_total([plait.sum(g * g) for g in wide]))
+        else:
+            norm = _total([plait.sum(plait.abs(g) ** order) for g in wide]) ** (1 / order)
+        factor = plait.minimum(max_norm / (norm + 1e-6), 1.0)
+        scaled = [
+            (x * factor).to(g.dtype) for x, g in zip(wide, gradients, strict=True)
+        ]
+    return [norm, *scaled]
+
+
+def _total(parts: list[Tensor]) -> Tensor:
+    return plait.sum(plait.stack(parts))
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(plait.result_type(x.dtype, plait.float32))
+
+
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float
+) -> None:
+    """Limit each element of each gradient to `-clip_value` and `clip_value`.
+
+    Raises:
+        ArgumentError: `clip_value` is negative.
+    """
+    if not clip_value >= 0:
+        raise ArgumentError(
+            "[clip_grad_value_] the limit must not be negative",
+            got=f"clip_value={clip_value}",
+        )
+    owners = _with_gradient(parameters)
+    limited = _limited(float(clip_value), [owner.grad for owner in owners])
+    for owner, gradient in zip(owners, limited, strict=True):
+        owner.grad = gradient
+
+
+@plait.jit
+def _limited(limit: Any, gradients: list[Tensor]) -> list[Tensor]:
+    with plait.no_grad():
+        return [plait.clip(g, -limit, limit) for g in gradients]
+
+
+def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    one = isinstance(parameters, Tensor)
+    return [p for p in ([parameters] if one else parameters) if p.grad is not None]

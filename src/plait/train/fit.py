@@ -1,0 +1,78 @@
+"""Training in one call: an engine with the usual hooks.
+
+Read first: `fit`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .engine import Engine, Hook, State
+from .log import ConsoleLog
+from .measure import Clock, Evaluate, Measure
+from .meters import Meter
+
+
+class History(Hook):
+    """Keeps the record of every epoch, in a list of dictionaries."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def on_end_epoch(self, state: State) -> None:
+        """Keep a copy of the record."""
+        self.records.append({"epoch": state.epoch, **state.record})
+
+
+def fit(
+    model: Any,
+    loader: Any,
+    *,
+    loss_function: Any,
+    optimizer: Any,
+    epochs: int = 1,
+    meters: Mapping[str, Meter] | None = None,
+    evaluate_on: Any = None,
+    hooks: Iterable[Any] = (),
+    quiet: bool = False,
+) -> list[dict[str, Any]]:
+    """Train a model, and measure and print how it goes.
+
+    Args:
+        model: a module.
+        loader: batches of (input, target) to train on.
+        loss_function: takes output and target, returns a tensor of one element.
+        optimizer: of the model's parameters.
+        epochs: how often to go through the loader.
+        meters: what to measure besides the loss, by name, such as
+            `{"accuracy": ClassErrorMeter(accuracy=True)}`.
+        evaluate_on: a loader to evaluate on after each epoch, or several by name.
+        hooks: further hooks, called after the usual ones, so that they can read the
+            epoch's record.
+        quiet: print nothing.
+
+    Returns:
+        For each epoch: `epoch`, `loss`, each meter's value, the same of each evaluation
+        with its name in front (`test_loss`), `seconds` and `samples_per_second`.
+
+    Example:
+        fit(model, train_loader, loss_function=nn.CrossEntropyLoss(),
+            optimizer=optim.Adam(model.parameters()), epochs=5)
+    """
+    meters = copy.deepcopy(dict(meters or {}))
+    history = History()
+    engine = Engine([Clock(), Measure(meters)])
+    if evaluate_on is not None:
+        if not isinstance(evaluate_on, Mapping):
+            evaluate_on = {"test": evaluate_on}
+        for name, one in evaluate_on.items():
+            engine.add(Evaluate(one, meters, prefix=name))
+    engine.add(history)
+    if not quiet:
+        engine.add(ConsoleLog())
+    for hook in hooks:
+        engine.add(hook)
+    engine.train(model, loss_function, optimizer, loader, epochs)
+    return history.records
