@@ -2,9 +2,9 @@
 
 usage: python tools/primitive_table.py [--reasons] [NAME ...]
 
-The checks are those of tests/ops/checks.py, which the tests run too. A cell is `ok` with the
-number of samples that passed, `n/a` where the check applies to no sample, or FAIL. The
-reasons for `n/a` follow the table with --reasons; what failed always follows it.
+The checks are those of tests/ops/checks.py, which the tests run too. A cell is `ok`
+with the number of samples that passed, `n/a` where the check applies to no sample, or
+FAIL. The reasons for `n/a` follow the table with --reasons; what failed always follows.
 The exit status is 1 if anything failed.
 """
 
@@ -89,7 +89,7 @@ def row(name: str, cells: list[str], widths: list[int]) -> str:
 
 
 def judge(checks: Any, primitive: Any, check: Any) -> tuple[str, set[str], list[str]]:
-    """Return the cell of one check, the reasons why it did not apply, and what failed."""
+    """Return the cell of one check, why it did not apply, and what failed."""
     passed, excuses, faults = 0, set(), []
     for case in checks.cases(primitive):
         try:

@@ -48,13 +48,18 @@ from .tensor.inspection import (
     __array_namespace_info__,
     astype,
     can_cast,
+    e,
     finfo,
     iinfo,
+    inf,
     isdtype,
+    nan,
+    newaxis,
+    pi,
     result_type,
 )
 from .tensor.methods import *  # noqa: F403
-from .tensor.methods import __all__ as _functions
+from .tensor.methods import FUNCTIONS as _functions
 from .tensor.modes import enable_grad, flush, is_grad_enabled, no_grad
 from .tensor.random import Generator, manual_seed, rand, randn, randperm
 from .tensor.sets import (
@@ -82,11 +87,91 @@ from .tensor.transforms import (
     while_loop,
 )
 
+# Written with the names above, as users write.
+from . import data, nn, optim, train  # isort: skip
+
 __version__ = "0.1.0.dev0"
 __array_api_version__ = "2024.12"
-
-e = 2.718281828459045
-inf = float("inf")
-nan = float("nan")
-newaxis = None
-pi = 3.141592653589793
+__all__ = [  # noqa: PLE0604
+    *_functions,
+    "arange",
+    "ARRAY_API_VERSIONS",
+    "asarray",
+    "astype",
+    "bfloat16",
+    "bool",
+    "bool_",
+    "can_cast",
+    "cond",
+    "custom_vjp",
+    "data",
+    "Device",
+    "DType",
+    "e",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "errors",
+    "eye",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "flush",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "Generator",
+    "grad",
+    "hessian",
+    "iinfo",
+    "inf",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "is_grad_enabled",
+    "isdtype",
+    "jacobian",
+    "jit",
+    "jvp",
+    "linalg",
+    "linspace",
+    "manual_seed",
+    "nan",
+    "newaxis",
+    "nn",
+    "no_grad",
+    "nonzero",
+    "ones",
+    "ones_like",
+    "optim",
+    "pi",
+    "rand",
+    "randn",
+    "random",
+    "randperm",
+    "recompute",
+    "repeat",
+    "result_type",
+    "scan",
+    "settings",
+    "Tensor",
+    "tensor",
+    "train",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+    "zeros",
+    "zeros_like",
+]

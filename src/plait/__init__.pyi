@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from . import data as data
 from . import dtypes as dtypes
 from . import errors as errors
+from . import nn as nn
+from . import optim as optim
 from . import shapes as shapes
+from . import train as train
 from . import trees as trees
 from .dtypes import DType as DType
 from .tensor.device import Device as Device
 from .tensor.random import Generator as Generator
+from .tensor.tensor import Handle
 from .tensor.transforms import custom_vjp as custom_vjp
 
-ARRAY_API_VERSIONS: tuple
+ARRAY_API_VERSIONS: tuple[builtins.str, ...]
 class Tensor:
     grad: Tensor | None
     @property

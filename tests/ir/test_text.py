@@ -369,7 +369,7 @@ def test_the_place_of_a_mistake_is_told(text):
         "--1", "1e", "+1", ".5", "0x10", "1_000", "infinity", "%0", "<set>",
         "[1]", "{}",
         "9" * 700, "1." + "9" * 700, "float32[" + "1, " * 70 + "1]",
-        f"float32[0, {2**62}] []", f'int8[0, {2**62}, 9] base64 ""', 
+        f"float32[0, {2**62}] []", f'int8[0, {2**62}, 9] base64 ""',
         f"int8[{2**62}] [1]",
         f'float64[{2**62}] base64 "AAAA"',
     ],
@@ -417,7 +417,7 @@ PIECES = st.sampled_from(
         "-7",
         "1e999", "9999999999999999999999", "2.5", '"x"', "axes=(0,)", "shape=(2,)",
         "weak",
-        "permute(%0, axes=(0.5,))", "slice(%0, starts=None)", 
+        "permute(%0, axes=(0.5,))", "slice(%0, starts=None)",
         "iota(size=-1, dtype=bool)",
         "\x00", "é",
     ]

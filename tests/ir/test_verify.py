@@ -111,7 +111,8 @@ def test_operands_that_are_refused():
     message = fault(Graph([a, b], [made(elementwise.ADD, a, b)]))
     assert message == (
         "[verify] the primitive refuses its operands. "
-        "Got: %2 = add(%0, %1) : float32[3]; [add] operands differ in shape. Got: (3,) and (4,)."
+        "Got: %2 = add(%0, %1) : float32[3]; "
+        "[add] operands differ in shape. Got: (3,) and (4,)."
     )
 
 

@@ -1,8 +1,8 @@
 """The checks that every primitive passes, each written once.
 
 A check takes a `Case`, a primitive with one of its samples, and raises AssertionError
-where the primitive's rules do not agree with one another, with the oracle, or with finite
-differences. `excuse` of a check says why it does not apply to a case, or "".
+where the primitive's rules do not agree with one another, with the oracle, or with
+finite differences. `excuse` of a check says why it does not apply to a case, or "".
 
 Used by `test_every_primitive.py` and by `tools/primitive_table.py`.
 
@@ -293,8 +293,8 @@ def swept_dtypes(case: Case) -> Iterator[tuple[DType, tuple[np.ndarray, ...]]]:
 def is_unspecified(case: Case, operands: Sequence[np.ndarray]) -> bool:
     """Return whether the primitive leaves open what it gives for `operands`.
 
-    It casts floating-point numbers that no integer can hold, or searches in a table that
-    the change of dtype has put out of order.
+    It casts floating-point numbers that no integer can hold, or searches in a table
+    that the change of dtype has put out of order.
     """
     x = operands[0]
     if case.primitive.name == "search_sorted":
@@ -698,11 +698,12 @@ TORCH_FINITE: dict[str, str] = {
 }
 
 
-# Where PyTorch's derivative is wrong or missing, so that smooth samples alone are compared.
+# Where PyTorch's derivative at the edges is wrong or missing: smooth samples alone are
+# compared.
 TORCH_SMOOTH: dict[str, str] = {
     "slogdet": "of a singular matrix it is infinite",
     "det": "PyTorch gives zeros for a singular matrix",
-    "cofactor": "PyTorch's is computed with the inverse, which a singular matrix has not",
+    "cofactor": "PyTorch's is computed with the inverse, which there must be",
     "polygamma": "PyTorch gives large finite numbers at the poles",
 }
 
@@ -718,7 +719,9 @@ def comparable(case: Case) -> tuple[np.ndarray, ...] | str:
     if not any(np.isnan(x).any() or np.isinf(x).any() for x in floats):
         return operands
     if case.primitive.batch != "elementwise":
-        return "nan" if any(np.isnan(x).any() for x in floats) else operands
+        return (
+            "an operand is nan" if any(np.isnan(x).any() for x in floats) else operands
+        )
     results = evaluate(case.primitive, operands, case.attributes)
     keep = ~functools.reduce(
         np.logical_or, [np.isnan(x) | bad(x) for x in (*floats, *results)]
@@ -842,9 +845,12 @@ class Check:
 CHECKS: dict[str, Check] = {
     "reference": Check("reference", check_reference, always),
     "dtypes": Check("dtypes", check_dtypes, excuse_dtypes),
-    "gradient": Check("gradient", check_gradient, excuse_gradient),
+    "gradient": Check("grad fd", check_gradient, excuse_gradient),
     "torch": Check(
-        "torch", check_torch, excuse_torch, "" if torch else "torch is not installed"
+        "grad torch",
+        check_torch,
+        excuse_torch,
+        "" if torch else "torch is not installed",
     ),
     "second": Check("second", check_second, excuse_gradient),
     "jvp": Check("jvp", check_jvp, excuse_jvp),

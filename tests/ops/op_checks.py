@@ -124,7 +124,7 @@ def check_derivatives(
 
 
 def difference(graph: Graph, at: Arrays, along: Arrays) -> list[np.ndarray]:
-    """Return the derivative of a graph along a direction, with an error of 4th order."""
+    """Return the derivative of a graph along a direction, to the fourth order."""
 
     def centred(step: float) -> list[np.ndarray]:
         high, low = (

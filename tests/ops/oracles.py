@@ -1,8 +1,8 @@
 """An independent computation of every primitive.
 
 None of them calls what the primitive's reference calls: they use the `math` module,
-Python's integers and fractions, SciPy, `np.einsum`, or plain loops over positions. Where
-nothing independent can exist the entry is a `DefinedBy`, with the reason.
+Python's integers and fractions, SciPy, `np.einsum`, or plain loops over positions.
+Where nothing independent can exist the entry is a `DefinedBy`, with the reason.
 
 An oracle takes the arrays and attributes of the reference, and may return more precise
 or wider values than the primitive does: `as_type` rounds and wraps them.
@@ -74,8 +74,8 @@ class Property:
     """In place of an oracle: what the results must satisfy, where they are not unique.
 
     Args:
-        claims: `(operands, results, **attributes)`, yields what is claimed, and two arrays
-            that must be equal.
+        claims: `(operands, results, **attributes)`, yields what is claimed, and two
+            arrays that must be equal.
     """
 
     claims: Callable[..., Iterator[tuple[str, Any, Any]]]
@@ -677,7 +677,7 @@ def whole_graph(*operands: np.ndarray, graph: Graph, **_: Any) -> Any:
 
 
 def each_matrix(function: Callable[..., Any], ndim: int = 2) -> Callable[..., Any]:
-    """Return the oracle that gives single matrices to `function`, as lists of fractions.
+    """Return the oracle that gives `function` single matrices, as lists of fractions.
 
     Args:
         ndim: the number of axes of its result.

@@ -17,7 +17,6 @@ from plait.ops import activation, source
 from plait.ops.random import key_of
 
 from .op_checks import check_derivatives, gradient, recorded, value, values
-
 from .torch_compare import EDGES, F, agree
 
 inf, nan = np.inf, np.nan
@@ -100,8 +99,9 @@ SMOOTH = [
     activation.elu, activation.celu, activation.selu, activation.gelu,
     functools.partial(activation.gelu, approximate="tanh"), activation.silu,
     activation.mish, activation.softplus, activation.squareplus, activation.log_sigmoid,
-    activation.tanhshrink, activation.softmax, activation.log_softmax, activation.softmin,
-    activation.glu, activation.normalize, activation.sparsemax, activation.sparse_plus,
+    activation.tanhshrink, activation.softmax, activation.log_softmax,
+    activation.softmin, activation.glu, activation.normalize, activation.sparsemax,
+    activation.sparse_plus,
     functools.partial(activation.normalize, p=3.0),
     functools.partial(activation.layer_norm, normalized_shape=6),
     functools.partial(activation.rms_norm, normalized_shape=(4, 6)),
@@ -118,7 +118,12 @@ def test_derivatives_are_those_of_the_values(op):
 
 @pytest.mark.parametrize(
     "op",
-    [activation.softplus, activation.log_sigmoid, activation.mish, activation.squareplus],
+    [
+        activation.softplus,
+        activation.log_sigmoid,
+        activation.mish,
+        activation.squareplus,
+    ],
 )
 def test_curvature_at_zero(op):
     check_derivatives(op, [np.zeros(2)])
@@ -127,7 +132,8 @@ def test_curvature_at_zero(op):
 def test_sparse_functions_by_their_formulas():
     x = np.array([-inf, -3, -1, -0.5, 0, 0.5, 1, 3, inf, nan])
     np.testing.assert_allclose(
-        value(activation.sparse_plus, x), [0, 0, 0, 0.0625, 0.25, 0.5625, 1, 3, inf, nan]
+        value(activation.sparse_plus, x),
+        [0, 0, 0, 0.0625, 0.25, 0.5625, 1, 3, inf, nan],
     )
     np.testing.assert_allclose(
         value(activation.sparse_sigmoid, x), [0, 0, 0, 0.25, 0.5, 0.75, 1, 1, 1, nan]
@@ -147,8 +153,20 @@ def test_slopes_at_kinks():
     assert slope(activation.relu, [-1, -0.0, 0, 1]).tolist() == [0, 0, 0, 1]
     assert slope(activation.relu6, [0, 3, 6]).tolist() == [0, 1, 0]
     assert slope(activation.sparse_sigmoid, [-1, 0, 1]).tolist() == [0, 0.5, 0]
-    assert slope(activation.sparse_plus, [-inf, -1, 0, 1, inf]).tolist() == [0, 0, 0.5, 1, 1]
-    assert slope(activation.hardswish, [-inf, -3, 0, 3, inf]).tolist() == [0, 0, 0.5, 1, 1]
+    assert slope(activation.sparse_plus, [-inf, -1, 0, 1, inf]).tolist() == [
+        0,
+        0,
+        0.5,
+        1,
+        1,
+    ]
+    assert slope(activation.hardswish, [-inf, -3, 0, 3, inf]).tolist() == [
+        0,
+        0,
+        0.5,
+        1,
+        1,
+    ]
 
 
 def test_relu_keeps_integers():
@@ -217,7 +235,10 @@ def test_softmax(axis):
         agree(op, theirs, np.zeros((0, 3)))
         x[0, 0, 0], x[1], x[2, 1, 1], x[3, 2, 2] = -inf, -inf, inf, nan
         agree(op, theirs, x)
-    op, theirs = functools.partial(activation.glu, axis=1), functools.partial(F.glu, dim=1)
+    op, theirs = (
+        functools.partial(activation.glu, axis=1),
+        functools.partial(F.glu, dim=1),
+    )
     agree(op, theirs, VOLUME)
     agree(op, theirs, VOLUME[:, :0])
 
@@ -240,7 +261,9 @@ def test_sparsemax(scale):
     z[0] = 1.0
     z[1, 3] = -inf
     found = value(activation.sparsemax, z)
-    np.testing.assert_allclose(found, [nearest_on_simplex(row) for row in z], atol=1e-13)
+    np.testing.assert_allclose(
+        found, [nearest_on_simplex(row) for row in z], atol=1e-13
+    )
     found = value(activation.sparsemax, z.T, axis=0)
     np.testing.assert_allclose(found.T, value(activation.sparsemax, z))
     assert np.isnan(value(activation.sparsemax, np.array([[nan, 1.0]]))).all()
@@ -257,7 +280,9 @@ def test_gumbel_softmax():
     key = functools.partial(source.constant, KEY, source.as_dtype("uint32"))
     ct = rng.normal(size=(2, 3))
     slopes = [
-        slope(lambda x, h=h: activation.gumbel_softmax(x, key(), 0.5, h), logits[:2], ct)
+        slope(
+            lambda x, h=h: activation.gumbel_softmax(x, key(), 0.5, h), logits[:2], ct
+        )
         for h in (False, True)
     ]
     np.testing.assert_allclose(slopes[0], slopes[1])
@@ -287,7 +312,10 @@ def test_normalize_over_several_axes():
 def test_cosine_similarity():
     op, theirs = activation.cosine_similarity, F.cosine_similarity
     agree(op, theirs, VOLUME, VOLUME[::-1])
-    last, theirs_last = functools.partial(op, axis=-1), functools.partial(theirs, dim=-1)
+    last, theirs_last = (
+        functools.partial(op, axis=-1),
+        functools.partial(theirs, dim=-1),
+    )
     agree(last, theirs_last, VOLUME, VOLUME[0])
     x = VOLUME.copy()
     x[0, :, 0] = 0
@@ -505,16 +533,16 @@ def node(*shape, dtype=float32):
                 node(1, 4), node(6, 4), node(6, 4), node(5, 6)
             ),
             errors.ShapeError,
-            "[scaled_dot_product_attention] the mask has more queries or keys than there "
-            "are. Got: (5, 6) for scores of shape (1, 6).",
+            "[scaled_dot_product_attention] the mask has more queries or keys than "
+            "there are. Got: (5, 6) for scores of shape (1, 6).",
         ),
         (
             lambda: activation.scaled_dot_product_attention(
                 node(5, 4), node(6, 4), node(6, 4), node(5, 6, dtype=int64)
             ),
             errors.DTypeError,
-            "[scaled_dot_product_attention] the mask is neither bool nor floating-point. "
-            "Got: int64.",
+            "[scaled_dot_product_attention] the mask is neither bool nor "
+            "floating-point. Got: int64.",
         ),
         (
             lambda: activation.embedding(node(2), node(3, 4)),
@@ -524,12 +552,14 @@ def node(*shape, dtype=float32):
         (
             lambda: activation.embedding(node(2, dtype=int64), node(3)),
             errors.ShapeError,
-            "[embedding] the weight must have two axes. Got: (3,). Expected: (n, features).",
+            "[embedding] the weight must have two axes. Got: (3,). "
+            "Expected: (n, features).",
         ),
         (
             lambda: activation.hardtanh(node(2), 1.0, 1.0),
             errors.ArgumentError,
-            "[hardtanh] min_value is not below max_value. Got: min_value=1.0, max_value=1.0.",
+            "[hardtanh] min_value is not below max_value. "
+            "Got: min_value=1.0, max_value=1.0.",
         ),
         (
             lambda: activation.softplus(node(2), 0.0),
@@ -559,8 +589,8 @@ def node(*shape, dtype=float32):
         (
             lambda: activation.softmax(node(2), 1),
             errors.AxisError,
-            "[softmax] the tensor has no such axis. Got: axis=1 for a tensor of 1 axes. "
-            "Expected: -1 to 0.",
+            "[softmax] the tensor has no such axis. "
+            "Got: axis=1 for a tensor of 1 axes. Expected: -1 to 0.",
         ),
     ],
 )

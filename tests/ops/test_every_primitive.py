@@ -1,21 +1,24 @@
 """Every primitive, on every one of its samples, through every check.
 
-The checks are in `checks.py`; `tools/primitive_table.py` prints what they find. The last
-section gives them primitives with one fault each, to see that they find it.
+The checks are in `checks.py`; `tools/primitive_table.py` prints what they find. The
+last section gives them primitives with one fault each, to see that they find it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from plait.errors import DTypeError, ShapeError
+from plait.errors import DTypeError, GraphError, ShapeError
 from plait.ir.build import PICK, apply, make_input, pick
 from plait.ir.graph import Graph, TensorType
-from plait.ir.primitive import Failure, Sample
+from plait.ir.primitive import Failure
 from plait.ops import elementwise, linalg, reduce, source
 from plait.transform.batch import batch
 
@@ -185,19 +188,23 @@ def broken(primitive, **changes):
     return next(case for case in checks.cases(changed) if case.smooth)
 
 
+def of_shape(*shape):
+    return {"infer": lambda x: TensorType(shape, x.dtype)}
+
+
 def wrong_vjp(ct, node, x, y):
     return elementwise.multiply(ct, y), elementwise.multiply(ct, y)
 
 
 def flat_vjp(ct, node, x, y):
+    """Give the right cotangents, whose own derivative is not right."""
     return elementwise.multiply(ct, source.stop_gradient(y)), elementwise.multiply(
         ct, x
     )
 
 
-def wide_vjp(ct, node, x, y):
-    factor = source.constant(1.0, checks.as_dtype("float64"))
-    return elementwise.multiply(ct, factor), None
+def wide_vjp(ct, node, x):
+    return (elementwise.multiply(ct, source.constant(1.0, checks.as_dtype("float64"))),)
 
 
 def warning_reference(x, y):
@@ -205,34 +212,39 @@ def warning_reference(x, y):
     return x * y
 
 
+def wrong_batch(operands, flags, node):
+    return apply(reduce.SUM, *operands, axes=(0,))
+
+
 MULTIPLY, SUM, EXP = elementwise.MULTIPLY, reduce.SUM, elementwise.EXP
 
 
 @pytest.mark.parametrize(
-    ("check", "case"),
+    ("check", "primitive", "changes"),
     [
-        (checks.check_reference, broken(MULTIPLY, reference=np.add)),
-        (checks.check_reference, broken(MULTIPLY, reference=warning_reference)),
-        (checks.check_reference, broken(EXP, reference=lambda x: np.exp(x) * (1 + 1e-14))),
-        (checks.check_reference, broken(EXP, reference=lambda x: np.exp(x)[None])),
-        (checks.check_reference, broken(EXP, infer=lambda x: TensorType((4, 3), x.dtype))),
-        (checks.check_dtypes, broken(EXP, reference=lambda x: np.exp(x * np.float64(1)))),
-        (checks.check_dtypes, broken(EXP, vjp=lambda ct, node, x: wide_vjp(ct, node, x, x)[:1])),
-        (checks.check_gradient, broken(MULTIPLY, vjp=wrong_vjp)),
-        (checks.check_gradient, broken(MULTIPLY, vjp=lambda ct, node, x, y: (ct, None))),
-        (checks.check_torch, broken(MULTIPLY, vjp=wrong_vjp)),
-        (checks.check_second, broken(MULTIPLY, vjp=flat_vjp)),
-        (checks.check_jvp, broken(MULTIPLY, vjp=wrong_vjp)),
-        (checks.check_jvp, broken(EXP, jvp=lambda tangents, node, x: tangents[0])),
-        (checks.check_vmap, broken(SUM, batch=lambda operands, flags, node: apply(SUM, *operands, axes=(0,)))),
-        (checks.check_text, broken(EXP, infer=lambda x: TensorType((3, 4, 1), x.dtype))),
+        ("reference", MULTIPLY, {"reference": np.add}),
+        ("reference", MULTIPLY, {"reference": warning_reference}),
+        ("reference", EXP, {"reference": lambda x: np.exp(x) * (1 + 1e-14)}),
+        ("reference", EXP, {"reference": lambda x: np.exp(x)[None]}),
+        ("reference", EXP, of_shape(4, 3)),
+        ("dtypes", EXP, {"reference": lambda x: np.exp(x * np.float64(1))}),
+        ("dtypes", EXP, {"vjp": wide_vjp}),
+        ("gradient", MULTIPLY, {"vjp": wrong_vjp}),
+        ("gradient", MULTIPLY, {"vjp": lambda ct, node, x, y: (ct, None)}),
+        ("torch", MULTIPLY, {"vjp": wrong_vjp}),
+        ("second", MULTIPLY, {"vjp": flat_vjp}),
+        ("jvp", MULTIPLY, {"vjp": wrong_vjp}),
+        ("jvp", EXP, {"jvp": lambda tangents, node, x: tangents[0]}),
+        ("vmap", SUM, {"batch": wrong_batch}),
+        ("text", EXP, of_shape(3, 4, 1)),
     ],
-)  # fmt: skip
-def test_a_fault_is_found(check, case):
-    if check is checks.check_torch and checks.CHECKS["torch"].missing:
-        pytest.skip(checks.CHECKS["torch"].missing)
-    with pytest.raises((AssertionError, RuntimeWarning, ValueError)):
-        check(case)
+)
+def test_a_fault_is_found(check, primitive, changes):
+    if checks.CHECKS[check].missing:
+        pytest.skip(checks.CHECKS[check].missing)
+    checks.CHECKS[check].run(broken(primitive))
+    with pytest.raises((AssertionError, RuntimeWarning, DTypeError, GraphError)):
+        checks.CHECKS[check].run(broken(primitive, **changes))
 
 
 @pytest.mark.parametrize(
@@ -259,8 +271,36 @@ def test_a_number_that_is_off_is_found():
         checks.assert_same(np.array([-0.0]), np.array([0.0]), float64, "signed")
 
 
-def test_a_kink_is_not_called_smooth():
-    kink = Sample((np.array([0.0]),))
-    case = checks.Case(elementwise.ABS, 0, kink)
-    with pytest.raises(AssertionError):
-        checks.check_second(dataclasses.replace(case, primitive=elementwise.SQRT))
+# --- the table
+
+
+def table_tool():
+    path = Path(__file__).parents[2] / "tools" / "primitive_table.py"
+    spec = importlib.util.spec_from_file_location("primitive_table", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_shows_what_passed(capsys):
+    assert table_tool().print_table(checks, [SUM, elementwise.EQUAL], True) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^sum +ok \d+ ", shown, re.MULTILINE)
+    assert re.search(r"^total FAIL +0 ", shown, re.MULTILINE)
+    assert "jvp: no floating-point operand, the result is not floating-point" in shown
+    assert all(len(line) <= 100 for line in shown.splitlines())
+
+
+def test_the_table_shows_what_failed(capsys):
+    wrong = dataclasses.replace(MULTIPLY, vjp=wrong_vjp)
+    silent = dataclasses.replace(EXP, failures=tuple)
+    assert table_tool().print_table(checks, [wrong, silent], False) == 1
+    shown = capsys.readouterr().out
+    assert re.search(r"^total FAIL +0 +0 +1 ", shown, re.MULTILINE)
+    assert "FAIL multiply, gradient: sample" in shown
+    assert "FAIL exp, failures: there is no failing sample" in shown
+
+
+def test_the_table_knows_no_other_names(capsys):
+    assert table_tool().main(["multiplies"]) == 2
+    assert "no such primitive: multiplies" in capsys.readouterr().err

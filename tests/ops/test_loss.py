@@ -1,4 +1,4 @@
-"""Losses against PyTorch, and what is not PyTorch's: errors, edges, exact small cases."""
+"""Losses against PyTorch, and what is not PyTorch's: errors, edges, small cases."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def labelled(name):
     [
         (loss.mse_loss, [X, T]),
         (loss.poisson_nll_loss, [X, P]),
-        (functools.partial(loss.poisson_nll_loss, log_input=False, full=True), [P, P + 2]),
+        (
+            functools.partial(loss.poisson_nll_loss, log_input=False, full=True),
+            [P, P + 2],
+        ),
         (loss.gaussian_nll_loss, [X, T, P + 0.1]),
         (loss.binary_cross_entropy, [P * 0.8 + 0.1, P[::-1].copy()]),
         (loss.binary_cross_entropy_with_logits, [X, P]),
@@ -128,7 +131,11 @@ def test_poisson(settings, reduction):
 
 def test_poisson_full_adds_nothing_up_to_one():
     found = value(
-        loss.poisson_nll_loss, np.zeros(3), np.array([0.0, 1, 2]), full=True, reduction="none"
+        loss.poisson_nll_loss,
+        np.zeros(3),
+        np.array([0.0, 1, 2]),
+        full=True,
+        reduction="none",
     )
     stirling = 2 * np.log(2) - 2 + 0.5 * np.log(4 * np.pi)
     np.testing.assert_allclose(found, [1, 1, 1 + stirling])
@@ -157,7 +164,9 @@ def test_gaussian(full, reduction):
 def test_cross_entropy_of_class_numbers(settings, reduction):
     settings = {**settings, "reduction": reduction}
     op, theirs = loss.cross_entropy, F.cross_entropy
-    labels = np.where(IMAGE_LABELS < 0, settings.get("ignore_index", -100), IMAGE_LABELS)
+    labels = np.where(
+        IMAGE_LABELS < 0, settings.get("ignore_index", -100), IMAGE_LABELS
+    )
     agree(op, theirs, IMAGES, labels, **settings)
     agree(op, theirs, IMAGES, labels, WEIGHT, fixed=[2], **settings)
     agree(op, theirs, X, LABELS, **settings)
@@ -176,7 +185,10 @@ def test_cross_entropy_of_probabilities(smoothing, reduction):
 
 @each_reduction
 def test_cross_entropy_at_edges(reduction):
-    op, theirs = functools.partial(loss.cross_entropy, reduction=reduction), F.cross_entropy
+    op, theirs = (
+        functools.partial(loss.cross_entropy, reduction=reduction),
+        F.cross_entropy,
+    )
     theirs = functools.partial(theirs, reduction=reduction)
     x = X * 1e4
     agree(op, theirs, x, LABELS)
@@ -194,7 +206,9 @@ def test_class_numbers_of_any_integer_type(dtype):
     assert value(loss.cross_entropy, X, LABELS.astype(dtype)) == expected
 
 
-@pytest.mark.parametrize("op", [loss.cross_entropy, loss.nll_loss, loss.multi_margin_loss])
+@pytest.mark.parametrize(
+    "op", [loss.cross_entropy, loss.nll_loss, loss.multi_margin_loss]
+)
 def test_a_class_number_out_of_range_contributes_nan(op):
     found = value(op, X, np.array([0, 4, -1, 3, 2]), reduction="none")
     np.testing.assert_array_equal(np.isnan(found), [False, True, True, False, False])
@@ -232,7 +246,10 @@ def test_binary_cross_entropy(reduction):
 
 @each_reduction
 def test_binary_cross_entropy_with_logits(reduction):
-    op, theirs = loss.binary_cross_entropy_with_logits, F.binary_cross_entropy_with_logits
+    op, theirs = (
+        loss.binary_cross_entropy_with_logits,
+        F.binary_cross_entropy_with_logits,
+    )
     agree(op, theirs, X, P, reduction=reduction)
     edges = np.array([0, 1, -1, 50, -50, 1e3, -1e3, 1e30, -1e30, np.nan])
     agree(op, theirs, edges, np.tile([0.0, 1], 5), reduction=reduction)
@@ -264,13 +281,26 @@ def test_kl_div(reduction):
 @each_reduction
 def test_margins_of_pairs(reduction):
     settings = {"reduction": reduction}
-    agree(loss.hinge_embedding_loss, F.hinge_embedding_loss, X, SIGNS.astype(int), **settings)
+    agree(
+        loss.hinge_embedding_loss,
+        F.hinge_embedding_loss,
+        X,
+        SIGNS.astype(int),
+        **settings,
+    )
     agree(
         loss.margin_ranking_loss, F.margin_ranking_loss, X, T, SIGNS, fixed=[2],
         margin=0.3, **settings,
     )  # fmt: skip
     for scale in (1, 100):
-        agree(loss.soft_margin_loss, F.soft_margin_loss, X * scale, SIGNS, fixed=[1], **settings)
+        agree(
+            loss.soft_margin_loss,
+            F.soft_margin_loss,
+            X * scale,
+            SIGNS,
+            fixed=[1],
+            **settings,
+        )
 
 
 @each_reduction
@@ -315,7 +345,9 @@ def test_cosine_embedding(reduction):
 
 
 @each_reduction
-@pytest.mark.parametrize("settings", [{}, {"swap": True}, {"p": 1.0}, {"p": 3.0, "margin": 5.0}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"swap": True}, {"p": 1.0}, {"p": 3.0, "margin": 5.0}]
+)
 def test_triplet_margin(settings, reduction):
     op, theirs = loss.triplet_margin_loss, F.triplet_margin_loss
     agree(op, theirs, X, T, P, **settings, reduction=reduction)
@@ -396,7 +428,7 @@ def test_targets_of_classes_are_checked():
     op = loss.cross_entropy
     refused(
         errors.ShapeError,
-        "[cross_entropy] the target does not have the shape of the input without its "
+        "[cross_entropy] the target has not the shape of the input without its "
         "classes. Got: input (5, 4), target (4,). Expected: target (5,).",
         op, (5, 4), integers(4),
     )  # fmt: skip
@@ -408,7 +440,8 @@ def test_targets_of_classes_are_checked():
     )  # fmt: skip
     refused(
         errors.ShapeError,
-        "[cross_entropy] one weight for each class is needed. Got: (5,). Expected: (4,).",
+        "[cross_entropy] one weight for each class is needed. Got: (5,). "
+        "Expected: (4,).",
         op, (5, 4), integers(5), (5,),
     )  # fmt: skip
     refused(

@@ -209,7 +209,9 @@ def test_a_number_that_does_not_fit_is_refused():
         elementwise.add(make_input((2,), dtypes.int64), 1 << 300)
     with pytest.raises(ArgumentError, match="does not fit in float32"):
         elementwise.add(make_input((2,), dtypes.float32), 10**400)
-    assert np.isinf(value(lambda x: elementwise.add(x, 1e300), np.zeros(2, np.float32))[0])
+    assert np.isinf(
+        value(lambda x: elementwise.add(x, 1e300), np.zeros(2, np.float32))[0]
+    )
     half = source.constant(1 << 20, dtypes.float16)
     assert interpret(Graph([], [half]), [])[0] == np.inf
 
@@ -236,7 +238,9 @@ def test_as_dtype(what, name):
     assert as_dtype(what).name == name
 
 
-@pytest.mark.parametrize("what", [complex, "complex64", "float", object, 3, None, "M8[s]"])
+@pytest.mark.parametrize(
+    "what", [complex, "complex64", "float", object, 3, None, "M8[s]"]
+)
 def test_what_is_no_dtype(what):
     with pytest.raises(DTypeError, match="not an element type that plait has"):
         as_dtype(what)

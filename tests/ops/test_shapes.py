@@ -127,7 +127,9 @@ def test_reshape_to_what_does_not_fit(shape):
 
 @pytest.mark.parametrize("shape", [2.0, (2, 3.0), "23", (None, 3)])
 def test_reshape_to_what_is_no_shape(shape):
-    with pytest.raises(ArgumentTypeError, match=r"\[reshape\] a size must be an integer"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"\[reshape\] a size must be an integer"
+    ):
         movement.reshape(node(2, 3), shape)
 
 
@@ -195,7 +197,9 @@ def test_stack_and_unstack(count, shape, data):
 
 
 def test_concat_promotes_and_refuses():
-    assert movement.concat([node(1, dtype=int64), node(1, dtype=float32)]).dtype is float32
+    assert (
+        movement.concat([node(1, dtype=int64), node(1, dtype=float32)]).dtype is float32
+    )
     with pytest.raises(ArgumentError, match="at least one"):
         movement.concat([])
     with pytest.raises(ShapeError, match="the number of axes"):
@@ -324,7 +328,9 @@ def test_slices_and_padding(shape, data):
     steps = [data.draw(st.integers(1, 3)) for _ in shape]
     part = value(movement.slice_, x, starts=starts, stops=stops, steps=steps)
     same(part, x[tuple(map(slice, starts, stops, steps))])
-    widths = [(data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))) for _ in shape]
+    widths = [
+        (data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))) for _ in shape
+    ]
     padded = value(movement.pad_constant, x, widths=widths, value=-1.5)
     same(padded, np.pad(x, widths, constant_values=-1.5))
 
@@ -411,9 +417,7 @@ def equations(draw):
     """Draw an equation and shapes for its operands."""
     letters = string.ascii_letters[: draw(st.integers(1, 5))]
     sizes = {letter: draw(st.integers(1, 3)) for letter in letters}
-    terms = draw(
-        st.lists(st.text(letters, max_size=3), min_size=1, max_size=3)
-    )
+    terms = draw(st.lists(st.text(letters, max_size=3), min_size=1, max_size=3))
     used = sorted(set("".join(terms)))
     output = "".join(draw(st.permutations(used)))[: draw(st.integers(0, len(used)))]
     dots = draw(st.booleans())
@@ -463,7 +467,7 @@ def test_an_equation_that_is_malformed(equation, sizes):
 def test_einsum_refuses():
     with pytest.raises(ShapeError, match="the index j has two sizes"):
         contract.einsum("ij,jk", node(2, 3), node(4, 2))
-    with pytest.raises(ShapeError, match="the index ... has two sizes"):
+    with pytest.raises(ShapeError, match=r"the index \.\.\. has two sizes"):
         contract.einsum("...i,...i", node(2, 3), node(4, 3))
     with pytest.raises(ArgumentTypeError, match="must be a string"):
         contract.einsum(["ij"], node(2, 3))

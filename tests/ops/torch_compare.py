@@ -54,9 +54,7 @@ def agree(
         settings: keyword arguments of both functions.
     """
     arrays = tuple(np.array(x) for x in arrays)
-    wanted = [
-        i for i, x in enumerate(arrays) if x.dtype.kind == "f" and i not in fixed
-    ]
+    wanted = [i for i, x in enumerate(arrays) if x.dtype.kind == "f" and i not in fixed]
     tensors = [torch.tensor(x) for x in arrays]
     for i in wanted if derivative else ():
         tensors[i].requires_grad_()

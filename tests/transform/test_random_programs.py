@@ -39,18 +39,9 @@ from plait.transform.simplify import simplify
 BATCHES = 20
 PROGRAMS = int(os.environ.get("PLAIT_PROGRAMS", "400"))
 SHAPES = [
-    (),
-    (1,),
-    (3,),
-    (2, 3),
-    (1, 3),
-    (2, 1),
-    (3, 2),
-    (2, 3, 2),
-    (1, 2, 1),
-    (0,),
-    (2, 0),
-]
+    (), (1,), (3,), (2, 3), (1, 3), (2, 1), (3, 2), (2, 3, 2), (1, 2, 1), (2, 3, 4),
+    (0,), (2, 0),
+]  # fmt: skip
 TYPES = [
     *[float64] * 4, *[float32] * 2, float16, bfloat16, int32, int64, int8, int16, uint8,
     bool_,
@@ -64,6 +55,7 @@ class Program:
         self.rng = np.random.default_rng(seed)
         self.pool = []
         self.inputs = []
+        self.next = None  # the node that the next op shall be applied to
 
     def choose(self, items):
         return items[self.rng.integers(len(items))]
@@ -72,26 +64,29 @@ class Program:
         """Return a node of the pool, rather a late one."""
         found = [node for node in self.pool if wanted(node)]
         assert found
-        draw = self.rng.random()
-        return (
-            found[-1]
-            if draw < 0.4
-            else self.choose(found[-4:] if draw < 0.7 else found)
-        )
+        if found[-1] is self.next:
+            self.next = None
+            return found[-1]
+        return self.choose(found[-4:] if self.rng.random() < 0.5 else found)
 
     def add_input(self, shape, dtype, **marks):
         self.inputs.append(make_input(shape, dtype, **marks))
         self.pool.append(self.inputs[-1])
 
     def grow(self, count):
-        """Add up to `count` values."""
+        """Add up to `count` values, often by applying an op to the last one."""
+        step = None
         for _ in range(count):
+            if step is None or self.rng.random() < 0.7:
+                step = self.choose(self.STEPS)
             try:
-                node = self.choose(self.STEPS)(self)
+                node = step(self)
             except (PlaitError, AssertionError):
+                step = None
                 continue
             if node.size <= 200 and node.ndim <= 5:
                 self.pool.append(node)
+                self.next = node if self.rng.random() < 0.6 else None
 
     def graph(self):
         count = min(len(self.pool), 1 + int(self.rng.integers(3)))
@@ -157,7 +152,7 @@ class Program:
         x = self.value(lambda node: node.ndim)
         axis = int(self.rng.integers(x.ndim))
         pieces = m.chunk(x, 2, axis)
-        return m.concat(pieces, axis=axis) if self.rng.random() < 0.5 else pieces[0]
+        return m.concat(pieces[:: self.choose([1, 1, -1])], axis=axis)
 
     def identity(self):
         return self.choose([s.stop_gradient, s.variable])(self.value())
@@ -192,7 +187,7 @@ class ExactProgram(Program):
             self.add_input(self.choose(SHAPES), self.choose(TYPES))
         if self.rng.random() < 0.3:
             self.add_input((), self.choose([float32, int64]), weak=True)
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.3:
             value = self.choose([0.0, -0.0, 1.0, -1.0, 2.0, np.inf, np.nan])
             self.pool.append(
                 s.full(self.choose(SHAPES), value, self.choose([float32, float64]))
@@ -441,13 +436,15 @@ class SmoothProgram(Program):
 
 
 def same(a, b):
+    """Assert that two arrays are equal to the last bit, but for the kind of nan."""
     assert (a.dtype, a.shape) == (b.dtype, b.shape)
-    if a.dtype.kind not in "biu":  # NumPy's assertion does not know all nans
-        a, b = a.astype(float), b.astype(float)
+    if a.dtype.kind in "biu":
+        np.testing.assert_array_equal(a, b)
+        return
+    a, b = a.astype(float), b.astype(float)  # NumPy's assertion does not know all nans
     np.testing.assert_array_equal(a, b)
-    if a.dtype.kind not in "biu":
-        number = ~np.isnan(a)
-        np.testing.assert_array_equal(np.signbit(a)[number], np.signbit(b)[number])
+    number = ~np.isnan(a)
+    np.testing.assert_array_equal(np.signbit(a)[number], np.signbit(b)[number])
 
 
 def close(tolerance):

@@ -147,12 +147,12 @@ class _Pass:
                 if new in done or (new in replaced and new is not node):
                     done[node] = done.get(new, new)
                     continue
-                replacement = self.replacement(new)
-                if replacement is None or replacement in replaced:
+                found = self.replacement(new)
+                if found is None or found in replaced:
                     done[node] = done[new] = new
                 else:
-                    replaced[node] = replaced[new] = (new, replacement)
-                    stack.append(replacement)
+                    replaced[node] = replaced[new] = (new, found)
+                    stack.append(found)
         return [done[node] for node in self.outputs]
 
     def merged(self, node: Node) -> Node:
@@ -200,7 +200,7 @@ class _Pass:
         if node.primitive is INPUT:
             return None
         for rule in (*self.table[None], *self.table.get(node.primitive, ())):
-            found = rule.function(node)
+            found: Node | None = rule.function(node)
             if found is None or found is node:
                 continue
             assert found.type == node.type, (rule, node, found)

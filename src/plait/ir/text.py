@@ -631,8 +631,9 @@ class _Reader:
         elif dtype.is_float:
             fits = isinstance(value, float)
         else:
-            limits = np.iinfo(dtype.numpy)
-            fits = type(value) is int and limits.min <= value <= limits.max
+            half = 2 ** (dtype.bits - 1)
+            low, high = (-half, half) if dtype.kind == "signed" else (0, 2 * half)
+            fits = type(value) is int and low <= value < high
         if not fits:
             self.fail(f"not an element of {dtype.name}", at=at, got=str(value)[:40])
         return value

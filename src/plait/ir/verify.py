@@ -19,8 +19,8 @@ def verify(graph: Graph) -> None:
 
     Inputs are nodes of the primitive `input`, each named once. Every other node is made
     of operands in order, none of them an input from elsewhere; its attributes can be
-    hashed; and its type is the one that its primitive infers. Nodes with several results
-    are used through `pick` only.
+    hashed; and its type is the one that its primitive infers. Nodes with several
+    results are used through `pick` only.
 
     Raises:
         GraphError: it is not. The message shows the faulty node as a step of the text.

@@ -50,7 +50,7 @@ def _pointwise(op: str, x: Node, formula: Callable[[Node], Node]) -> Node:
 
 
 def _limited(x: Node, low: float, high: float) -> Node:
-    """Return `x` limited to `low` and `high`, with a derivative of 0 at both and beyond."""
+    """Return `x` limited to `low` and `high`; the derivative is 0 there and beyond."""
     return elementwise.select(
         elementwise.less_equal(x, low),
         low,
@@ -137,8 +137,8 @@ def rrelu(
         key: with a key, each element has its own random slope between `lower` and
             `upper`; without, all have the mean of the two.
 
-    Source: B. Xu et al., "Empirical evaluation of rectified activations in convolutional
-    network", 2015.
+    Source: B. Xu et al., "Empirical evaluation of rectified activations in
+    convolutional network", 2015.
     """
     if not lower <= upper:
         raise ArgumentError(
@@ -277,9 +277,7 @@ def sparse_sigmoid(x: Node) -> Node:
     return _pointwise(
         "sparse_sigmoid",
         x,
-        lambda x: elementwise.multiply(
-            elementwise.add(_limited(x, -1.0, 1.0), 1), 0.5
-        ),
+        lambda x: elementwise.multiply(elementwise.add(_limited(x, -1.0, 1.0), 1), 0.5),
     )
 
 
@@ -287,7 +285,7 @@ def sparse_sigmoid(x: Node) -> Node:
 
 
 def _negative_side(x: Node) -> Node:
-    """Return `min(x, 0)`: what may be given to an exponential that counts only there."""
+    """Return `min(x, 0)`, to be given to an exponential that counts only there."""
     return elementwise.select(elementwise.greater(x, 0), 0.0, x)
 
 
@@ -400,7 +398,8 @@ def log1p_exp(x: Node) -> Node:
 def mish(x: Node) -> Node:
     """Return `x * tanh(log(1 + exp(x)))`.
 
-    Source: D. Misra, "Mish: a self regularized non-monotonic activation function", 2020.
+    Source: D. Misra, "Mish: a self regularized non-monotonic activation function",
+    2020.
     """
     return _pointwise(
         "mish", x, lambda x: elementwise.multiply(x, elementwise.tanh(log1p_exp(x)))
@@ -492,7 +491,7 @@ def glu(x: Node, axis: int = -1) -> Node:
 
 
 def shifted(x: Node, axis: int) -> Node:
-    """Return `x` less its greatest element along `axis`, so that no exponential overflows.
+    """Return `x` less its greatest element along `axis`: no exponential overflows.
 
     The shift cancels out of the derivatives of what it is used for.
     """
@@ -508,9 +507,7 @@ def softmax(x: Node, axis: int = -1) -> Node:
     return _along("softmax", x, axis, _softmax)
 
 
-def _along(
-    op: str, x: Node, axis: int, formula: Callable[[Node, int], Node]
-) -> Node:
+def _along(op: str, x: Node, axis: int, formula: Callable[[Node, int], Node]) -> Node:
     axis = normalize_axis(op, axis, x.ndim)
     if not x.shape[axis]:
         return as_float(op, x)
@@ -585,8 +582,8 @@ def gumbel_softmax(
     Args:
         key: uint32, shape (4,).
         tau: the temperature.
-        hard: return the one-hot vector of the greatest instead. The derivative stays that
-            of the soft result.
+        hard: return the one-hot vector of the greatest instead. The derivative stays
+            that of the soft result.
 
     Source: E. Jang et al., "Categorical reparameterization with Gumbel-softmax", 2017.
     """
@@ -791,7 +788,7 @@ def rms_norm(
 
 
 def _per_channel(op: str, x: Node, *parameters: Node | None) -> list[Node | None]:
-    """Return `parameters`, of shape (channels,), as tensors that broadcast against `x`."""
+    """Return `parameters`, of shape (channels,), shaped to broadcast against `x`."""
     if x.ndim < 2:
         raise ShapeError(
             f"[{op}] axis 1 holds the channels", got=str(x.shape),
@@ -1081,9 +1078,9 @@ PRIMITIVES = ()
 
 OPS = (
     relu, relu6, leaky_relu, prelu, rrelu, threshold, hardtanh, hardsigmoid, hardswish,
-    hardshrink, softshrink, tanhshrink, sparse_plus, sparse_sigmoid, elu, celu, selu, gelu,
-    silu, mish, softplus, squareplus, softsign, log_sigmoid, glu, softmax, softmin,
-    log_softmax, sparsemax, gumbel_softmax, normalize, cosine_similarity, layer_norm, rms_norm,
-    batch_norm, batch_norm_training, group_norm, dropout, scaled_dot_product_attention,
-    embedding,
+    hardshrink, softshrink, tanhshrink, sparse_plus, sparse_sigmoid, elu, celu, selu,
+    gelu, silu, mish, softplus, squareplus, softsign, log_sigmoid, glu, softmax,
+    softmin, log_softmax, sparsemax, gumbel_softmax, normalize, cosine_similarity,
+    layer_norm, rms_norm, batch_norm, batch_norm_training, group_norm, dropout,
+    scaled_dot_product_attention, embedding,
 )  # fmt: skip

@@ -85,10 +85,10 @@ def _dot_reference(
     a = a.reshape(*lead, math.prod(rows), inner)
     b = b.reshape(*lead, inner, math.prod(columns))
     with np.errstate(all="ignore"):
-        # A sum of one product starts from it, not from 0, which would lose the sign of -0.
+        # A sum of one product starts from it, not from 0, which would lose a -0.
         table = np.matmul(a, b) if axes[0] else a * b
     result = table.reshape(lead + rows + columns)
-    return result if result.dtype == dtype else result.astype(dtype)
+    return np.asarray(result, dtype)
 
 
 def _dot_vjp(ct: Node, node: Node, x: Node, y: Node) -> tuple[Node, Node]:

@@ -10,6 +10,7 @@ Read first: `ADD`, `multiply`, and the families in `family.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def divide(x: Operand, y: Operand) -> Node:
     return _float_binary(DIVIDE, x, y)
 
 
-def _floor_divide_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _floor_divide_reference(x: np.ndarray, y: np.ndarray) -> Any:
     result = np.floor_divide(x, y)
     if x.dtype.kind in "iu":
         return result
@@ -203,7 +204,7 @@ def remainder(x: Operand, y: Operand) -> Node:
     return _binary(REMAINDER, x, y)
 
 
-def _power_reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _power_reference(x: np.ndarray, y: np.ndarray) -> Any:
     if x.dtype.kind in "iu":
         # NumPy refuses negative integer exponents; C99's pow on integers truncates.
         negative_exponent = y < 0
@@ -757,7 +758,7 @@ def reciprocal(x: Operand) -> Node:
     return divide(1, x)
 
 
-def _sigmoid_reference(x: np.ndarray) -> np.ndarray:
+def _sigmoid_reference(x: np.ndarray) -> Any:
     # exp of a negative number only: no overflow, and full precision in both tails.
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small).astype(x.dtype) / (small + x.dtype.type(1))

@@ -73,7 +73,7 @@ def check_same(name: str, types: Sequence[TensorType]) -> None:
 
 
 def refused(name: str, kinds: str) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield an array of each kind that is not of `kinds`, with the message it causes."""
+    """Yield an array of each kind that is not of `kinds`, and the message it causes."""
     accepted = kinds.split()
     for kind, x in (("bool", True), ("signed", 1), ("float", 1.0)):
         if kind not in accepted:

@@ -73,18 +73,35 @@ def _check_matrices(name: str, x: TensorType, square: bool = False) -> None:
         )
 
 
-def _lapack(name: str, complaint: str) -> Callable[..., Any]:
-    """Return a decorator of references that translates the errors of `np.linalg`."""
+def _lapack(name: str, complaint: str, *, finite: bool = False) -> Callable[..., Any]:
+    """Return a decorator of references that translates the errors of `np.linalg`.
+
+    Args:
+        complaint: what its error means.
+        finite: refuse infinities and nans, with which LAPACK's iterations may not end.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        def fails(*arrays: np.ndarray, **attributes: Any) -> bool:
+            try:
+                with np.errstate(all="ignore"):
+                    function(*arrays, **attributes)
+            except np.linalg.LinAlgError:
+                return True
+            return False
+
         def reference(*arrays: np.ndarray, **attributes: Any) -> Any:
+            if finite and not np.isfinite(arrays[0]).all():
+                raise LinearAlgebraError(
+                    f"[{name}] the matrix has elements that are not finite",
+                    got=_first(arrays, {}, lambda *xs: not np.isfinite(xs[0]).all()),
+                )
             try:
                 with np.errstate(all="ignore"):
                     return function(*arrays, **attributes)
             except np.linalg.LinAlgError:
                 raise LinearAlgebraError(
-                    f"[{name}] {complaint}",
-                    got=_which(function, arrays, attributes),
+                    f"[{name}] {complaint}", got=_first(arrays, attributes, fails)
                 ) from None
 
         return reference
@@ -92,16 +109,13 @@ def _lapack(name: str, complaint: str) -> Callable[..., Any]:
     return decorate
 
 
-def _which(
-    function: Callable[..., Any], arrays: Sequence[np.ndarray], attributes: Any
+def _first(
+    arrays: Sequence[np.ndarray], attributes: Any, bad: Callable[..., bool]
 ) -> str:
-    """Return words for the first matrix of a stack that `function` refuses."""
+    """Return words for the first matrix of a stack that is bad."""
     lead = arrays[0].shape[:-2]
     for place in np.ndindex(*lead):
-        try:
-            with np.errstate(all="ignore"):
-                function(*(x[place] for x in arrays), **attributes)
-        except np.linalg.LinAlgError:
+        if bad(*(x[place] for x in arrays), **attributes):
             where = f" at {place}" if lead else ""
             return f"the matrix{where} of shape {arrays[0].shape[-2:]}"
     return f"matrices of shape {arrays[0].shape}"
@@ -419,7 +433,7 @@ def _qr_vjp(cts: Sequence[Node | None], node: Node, x: Node) -> tuple[Node]:
                 got=f"mode='complete' for shape {x.shape}",
                 fix="use mode='reduced'",
             )
-        q, r = _leading_columns(q, k), _leading_rows(r, k)
+        q, r = picks(apply(QR, x, mode="reduced"))
         ct_r = None if ct_r is None else _leading_rows(ct_r, k)
     ct_q = full_like(q, 0) if ct_q is None else ct_q
     ct_r = full_like(r, 0) if ct_r is None else ct_r
@@ -564,7 +578,7 @@ def _reciprocal_beside_diagonal(x: Node) -> Node:
 SVD = Primitive(
     name="svd",
     infer=_svd_infer,
-    reference=_lapack("svd", "the iteration did not converge")(
+    reference=_lapack("svd", "the iteration did not converge", finite=True)(
         lambda x, *, full_matrices: tuple(np.linalg.svd(x, full_matrices))
     ),
     vjp=_svd_vjp,
@@ -583,7 +597,8 @@ SVD = Primitive(
         ),
         Failure(
             (np.full((2, 2), np.nan),), {"full_matrices": False}, LinearAlgebraError,
-            "[svd] the iteration did not converge. Got: the matrix of shape (2, 2).",
+            "[svd] the matrix has elements that are not finite. "
+            "Got: the matrix of shape (2, 2).",
         ),
     ],
     source="singular values in descending order (LAPACK gesdd); derivative: Townsend "
@@ -614,7 +629,7 @@ def _eigh_vjp(cts: Sequence[Node | None], node: Node, x: Node) -> tuple[Node]:
 EIGH = Primitive(
     name="eigh",
     infer=_eigh_infer,
-    reference=_lapack("eigh", "the iteration did not converge")(
+    reference=_lapack("eigh", "the iteration did not converge", finite=True)(
         lambda x: tuple(np.linalg.eigh(_symmetric_array(x)))
     ),
     vjp=_eigh_vjp,
@@ -709,13 +724,14 @@ def _cofactor_infer(x: TensorType) -> TensorType:
 def _cofactor_reference(x: np.ndarray) -> np.ndarray:
     # By singular values, so that singular matrices have their cofactors too: those of
     # u @ diag(s) @ vh are det(u) det(vh) u @ diag(products of all other s) @ vh.
-    u, s, vh = np.linalg.svd(x)
+    finite = np.isfinite(x).all((-2, -1), keepdims=True)
+    u, s, vh = np.linalg.svd(np.where(finite, x, 0))
     sign = np.rint(np.linalg.det(u) * np.linalg.det(vh))
     ones = np.ones_like(s[..., :1])
     before = np.cumprod(np.concatenate([ones, s[..., :-1]], -1), -1)
     after = np.cumprod(np.concatenate([ones, s[..., :0:-1]], -1), -1)[..., ::-1]
     scale = sign[..., None] * before * after
-    return np.asarray((u * scale[..., None, :]) @ vh, x.dtype)
+    return np.where(finite, (u * scale[..., None, :]) @ vh, np.nan).astype(x.dtype)
 
 
 def _cofactor_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
@@ -757,7 +773,7 @@ def _pinv_infer(x: TensorType, rtol: TensorType) -> TensorType:
     return TensorType((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 
-@_lapack("pinv", "the iteration did not converge")
+@_lapack("pinv", "the iteration did not converge", finite=True)
 def _pinv_reference(x: np.ndarray, rtol: np.ndarray) -> np.ndarray:
     u, s, vh = np.linalg.svd(x, full_matrices=False)
     cutoff = rtol[..., None] * s.max(-1, keepdims=True, initial=0)
@@ -920,7 +936,7 @@ def svd(x: Node, *, full_matrices: bool = True) -> tuple[Node, Node, Node]:
 
     Raises:
         ShapeError: fewer than two axes.
-        LinearAlgebraError: the iteration did not converge, as with nan.
+        LinearAlgebraError: an element is not finite.
 
     Gradient: inf or nan through U and Vh where singular values are equal, or are 0 in a
     matrix that is not square; GradientError through vectors that only complete a basis.
@@ -949,7 +965,7 @@ def svdvals(x: Node) -> Node:
 
     Raises:
         ShapeError: fewer than two axes.
-        LinearAlgebraError: the iteration did not converge, as with nan.
+        LinearAlgebraError: an element is not finite.
 
     Gradient: `u_i v_i^T` for each value, also where some are equal.
     """
@@ -969,7 +985,7 @@ def eigh(x: Node) -> tuple[Node, Node]:
 
     Raises:
         ShapeError: the matrices are not square.
-        LinearAlgebraError: the iteration did not converge, as with nan.
+        LinearAlgebraError: an element is not finite.
 
     Gradient: symmetric; inf or nan through the eigenvectors where eigenvalues are
     equal.
@@ -1110,7 +1126,7 @@ def pinv(x: Node, *, rtol: Operand | None = None) -> Node:
 
     Raises:
         ShapeError: fewer than two axes, or `rtol` does not broadcast.
-        LinearAlgebraError: the iteration did not converge, as with nan.
+        LinearAlgebraError: an element is not finite.
 
     Gradient: that at constant rank.
 
@@ -1131,7 +1147,7 @@ def matrix_rank(x: Node, *, rtol: Operand | None = None) -> Node:
 
     Raises:
         ShapeError: fewer than two axes, or `rtol` does not broadcast.
-        LinearAlgebraError: the iteration did not converge, as with nan.
+        LinearAlgebraError: an element is not finite.
     """
     x, dtype = _stacked("matrix_rank", x)
     tolerance = _tolerance("matrix_rank", x, dtype, rtol)

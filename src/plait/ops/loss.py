@@ -68,7 +68,7 @@ def _weighted(op: str, loss: Node, weight: Node | None) -> Node:
 def _prepared(
     op: str, reduction: str, input: Node, target: Node
 ) -> tuple[Node, Node, DType]:
-    """Return input and target in the dtype to compute in, and the dtype of the result."""
+    """Return input and target in the dtype to compute in, and that of the result."""
     _check_reduction(op, reduction)
     _check_shapes(op, input=input, target=target)
     dtype = activation.float_dtype(input, target)
@@ -115,8 +115,8 @@ def l1_loss(input: Node, target: Node, *, reduction: str = "mean") -> Node:
 def smooth_l1_loss(
     input: Node, target: Node, *, reduction: str = "mean", beta: float = 1.0
 ) -> Node:
-    """Return `e ** 2 / (2 * beta)` where `e = abs(input - target)` is below `beta`, else
-    `e - beta / 2`.
+    """Return `e ** 2 / (2 * beta)` where `e = abs(input - target)` is below `beta`,
+    else `e - beta / 2`.
 
     Args:
         beta: not negative; with 0 this is `l1_loss`.
@@ -228,9 +228,10 @@ def gaussian_nll_loss(
     Args:
         input: the mean.
         target: of the same shape.
-        var: the variance, of the same shape, or with size 1 on the last axis or without it.
+        var: the variance, of the same shape, or without the last axis, or with 1 there.
         full: add log(2 * pi) / 2.
-        eps: positive; a smaller variance is taken to be it. The derivative ignores that.
+        eps: positive; a smaller variance is taken to be it. The derivative ignores
+            that.
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -288,7 +289,7 @@ def _check_labels(op: str, input: Node, target: Node, axis: int) -> None:
     expected = (*input.shape[:axis], *input.shape[axis + 1 :])
     if target.shape != expected:
         raise ShapeError(
-            f"[{op}] the target does not have the shape of the input without its classes",
+            f"[{op}] the target has not the shape of the input without its classes",
             got=f"input {input.shape}, target {target.shape}",
             expected=f"target {expected}",
         )
@@ -374,15 +375,17 @@ def cross_entropy(
 ) -> Node:
     """Return the cross entropy between the softmax of `input` and the target.
 
-    Formula: -sum over classes of target * log(softmax(input)), computed without overflow.
+    Formula: -sum over classes of target * log(softmax(input)), computed without
+    overflow.
 
     Args:
         input: logits, shape (n, classes, ...) or (classes,).
-        target: class numbers, integers of shape (n, ...); or probabilities, floating-point
-            and of the shape of `input`.
+        target: class numbers, integers of shape (n, ...); or probabilities,
+            floating-point and of the shape of `input`.
         weight: a factor for each class, shape (classes,).
         ignore_index: class numbers equal to it contribute nothing.
-        label_smoothing: the share of the target, in 0..1, that is spread over all classes.
+        label_smoothing: the share of the target, in 0..1, that is spread over all
+            classes.
         reduction: "mean", "sum" or "none". The mean of class numbers is weighted with
             `weight` and leaves ignored ones out.
 
@@ -486,8 +489,8 @@ def binary_cross_entropy(
 
     Special cases: a logarithm is taken to be -100 where it is below.
 
-    Gradient: to both. A logarithm that was limited passes nothing on, so it stays finite
-    where the input is 0 or 1.
+    Gradient: to both. A logarithm that was limited passes nothing on, so it stays
+    finite where the input is 0 or 1.
     """
     op = "binary_cross_entropy"
     input, target, dtype = _prepared(op, reduction, input, target)
@@ -526,7 +529,8 @@ def binary_cross_entropy_with_logits(
 ) -> Node:
     """Return `binary_cross_entropy(sigmoid(input), target)`, without overflow.
 
-    Formula: (1 - target) * input + (1 + (pos_weight - 1) * target) * log(1 + exp(-input)).
+    Formula: (1 - target) * input + (1 + (pos_weight - 1) * target) * l, with
+    l = log(1 + exp(-input)).
 
     Args:
         input: logits.
@@ -543,9 +547,7 @@ def binary_cross_entropy_with_logits(
     input, target, dtype = _prepared(op, reduction, input, target)
     softplus = activation.log1p_exp(elementwise.negative(input))
     if pos_weight is not None:
-        extra = _weighted(
-            op, target, elementwise.subtract(pos_weight, 1)
-        )
+        extra = _weighted(op, target, elementwise.subtract(pos_weight, 1))
         softplus = elementwise.multiply(softplus, elementwise.add(extra, 1))
     loss = elementwise.add(
         elementwise.multiply(elementwise.subtract(1, target), input), softplus
@@ -556,13 +558,13 @@ def binary_cross_entropy_with_logits(
 def kl_div(
     input: Node, target: Node, *, reduction: str = "mean", log_target: bool = False
 ) -> Node:
-    """Return the pointwise Kullback-Leibler divergence, `target * (log(target) - input)`.
+    """Return the Kullback-Leibler divergence, `target * (log(target) - input)`.
 
     Args:
         input: logarithms of probabilities.
         target: probabilities, or with `log_target` their logarithms; of the same shape.
-        reduction: "mean", "sum", "none", or "batchmean": the sum over the size of axis 0,
-            which is the divergence as mathematics defines it.
+        reduction: "mean", "sum", "none", or "batchmean": the sum over the size of axis
+            0, which is the divergence as mathematics defines it.
 
     Raises:
         ShapeError: the shapes differ, or "batchmean" of a scalar.
@@ -595,7 +597,7 @@ def kl_div(
 def hinge_embedding_loss(
     input: Node, target: Node, *, margin: float = 1.0, reduction: str = "mean"
 ) -> Node:
-    """Return `input` where the target is 1, and `max(0, margin - input)` where it is -1.
+    """Return `input` where the target is 1, `max(0, margin - input)` where it is -1.
 
     Args:
         input: distances.
@@ -639,7 +641,8 @@ def margin_ranking_loss(
     _check_shapes(op, input1=input1, input2=input2, target=target)
     dtype = activation.float_dtype(input1, input2, target)
     input1, input2, target = (
-        elementwise.cast(x, activation.inner_dtype(dtype)) for x in (input1, input2, target)
+        elementwise.cast(x, activation.inner_dtype(dtype))
+        for x in (input1, input2, target)
     )
     gap = elementwise.multiply(target, elementwise.subtract(input1, input2))
     return _reduced(_above_zero(elementwise.subtract(margin, gap)), reduction, dtype)
@@ -671,14 +674,14 @@ def multi_margin_loss(
 ) -> Node:
     """Return the hinge loss of several classes.
 
-    Formula: sum over i != y of max(0, weight[y] * (margin - x[y] + x[i])) ** p, over the
-    number of classes.
+    Formula: sum over i != y of max(0, weight[y] * (margin - x[y] + x[i])) ** p, over
+    the number of classes.
 
     Args:
         input: shape (n, classes) or (classes,).
         target: class numbers y, integers of shape (n,) or ().
-        weight: a factor for each class, shape (classes,). As in PyTorch it stands outside
-            of the power.
+        weight: a factor for each class, shape (classes,). As in PyTorch it stands
+            outside of the power.
         p: 1 or 2.
 
     Raises:
@@ -730,8 +733,8 @@ def multilabel_margin_loss(
 ) -> Node:
     """Return the hinge loss of several classes of which several are right.
 
-    Formula: sum over right j and wrong i of max(0, 1 - (x[j] - x[i])), over the number of
-    classes.
+    Formula: sum over right j and wrong i of max(0, 1 - (x[j] - x[i])), over the number
+    of classes.
 
     Args:
         input: shape (n, classes) or (classes,).
@@ -760,7 +763,8 @@ def multilabel_margin_loss(
     listed = elementwise.equal(ended, 0)
     # Axes: the places in the list, then the classes.
     chosen = elementwise.logical_and(
-        _is_class(target, classes, axis + 1), movement.expand_dims(listed, axis=axis + 1)
+        _is_class(target, classes, axis + 1),
+        movement.expand_dims(listed, axis=axis + 1),
     )
     right = movement.expand_dims(reduce.any(chosen, axis), axis=axis)
     values = _chosen(movement.expand_dims(x, axis=axis), chosen, axis + 1)
@@ -770,9 +774,7 @@ def multilabel_margin_loss(
     counted = elementwise.logical_and(
         movement.expand_dims(listed, axis=axis + 1), elementwise.logical_not(right)
     )
-    hinge = elementwise.select(
-        counted, _above_zero(elementwise.subtract(1, gap)), 0.0
-    )
+    hinge = elementwise.select(counted, _above_zero(elementwise.subtract(1, gap)), 0.0)
     loss = elementwise.divide(reduce.sum(hinge, (axis, axis + 1)), float(classes))
     unknown = elementwise.logical_and(
         listed, elementwise.greater_equal(target, classes)
@@ -818,8 +820,8 @@ def cosine_embedding_loss(
     margin: float = 0.0,
     reduction: str = "mean",
 ) -> Node:
-    """Return `1 - cos(input1, input2)` where the target is 1, and `max(0, cos - margin)`
-    where it is -1.
+    """Return `1 - cos(input1, input2)` where the target is 1, and
+    `max(0, cos(input1, input2) - margin)` where it is -1.
 
     Args:
         input1, input2: of one shape, (n, features) or (features,).
@@ -842,14 +844,18 @@ def cosine_embedding_loss(
             expected=f"target {input1.shape[:-1]}",
         )
     dtype = activation.float_dtype(input1, input2)
-    x1, x2 = (elementwise.cast(x, activation.inner_dtype(dtype)) for x in (input1, input2))
+    x1, x2 = (
+        elementwise.cast(x, activation.inner_dtype(dtype)) for x in (input1, input2)
+    )
     target = elementwise.cast(target, x1.dtype)
     lengths = elementwise.multiply(_squared_length(x1), _squared_length(x2))
     dot = reduce.sum(elementwise.multiply(x1, x2), -1)
     cosine = elementwise.divide(dot, elementwise.sqrt(lengths))
     apart = _above_zero(elementwise.subtract(cosine, margin))
     loss = elementwise.add(
-        elementwise.select(elementwise.equal(target, 1), elementwise.subtract(1, cosine), 0.0),
+        elementwise.select(
+            elementwise.equal(target, 1), elementwise.subtract(1, cosine), 0.0
+        ),
         elementwise.select(elementwise.equal(target, -1), apart, 0.0),
     )
     return _reduced(loss, reduction, dtype)
@@ -914,7 +920,8 @@ def triplet_margin_loss(
         raise ArgumentError(f"[{op}] margin must be positive", got=f"margin={margin}")
     dtype = activation.float_dtype(anchor, positive, negative)
     anchor, positive, negative = (
-        elementwise.cast(x, activation.inner_dtype(dtype)) for x in (anchor, positive, negative)
+        elementwise.cast(x, activation.inner_dtype(dtype))
+        for x in (anchor, positive, negative)
     )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
@@ -929,7 +936,7 @@ PRIMITIVES = ()
 OPS = (
     mse_loss, l1_loss, smooth_l1_loss, huber_loss, poisson_nll_loss, gaussian_nll_loss,
     cross_entropy, nll_loss, binary_cross_entropy, binary_cross_entropy_with_logits,
-    kl_div, hinge_embedding_loss, margin_ranking_loss, soft_margin_loss, multi_margin_loss,
-    multilabel_margin_loss, multilabel_soft_margin_loss, cosine_embedding_loss,
-    pairwise_distance, triplet_margin_loss,
+    kl_div, hinge_embedding_loss, margin_ranking_loss, soft_margin_loss,
+    multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss,
+    cosine_embedding_loss, pairwise_distance, triplet_margin_loss,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..dtypes import int64
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -338,7 +339,7 @@ def _pad_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     return (slice_(ct, starts, stops),)
 
 
-PAD = Primitive(
+PAD: Primitive = Primitive(
     name="pad",
     infer=_pad_infer,
     reference=lambda x, *, widths, value: np.pad(
@@ -501,7 +502,7 @@ def _flip_infer(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     return x
 
 
-FLIP = Primitive(
+FLIP: Primitive = Primitive(
     name="flip",
     infer=_flip_infer,
     reference=lambda x, *, axes: np.flip(x, axes),
@@ -809,8 +810,8 @@ def tile(x: Node, repetitions: Sequence[int]) -> Node:
 
 def triangle(shape: Shape, k: int) -> Node:
     """Return a bool matrix that is true on and below diagonal `k`."""
-    row = _reshape(source.iota(shape[-2], source.as_dtype("int64")), (shape[-2], 1))
-    column = source.iota(shape[-1], source.as_dtype("int64"))
+    row = _reshape(source.iota(shape[-2], int64), (shape[-2], 1))
+    column = source.iota(shape[-1], int64)
     return elementwise.less_equal(column, elementwise.add(row, k))
 
 
@@ -831,7 +832,7 @@ def triu(x: Node, *, k: int = 0) -> Node:
 PRIMITIVES = (RESHAPE, PERMUTE, EXPAND, PAD, SLICE, FLIP, CONCATENATE)
 
 OPS = (
-    reshape, permute_dims, transpose, matrix_transpose, moveaxis, broadcast_to, broadcast_arrays, flip,
-    concat, stack, expand_dims, squeeze, flatten, unstack, split, chunk, roll, tile,
-    tril, triu,
+    reshape, permute_dims, transpose, matrix_transpose, moveaxis, broadcast_to,
+    broadcast_arrays, flip, concat, stack, expand_dims, squeeze, flatten, unstack,
+    split, chunk, roll, tile, tril, triu,
 )  # fmt: skip

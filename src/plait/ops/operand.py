@@ -68,7 +68,8 @@ def together(op: str, *operands: Operand, dtype: DType | None = None) -> list[No
             as_node(op, x, default_float)
     if dtype is None:
         dtype = common_dtype(operands)
-    shape = broadcast(op, (), *(x.shape for x in operands if isinstance(x, Node)))
+    shapes = [x.shape for x in operands if isinstance(x, Node)]
+    shape = broadcast(op, *shapes) if shapes else ()
     return [movement.expand(as_node(op, x, dtype), shape) for x in operands]
 
 

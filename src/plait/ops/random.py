@@ -2,11 +2,11 @@
 
 One primitive, RANDOM_BITS, makes random words; everything else is arithmetic on them.
 `bits`, `uniform`, `normal`, `bernoulli`, `randint` and `permutation` use integer
-operations and correctly rounded `+ - * /` and `sqrt` only, so that every target that does
-not contract a multiplication and an addition gives them bit for bit.
+operations and correctly rounded `+ - * /` and `sqrt` only, so that every target that
+does not contract a multiplication and an addition gives them bit for bit.
 
-A key holds four words of 32 bits: two of seed and two of stream. The functions here know
-of no global generator: who calls them hands them a key and uses it only once.
+A key holds four words of 32 bits: two of seed and two of stream. The functions here
+know of no global generator: who calls them hands them a key and uses it only once.
 
 Read first: `RANDOM_BITS`, `key_of`, `split`, `uniform`, `normal`.
 """
@@ -48,8 +48,8 @@ _ROUNDS = 10
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
-# Blocks are counted with 63 bits; those with the top bit set make keys, so that no key is
-# made of words that were also given out as random numbers.
+# Blocks are counted with 63 bits; those with the top bit set make keys, so that no key
+# is made of words that were also given out as random numbers.
 _KEYS_START = 1 << 63
 _FOLD_START = _KEYS_START | 1 << 62
 _BLOCKS_AT_ONCE = 8192  # as many as fit the second-level cache
@@ -59,8 +59,8 @@ def philox(key: np.ndarray, shape: Shape, start: int = 0) -> np.ndarray:
     """Return the random words of `key`.
 
     Formula: element i of the flattened result is word i % 4 of
-    Philox(counter=(low word of b, high word of b, key[2], key[3]), key=(key[0], key[1]))
-    with b = start + i // 4.
+    Philox(counter=(low word of b, high word of b, key[2], key[3]), key=key[:2]) with
+    b = start + i // 4.
 
     Args:
         key: uint32, shape (..., 4).
@@ -126,6 +126,10 @@ def _bits_infer(key: TensorType, *, shape: Shape, start: int) -> TensorType:
     return TensorType((*key.shape[:-1], *shape), uint32)
 
 
+def _bits_batch(operands: Sequence[Node], batched: Sequence[bool], node: Node) -> Node:
+    return apply(RANDOM_BITS, *operands, **node.attributes)
+
+
 def _key_sample(*words: int) -> np.ndarray:
     return np.array(words, np.uint32)
 
@@ -134,9 +138,7 @@ RANDOM_BITS = Primitive(
     name="random_bits",
     infer=_bits_infer,
     reference=lambda key, *, shape, start: philox(key, shape, start),
-    batch=lambda operands, batched, node: apply(
-        RANDOM_BITS, *operands, **node.attributes
-    ),
+    batch=_bits_batch,
     differentiable=False,
     samples=lambda: [
         Sample((_key_sample(0, 0, 0, 0),), {"shape": (5,), "start": 0}, smooth=False),
@@ -187,7 +189,9 @@ def key_of(seed: int, stream: int = 0) -> np.ndarray:
             ) from None
         if not 0 <= number < 1 << 64:
             raise ArgumentError(
-                f"the {name} is out of range", got=str(number), expected="0 to 2**64 - 1"
+                f"the {name} is out of range",
+                got=str(number),
+                expected="0 to 2**64 - 1",
             )
         words += [number & 0xFFFFFFFF, number >> 32]
     return np.array(words, np.uint32)
@@ -222,9 +226,7 @@ def fold_in(key: Node, data: Operand) -> Node:
     _check_one_key("fold_in", key)
     kind = common_dtype((data,))
     if not kind.is_integer:
-        raise DTypeError(
-            "[fold_in] only an integer can be folded in", got=kind.name
-        )
+        raise DTypeError("[fold_in] only an integer can be folded in", got=kind.name)
     node = elementwise.cast(as_node("fold_in", data, kind), uint64)
     if node.shape:
         raise ShapeError("[fold_in] one integer is needed", got=str(node.shape))
@@ -279,7 +281,7 @@ def _words(key: Node, shape: Shape) -> Node:
 
 
 def _words64(key: Node, shape: Shape) -> Node:
-    """Return random uint64: word 2i is the low half of element i, word 2i + 1 the high."""
+    """Return random uint64: number i has words 2i (low half) and 2i + 1 (high half)."""
     low, high = movement.unstack(_words(key, (*shape, 2)), axis=-1)
     upper = elementwise.bitwise_left_shift(elementwise.cast(high, uint64), 32)
     return elementwise.bitwise_or(upper, elementwise.cast(low, uint64))
@@ -306,9 +308,7 @@ def _float_dtype(op: str, dtype: DType | None, *parameters: Operand) -> DType:
         return found if found.is_float else default_float
     dtype = as_dtype(dtype)
     if not dtype.is_float:
-        raise DTypeError(
-            f"[{op}] the result is floating-point", got=dtype.name
-        )
+        raise DTypeError(f"[{op}] the result is floating-point", got=dtype.name)
     return dtype
 
 
@@ -366,20 +366,18 @@ def uniform(
     _check_one_key("uniform", key)
     dtype = _float_dtype("uniform", dtype, low, high)
     full = _shape("uniform", shape, low, high)
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-        if low == 0 and high == 1:
-            return _unit(key, full, dtype)
-        if not low <= high:
-            raise ArgumentError(
-                "[uniform] low is above high", got=f"low={low}, high={high}"
-            )
+    unit = _unit(key, full, dtype)
+    if (
+        not isinstance(low, Node)
+        and not isinstance(high, Node)
+        and (low, high) == (0, 1)
+    ):
+        return unit
     inner = _computed(dtype)
     start = _parameter("uniform", low, inner, full)
     width = elementwise.subtract(_parameter("uniform", high, inner, full), start)
-    result = elementwise.add(
-        start, elementwise.multiply(width, _unit(key, full, inner))
-    )
-    return elementwise.cast(result, dtype)
+    result = elementwise.multiply(width, elementwise.cast(unit, inner))
+    return elementwise.cast(elementwise.add(start, result), dtype)
 
 
 # Normal
@@ -402,7 +400,7 @@ _QUANTILE_FLOAT64 = (
 
 
 def _polynomial(x: Node, coefficients: Sequence[float]) -> Node:
-    """Return the polynomial by Horner's rule; the coefficient of the highest power first."""
+    """Return the polynomial by Horner's rule; the highest power's coefficient first."""
     first, second, *rest = coefficients
     result = elementwise.add(elementwise.multiply(x, first), second)
     for coefficient in rest:
@@ -422,14 +420,19 @@ def _exact_log(x: Node) -> Node:
     """
     integer, fraction, terms = (int64, 52, 11) if x.dtype is float64 else (int32, 23, 5)
     word = elementwise.bitcast(x, integer)
-    # Counted from the bits of sqrt(1/2), the exponent field changes at sqrt(2) * 2 ** e.
+    # Counted from the bits of sqrt(1/2), the exponent field changes at each
+    # sqrt(2) * 2 ** e.
     root = np.array(math.sqrt(0.5), x.dtype.numpy).view(integer.numpy).item()
-    exponent = elementwise.bitwise_right_shift(elementwise.subtract(word, root), fraction)
+    exponent = elementwise.bitwise_right_shift(
+        elementwise.subtract(word, root), fraction
+    )
     mantissa = elementwise.bitcast(
         elementwise.subtract(word, elementwise.bitwise_left_shift(exponent, fraction)),
         x.dtype,
     )
-    s = elementwise.divide(elementwise.subtract(mantissa, 1), elementwise.add(mantissa, 1))
+    s = elementwise.divide(
+        elementwise.subtract(mantissa, 1), elementwise.add(mantissa, 1)
+    )
     series = _polynomial(
         elementwise.multiply(s, s), [2 / (2 * k + 1) for k in range(terms)][::-1]
     )
@@ -466,7 +469,8 @@ def _standard_normal(key: Node, shape: Shape, dtype: DType) -> Node:
         digits, signed = 24, int32
         word = elementwise.bitwise_right_shift(_words(key, shape), 32 - digits)
     # Part number k has its middle at (2 k + 1) / 2 ** (digits + 1). That less one half
-    # is an odd number below 2 ** digits over 2 ** (digits + 1): exact, and so is `tail`.
+    # is an odd number below 2 ** digits over 2 ** (digits + 1): exact, and so
+    # is `tail`.
     odd = elementwise.bitwise_or(elementwise.bitwise_left_shift(word, 1), 1)
     centred = elementwise.subtract(elementwise.bitcast(odd, signed), 1 << digits)
     least = 2.0 ** -(digits + 1)
@@ -485,15 +489,16 @@ def normal(
 ) -> Node:
     """Return normally distributed random numbers.
 
-    Formula: mean + std * z, where z is the standard normal quantile of the middle of one
-    of 2 ** 24 equal parts of 0..1 (2 ** 53 in float64). abs(z) stays below 5.42 (8.3).
+    Formula: mean + std * z, where z is the standard normal quantile of the middle of
+    one of 2 ** 24 equal parts of 0..1 (2 ** 53 in float64). abs(z) stays below 5.42
+    (8.3).
 
     Args:
         key: uint32, shape (4,).
         mean, std: numbers or tensors that broadcast to `shape`.
         shape: of the result. Default: that of the parameters.
-        dtype: of the result. Default: that of the parameters. 16-bit floats are computed
-            in float32.
+        dtype: of the result. Default: that of the parameters. 16-bit floats are
+            computed in float32.
 
     Gradient: to `mean` and `std`, by the formula.
 
@@ -530,20 +535,14 @@ def truncated_normal(
         shape: of the result. Default: that of the parameters.
         dtype: of the result. Default: that of the parameters.
 
-    Raises:
-        ArgumentError: `low` is not below `high`.
-
     Special cases: where the bounds lie so far out that the normal distribution holds
-    nothing between them, the bound that is nearer to the mean.
+    nothing between them, the bound that is nearer to the mean. `high` where `low` is
+    above it.
 
     Gradient: to all four parameters; of first order only.
     """
     op = "truncated_normal"
     _check_one_key(op, key)
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and not low < high:
-        raise ArgumentError(
-            f"[{op}] low is not below high", got=f"low={low}, high={high}"
-        )
     parameters = (mean, std, low, high)
     dtype = _float_dtype(op, dtype, *parameters)
     full = _shape(op, shape, *parameters)
@@ -606,14 +605,9 @@ def bernoulli(
         shape: of the result. Default: that of `p`.
         dtype: of the result. Default: bool.
 
-    Raises:
-        ArgumentError: `p` is a number outside 0..1.
+    Special cases: never true where `p` is negative or nan; always where it is above 1.
     """
     _check_one_key("bernoulli", key)
-    if isinstance(p, (int, float)) and not 0 <= p <= 1:
-        raise ArgumentError(
-            "[bernoulli] a probability lies in 0..1", got=f"p={p}"
-        )
     full = _shape("bernoulli", shape, p)
     inner = _computed(_float_dtype("bernoulli", None, p))
     limit = _parameter("bernoulli", p, inner, full)
@@ -631,8 +625,8 @@ def randint(
 ) -> Node:
     """Return random integers in low..high-1, all equally likely.
 
-    Formula: low + floor(w * (high - low) / 2 ** 64) with w a random word of 64 bits. The
-    probabilities of two values differ by 2 ** -64 at most.
+    Formula: low + floor(w * (high - low) / 2 ** 64) with w a random word of 64 bits.
+    The probabilities of two values differ by 2 ** -64 at most.
 
     Args:
         key: uint32, shape (4,).
@@ -648,7 +642,6 @@ def randint(
     dtype = default_integer if dtype is None else as_dtype(dtype)
     if not dtype.is_integer:
         raise DTypeError("[randint] the result is an integer", got=dtype.name)
-    limits = np.iinfo(dtype.numpy)
     try:
         low, high = operator.index(low), operator.index(high)
     except TypeError:
@@ -661,11 +654,13 @@ def randint(
             got=f"low={low}, high={high}",
             expected="low < high",
         )
-    if low < limits.min or high - 1 > limits.max:
+    least = -(1 << dtype.bits - 1) if dtype.kind == "signed" else 0
+    most = least + (1 << dtype.bits) - 1
+    if low < least or high - 1 > most:
         raise ArgumentError(
             f"[randint] {dtype.name} does not hold the range",
             got=f"low={low}, high={high}",
-            expected=f"values in {limits.min}..{limits.max}",
+            expected=f"values in {least}..{most}",
         )
     result = _scaled_word(_words64(key, full), high - low)
     wrapped = elementwise.add(result, low % (1 << 64))
@@ -813,9 +808,9 @@ def _log_gamma_parts(key: Node, concentration: Node) -> tuple[Node, Node]:
     """Return g and h such that g * exp(h) is gamma distributed with rate 1.
 
     Marsaglia and Tsang's rejection for shapes of at least 1: a round fails with
-    probability 0.049 at most, all 8 with 4e-11. A smaller shape a is drawn as a + 1, times
-    a uniform number to the power 1 / a, whose logarithm is h: it may be too small for
-    its exponential.
+    probability 0.049 at most, all 8 with 4e-11. A smaller shape a is drawn as a + 1,
+    times a uniform number to the power 1 / a, whose logarithm is h: it may be too small
+    for its exponential.
 
     Args:
         concentration: float64.
@@ -824,7 +819,8 @@ def _log_gamma_parts(key: Node, concentration: Node) -> tuple[Node, Node]:
     shape = concentration.shape
     small = elementwise.less(concentration, 1)
     d = elementwise.subtract(
-        elementwise.select(small, elementwise.add(concentration, 1), concentration), 1 / 3
+        elementwise.select(small, elementwise.add(concentration, 1), concentration),
+        1 / 3,
     )
     c = elementwise.divide(1 / 3, elementwise.sqrt(d))
     v = source.full(shape, 1.0, float64)
@@ -989,8 +985,8 @@ def poisson(
 ) -> Node:
     """Return Poisson distributed random counts, of mean `rate`.
 
-    Below a rate of 10 by adding up probabilities until they exceed a uniform number, from
-    there on by Hörmann's rejection. Both are computed in float64.
+    Below a rate of 10 by adding up probabilities until they exceed a uniform number,
+    from there on by Hörmann's rejection. Both are computed in float64.
 
     Args:
         key: uint32, shape (4,).
@@ -1020,7 +1016,9 @@ def poisson(
         elementwise.greater_equal(mean, 0), elementwise.less(mean, math.inf)
     )
     count = elementwise.select(valid, count, -1.0)
-    return elementwise.cast(count, default_integer if dtype is None else as_dtype(dtype))
+    return elementwise.cast(
+        count, default_integer if dtype is None else as_dtype(dtype)
+    )
 
 
 def _poisson_small(key: Node, mean: Node) -> Node:
@@ -1049,16 +1047,23 @@ def _poisson_large(key: Node, mean: Node) -> Node:
         # The last rounds first, so that the first to accept has the last word.
         u = elementwise.subtract(_unit(keys[2 * i], mean.shape, float64), 0.5)
         e = _standard_exponential(keys[2 * i + 1], mean.shape, float64)
-        room = elementwise.maximum(elementwise.subtract(0.5, elementwise.abs(u)), 2.0**-54)
-        stretch = elementwise.add(elementwise.divide(elementwise.multiply(a, 2), room), b)
+        room = elementwise.maximum(
+            elementwise.subtract(0.5, elementwise.abs(u)), 2.0**-54
+        )
+        stretch = elementwise.add(
+            elementwise.divide(elementwise.multiply(a, 2), room), b
+        )
         k = elementwise.floor(
-            elementwise.add(elementwise.multiply(stretch, u), elementwise.add(mean, 0.43))
+            elementwise.add(
+                elementwise.multiply(stretch, u), elementwise.add(mean, 0.43)
+            )
         )
         possible = elementwise.greater_equal(k, 0)
         k = elementwise.select(possible, k, 0)
         hat = elementwise.log(
             elementwise.divide(
-                scale, elementwise.add(elementwise.divide(a, elementwise.square(room)), b)
+                scale,
+                elementwise.add(elementwise.divide(a, elementwise.square(room)), b),
             )
         )
         log_probability = elementwise.subtract(
@@ -1067,16 +1072,18 @@ def _poisson_large(key: Node, mean: Node) -> Node:
         )
         # log(v) + log(hat) <= log(probability), with -log(v) exponential.
         accepted = elementwise.less_equal(elementwise.subtract(hat, e), log_probability)
-        count = elementwise.select(elementwise.logical_and(possible, accepted), k, count)
+        count = elementwise.select(
+            elementwise.logical_and(possible, accepted), k, count
+        )
     return count
 
 
 PRIMITIVES = (RANDOM_BITS,)
 
-# The first parameter is the key. Where it is left out, plait.random supplies a fresh one.
+# The first parameter is the key. Where it is left out, plait.random supplies one.
 RANDOM_OPS = (
-    bits, uniform, normal, truncated_normal, bernoulli, randint, categorical, permutation,
-    shuffle, exponential, gamma, beta, dirichlet, poisson,
+    bits, uniform, normal, truncated_normal, bernoulli, randint, categorical,
+    permutation, shuffle, exponential, gamma, beta, dirichlet, poisson,
 )  # fmt: skip
 
 KEY_OPS = (split, fold_in)

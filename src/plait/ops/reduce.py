@@ -47,6 +47,13 @@ def _wide(reference: Callable[..., Any]) -> Callable[..., Any]:
     return widened
 
 
+def _reduction_batch(
+    operands: Sequence[Node], batched: Sequence[bool], node: Node
+) -> Node:
+    axes = tuple(axis + 1 for axis in node.attributes["axes"])
+    return apply(node.primitive, *operands, axes=axes)
+
+
 def reduction(
     name: str,
     reference: Callable[..., Any],
@@ -117,9 +124,7 @@ def reduction(
         infer=infer,
         reference=_wide(reference),
         vjp=vjp,
-        batch=lambda operands, batched, node: apply(
-            node.primitive, *operands, axes=tuple(a + 1 for a in node.attributes["axes"])
-        ),
+        batch=_reduction_batch,
         samples=samples,
         failures=failures,
         source="Array API standard 2024.12",
@@ -308,21 +313,29 @@ def var(
     Special cases: nan over no elements; inf or nan where `n <= correction`.
     """
     x = as_float("var", x)
-    dtype = x.dtype
+    result = _wide_variance("var", x, axis, correction, keepdims)
+    return elementwise.cast(result, x.dtype)
+
+
+def _wide_variance(
+    op: str, x: Node, axis: Axes, correction: float, keepdims: bool
+) -> Node:
+    """Return the variance, of 16-bit floats as float32."""
     x = _widened(x)
-    axes = normalize_axes("var", axis, x.ndim)
+    axes = normalize_axes(op, axis, x.ndim)
     count = size_of(x.shape[a] for a in axes)
     centred = elementwise.subtract(x, mean(x, axis, keepdims=True))
     total = sum(elementwise.square(centred), axis, keepdims=keepdims)
-    result = elementwise.divide(total, float(np.maximum(count - correction, 0)))
-    return elementwise.cast(result, dtype)
+    return elementwise.divide(total, float(np.maximum(count - correction, 0)))
 
 
 def std(
     x: Node, axis: Axes = None, *, correction: float = 0.0, keepdims: bool = False
 ) -> Node:
     """Return the standard deviation: the square root of `var`."""
-    return elementwise.sqrt(var(x, axis, correction=correction, keepdims=keepdims))
+    x = as_float("std", x)
+    variance = _wide_variance("std", x, axis, correction, keepdims)
+    return elementwise.cast(elementwise.sqrt(variance), x.dtype)
 
 
 def logsumexp(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
@@ -407,7 +420,7 @@ def _position(name: str, reference: Callable[..., Any]) -> Primitive:
             ),
             *_axis_failures(name, NUMERIC),
         ],
-        source="Array API standard 2024.12: the first of equal elements; nan is extreme",
+        source="Array API standard 2024.12; the first of equal ones; nan is extreme",
     )  # fmt: skip
 
 
@@ -463,7 +476,8 @@ def cumulative(
     def narrow(x: np.ndarray, *, axis: int) -> np.ndarray:
         with np.errstate(all="ignore"):
             if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
-                return reference(x.astype(np.float32), axis).astype(x.dtype)
+                wide = reference(x.astype(np.float32), axis)
+                return np.asarray(wide, x.dtype)
             return np.asarray(reference(x, axis), dtype=x.dtype)
 
     return Primitive(

@@ -1,8 +1,8 @@
 """The error function, the gamma function, and their relatives.
 
 NumPy has none of them, so the references here are rational approximations. They are
-worked out in float64, in blocks that fit the cache, and rounded to the operand's dtype at
-the end; the error function, which `gelu` needs at every step of training, has a
+worked out in float64, in blocks that fit the cache, and rounded to the operand's dtype
+at the end; the error function, which `gelu` needs at every step of training, has a
 shorter one in float32.
 
 Read first: `by_block`, `ERF`, `erf`, and `LGAMMA`.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,17 @@ from . import elementwise
 from .family import EDGES, check_kind, quiet, unary, uniform
 from .operand import Operand, as_float, together
 
+# A vector of float64 or float32: what NumPy's operators return has no closer type.
+Array = Any
+
 _BLOCK = 8192
 _SQRT_PI = math.sqrt(math.pi)
 _MAX_ORDER = 100
 
 
 def by_block(
-    double: Callable[..., np.ndarray], single: Callable[..., np.ndarray] | None = None
-) -> Callable[..., np.ndarray]:
+    double: Callable[..., Array], single: Callable[..., Array] | None = None
+) -> Callable[..., Array]:
     """Return the reference, for any floating-point type, of a function of vectors.
 
     Args:
@@ -40,10 +44,10 @@ def by_block(
             these go through float64 too.
     """
 
-    def reference(x: np.ndarray, **attributes: int) -> np.ndarray:
-        function, dtype = double, np.float64
+    def reference(x: Array, **attributes: int) -> Array:
+        function, dtype = double, "float64"
         if single is not None and x.dtype.itemsize <= 4:
-            function, dtype = single, np.float32
+            function, dtype = single, "float32"
         flat = x.reshape(-1)
         result = np.empty(flat.shape, x.dtype)
         for start in range(0, flat.size, _BLOCK):
@@ -54,8 +58,8 @@ def by_block(
     return reference
 
 
-def _polynomial(x: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    """Return the polynomial by Horner's rule; the coefficient of the highest power first."""
+def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
+    """Return the polynomial by Horner's rule; the highest power's coefficient first."""
     first, second, *rest = coefficients
     result = x * first
     result += second
@@ -65,18 +69,16 @@ def _polynomial(x: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
     return result
 
 
-def _ratio(
-    x: np.ndarray, numerator: Sequence[float], denominator: Sequence[float]
-) -> np.ndarray:
+def _ratio(x: Array, numerator: Sequence[float], denominator: Sequence[float]) -> Array:
     result = _polynomial(x, numerator)
     result /= _polynomial(x, denominator)
     return result
 
 
 def _by_piece(
-    x: np.ndarray,
-    *pieces: tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | float],
-) -> np.ndarray:
+    x: Array,
+    *pieces: tuple[Array, Callable[[Array], Array] | float],
+) -> Array:
     """Return each function, or number, where its mask is true; nan outside of all."""
     result = np.full(x.shape, np.nan)
     for mask, function in pieces:
@@ -89,8 +91,10 @@ def _by_piece(
     return result
 
 
-def _times_exponential(ct: Node, constant: float, exponent: Node) -> Node:
-    return elementwise.multiply(ct, elementwise.multiply(elementwise.exp(exponent), constant))
+def _times_gaussian(ct: Node, constant: float, x: Node) -> Node:
+    """Return `ct * constant * exp(-x ** 2)`."""
+    density = elementwise.exp(elementwise.negative(elementwise.square(x)))
+    return elementwise.multiply(ct, elementwise.multiply(density, constant))
 
 
 def _float_unary(primitive: Primitive, x: Operand) -> Node:
@@ -137,12 +141,12 @@ _ERFC_FLOAT32 = (
 )  # fmt: skip
 
 
-def _erf_near(x: np.ndarray) -> np.ndarray:
+def _erf_near(x: Array) -> Array:
     return x * _ratio(x * x, *_ERF_NEAR)
 
 
-def _gaussian(y: np.ndarray) -> np.ndarray:
-    """Return exp(-y * y) for y >= 0, its exponent in two parts so that nothing is lost."""
+def _gaussian(y: Array) -> Array:
+    """Return exp(-y * y) for y >= 0, with an exponent in two parts to lose nothing."""
     coarse = np.trunc(y * 16)
     coarse /= 16
     result = np.exp(-coarse * coarse)
@@ -150,11 +154,11 @@ def _gaussian(y: np.ndarray) -> np.ndarray:
     return result
 
 
-def _erfc_tail(y: np.ndarray) -> np.ndarray:
+def _erfc_tail(y: Array) -> Array:
     """Return erfc for y > 0.46875."""
     y = np.minimum(y, 30.0)  # from there on it is 0
 
-    def far(y: np.ndarray) -> np.ndarray:
+    def far(y: Array) -> Array:
         z = 1 / (y * y)
         return (1 / _SQRT_PI - z * _ratio(z, *_ERFC_FAR)) / y
 
@@ -164,7 +168,7 @@ def _erfc_tail(y: np.ndarray) -> np.ndarray:
     )
 
 
-def _erf(x: np.ndarray) -> np.ndarray:
+def _erf(x: Array) -> Array:
     y = np.abs(x)
     return _by_piece(
         x,
@@ -173,7 +177,7 @@ def _erf(x: np.ndarray) -> np.ndarray:
     )
 
 
-def _erfc(x: np.ndarray) -> np.ndarray:
+def _erfc(x: Array) -> Array:
     return _by_piece(
         x,
         (np.abs(x) <= 0.46875, lambda x: 1 - _erf_near(x)),
@@ -182,35 +186,31 @@ def _erfc(x: np.ndarray) -> np.ndarray:
     )
 
 
-def _erfc_tail_float32(x: np.ndarray) -> np.ndarray:
+def _erfc_tail_float32(x: Array) -> Array:
     """Return erfc of the absolute value."""
     y = np.minimum(np.abs(x), np.float32(10.2))  # from there on it is 0
     return _gaussian(y) * _ratio(y, *_ERFC_FLOAT32)
 
 
-def _erf_float32(x: np.ndarray) -> np.ndarray:
+def _erf_float32(x: Array) -> Array:
     far = np.copysign(1 - _erfc_tail_float32(x), x)
     near = x * _polynomial(x * x, _ERF_NEAR_FLOAT32)
     return np.where(np.abs(x) <= 0.5, near, far)
 
 
-def _erfc_float32(x: np.ndarray) -> np.ndarray:
+def _erfc_float32(x: Array) -> Array:
     tail = _erfc_tail_float32(x)
     return np.where(x < 0, 2 - tail, tail)
 
 
 ERF = unary(
     "erf", by_block(_erf, _erf_float32),
-    lambda ct, node, x: (
-        _times_exponential(ct, 2 / _SQRT_PI, elementwise.negative(elementwise.square(x))),
-    ),
+    lambda ct, node, x: (_times_gaussian(ct, 2 / _SQRT_PI, x),),
     source="Cody 1969",
 )  # fmt: skip
 ERFC = unary(
     "erfc", by_block(_erfc, _erfc_float32),
-    lambda ct, node, x: (
-        _times_exponential(ct, -2 / _SQRT_PI, elementwise.negative(elementwise.square(x))),
-    ),
+    lambda ct, node, x: (_times_gaussian(ct, -2 / _SQRT_PI, x),),
     source="Cody 1969",
 )  # fmt: skip
 
@@ -241,8 +241,8 @@ def erfc(x: Operand) -> Node:
 #
 # M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution",
 # Applied Statistics 37 (1988), routine PPND16. With q = p - 0.5: q times a ratio in
-# 0.180625 - q ** 2 for |q| <= 0.425; else a ratio in sqrt(-log(min(p, 1 - p))), less 1.6
-# up to 5, less 5 beyond.
+# 0.180625 - q ** 2 for |q| <= 0.425; else a ratio in sqrt(-log(min(p, 1 - p))), less
+# 1.6 up to 5, less 5 beyond.
 
 QUANTILE_CENTRE = (
     (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4,
@@ -270,7 +270,7 @@ QUANTILE_FAR_TAIL = (
 )  # fmt: skip
 
 
-def _erfinv_tail(x: np.ndarray) -> np.ndarray:
+def _erfinv_tail(x: Array) -> Array:
     r = np.sqrt(-np.log((1 - np.abs(x)) * 0.5))
     near = r <= 5
     quantile = _by_piece(
@@ -281,14 +281,16 @@ def _erfinv_tail(x: np.ndarray) -> np.ndarray:
     return np.copysign(quantile * math.sqrt(0.5), x)
 
 
-def _erfinv(x: np.ndarray) -> np.ndarray:
+def _erfinv(x: Array) -> Array:
     y = np.abs(x)
     return _by_piece(
         x,
         (
             y <= 0.85,
-            lambda x: x
-            * (_ratio(0.180625 - 0.25 * x * x, *QUANTILE_CENTRE) * math.sqrt(0.125)),
+            lambda x: (
+                x
+                * (_ratio(0.180625 - 0.25 * x * x, *QUANTILE_CENTRE) * math.sqrt(0.125))
+            ),
         ),
         ((y > 0.85) & (y < 1), _erfinv_tail),
         (x == 1, math.inf),
@@ -296,9 +298,16 @@ def _erfinv(x: np.ndarray) -> np.ndarray:
     )
 
 
+def _erfinv_cotangent(ct: Node, node: Node) -> Node:
+    slope = elementwise.multiply(
+        elementwise.exp(elementwise.square(node)), _SQRT_PI / 2
+    )
+    return elementwise.multiply(ct, slope)
+
+
 ERFINV = unary(
     "erfinv", by_block(_erfinv),
-    lambda ct, node, x: (_times_exponential(ct, _SQRT_PI / 2, elementwise.square(node)),),
+    lambda ct, node, x: (_erfinv_cotangent(ct, node),),
     low=-0.9, high=0.9, source="Wichura 1988, AS 241",
 )  # fmt: skip
 
@@ -315,9 +324,10 @@ def erfinv(x: Operand) -> Node:
 
 # The gamma function
 #
-# The two ratios below interpolate at Chebyshev nodes, computed with 60 digits. They hold
-# the zeros of the functions as factors, so that these keep their relative precision.
-# Elsewhere: recurrences, reflection, and Stirling's series (NIST DLMF 5.5 and 5.11).
+# The two ratios below interpolate at Chebyshev nodes, computed with 60 digits. They
+# hold the zeros of the functions as factors, so that these keep their relative
+# precision. Elsewhere: recurrences, reflection, and Stirling's series (NIST DLMF 5.5
+# and 5.11).
 
 # lgamma(x) / ((x - 1) * (x - 2)) in x - 0.75, for x in 0.75..2.5, to 3e-17.
 _LGAMMA_RATIO = (
@@ -344,22 +354,22 @@ _BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510,
     43867 / 798, -174611 / 330, 854513 / 138, -236364091 / 2730,
 )  # fmt: skip
-_STIRLING = tuple(
-    b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1)
-)[::-1]
+_STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1))[
+    ::-1
+]
 _STIRLING_DERIVATIVE = tuple(b / (2 * k) for k, b in enumerate(_BERNOULLI[:9], 1))[::-1]
 
 
-def _distance_to_integer(x: np.ndarray) -> np.ndarray:
+def _distance_to_integer(x: Array) -> Array:
     return x - np.rint(x)
 
 
-def _lgamma_near(x: np.ndarray) -> np.ndarray:
+def _lgamma_near(x: Array) -> Array:
     # Adding 0 makes 0.0 of the -0.0 at 1 and 2, as C has it.
     return (x - 1) * (x - 2) * _ratio(x - 0.75, *_LGAMMA_RATIO) + 0.0
 
 
-def _lgamma_middle(x: np.ndarray) -> np.ndarray:
+def _lgamma_middle(x: Array) -> Array:
     """Return it for x in 2.5..12, stepping down to 1.5..2.5."""
     product = np.ones_like(x)
     for _ in range(10):
@@ -369,12 +379,12 @@ def _lgamma_middle(x: np.ndarray) -> np.ndarray:
     return _lgamma_near(x) + np.log(product)
 
 
-def _lgamma_far(x: np.ndarray) -> np.ndarray:
+def _lgamma_far(x: Array) -> Array:
     series = _polynomial(1 / (x * x), _STIRLING) / x
     return (x - 0.5) * np.log(x) - x + (0.5 * math.log(2 * math.pi) + series)
 
 
-def _lgamma_positive(x: np.ndarray) -> np.ndarray:
+def _lgamma_positive(x: Array) -> Array:
     return _by_piece(
         x,
         ((x >= 0.75) & (x <= 2.5), _lgamma_near),
@@ -385,12 +395,12 @@ def _lgamma_positive(x: np.ndarray) -> np.ndarray:
     )
 
 
-def _lgamma_negative(x: np.ndarray) -> np.ndarray:
+def _lgamma_negative(x: Array) -> Array:
     sine = np.abs(np.sin(math.pi * _distance_to_integer(x)))
     return math.log(math.pi) - np.log(sine) - np.log(-x) - _lgamma_positive(-x)
 
 
-def _lgamma(x: np.ndarray) -> np.ndarray:
+def _lgamma(x: Array) -> Array:
     pole = (x == np.rint(x)) & (x <= 0)  # -inf too
     return _by_piece(
         x,
@@ -400,12 +410,12 @@ def _lgamma(x: np.ndarray) -> np.ndarray:
     )
 
 
-def _digamma_near(x: np.ndarray) -> np.ndarray:
+def _digamma_near(x: Array) -> Array:
     distance = (x - _DIGAMMA_ROOT) - _DIGAMMA_ROOT_REST
     return distance * _ratio(x - 1, *_DIGAMMA_RATIO)
 
 
-def _digamma_middle(x: np.ndarray) -> np.ndarray:
+def _digamma_middle(x: Array) -> Array:
     total = np.zeros_like(x)
     for _ in range(9):
         high = x > 2.5
@@ -414,12 +424,12 @@ def _digamma_middle(x: np.ndarray) -> np.ndarray:
     return _digamma_near(x) + total
 
 
-def _digamma_far(x: np.ndarray) -> np.ndarray:
+def _digamma_far(x: Array) -> Array:
     z = 1 / (x * x)
     return np.log(x) - 0.5 / x - z * _polynomial(z, _STIRLING_DERIVATIVE)
 
 
-def _digamma_positive(x: np.ndarray) -> np.ndarray:
+def _digamma_positive(x: Array) -> Array:
     return _by_piece(
         x,
         ((x >= 1) & (x <= 2.5), _digamma_near),
@@ -429,12 +439,12 @@ def _digamma_positive(x: np.ndarray) -> np.ndarray:
     )
 
 
-def _digamma_negative(x: np.ndarray) -> np.ndarray:
+def _digamma_negative(x: Array) -> Array:
     cotangent = 1 / np.tan(math.pi * _distance_to_integer(x))
     return _digamma_positive(1 - x) - math.pi * cotangent
 
 
-def _digamma(x: np.ndarray) -> np.ndarray:
+def _digamma(x: Array) -> Array:
     return _by_piece(
         x,
         (x > 0, _digamma_positive),
@@ -459,7 +469,7 @@ def cotangent_polynomial(order: int) -> tuple[float, ...]:
     return tuple(float(a) for a in reversed(lowest_first))
 
 
-def _hurwitz_zeta(s: int, x: np.ndarray) -> np.ndarray:
+def _hurwitz_zeta(s: int, x: Array) -> Array:
     """Return the sum of (x + k) ** -s over k = 0, 1, ..., for x > 0 and s > 1.
 
     The first terms one by one, the others by Euler and Maclaurin (NIST DLMF 25.11.28).
@@ -481,7 +491,7 @@ def _hurwitz_zeta(s: int, x: np.ndarray) -> np.ndarray:
     return total + inverse * series
 
 
-def _inverse_power(x: np.ndarray, n: int) -> np.ndarray:
+def _inverse_power(x: Array, n: int) -> Array:
     result, square = np.ones_like(x), 1 / x
     while n:
         if n & 1:
@@ -491,14 +501,14 @@ def _inverse_power(x: np.ndarray, n: int) -> np.ndarray:
     return result
 
 
-def _polygamma(x: np.ndarray, *, order: int) -> np.ndarray:
+def _polygamma(x: Array, *, order: int) -> Array:
     sign = 1.0 if order % 2 else -1.0
     scale = sign * math.factorial(order)
 
-    def positive(x: np.ndarray) -> np.ndarray:
+    def positive(x: Array) -> Array:
         return scale * _hurwitz_zeta(order + 1, x)
 
-    def negative(x: np.ndarray) -> np.ndarray:
+    def negative(x: Array) -> Array:
         c = 1 / np.tan(math.pi * _distance_to_integer(x))
         reflected = _polynomial(c, cotangent_polynomial(order))
         return -sign * positive(1 - x) - math.pi ** (order + 1) * reflected
@@ -548,8 +558,8 @@ POLYGAMMA = Primitive(
     failures=lambda: [
         Failure(
             (np.array([1]),), {"order": 1}, DTypeError,
-            "[polygamma] the element type is not accepted. Got: int64. Expected: float. "
-            "Fix: cast with x.to(...).",
+            "[polygamma] the element type is not accepted. Got: int64. "
+            "Expected: float. Fix: cast with x.to(...).",
         )
     ],
     source="NIST DLMF 5.15, 25.11",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ArgumentTypeError, GradientError, ShapeError
+from ..errors import ArgumentTypeError, GradientError, ShapeError, TracingError
 from ..ir.build import make_input, substitute
 from ..ir.graph import Node
 from ..ops import elementwise, movement, source
@@ -41,17 +41,34 @@ def backward(
     inputs: Sequence[Tensor] | None,
 ) -> None:
     """Add to `.grad` of every leaf that `tensors` depend on. See `Tensor.backward`."""
-    trace = recorder.trace
-    nodes = [enter(trace, tensor) for tensor in tensors]
-    seeds = [None if ct is None else enter(trace, ct) for ct in cotangents]
-    wanted = None if inputs is None else tuple([enter(trace, x) for x in inputs])
-    for node, seed in zip(nodes, seeds, strict=True):
-        _check_seed(node, seed)
-    historic = list(trace.historic)
-    adopt_all(trace)
-    overrides = _run_hooks(trace, nodes, seeds) if trace.hooked else ()
+    retain_graph = retain_graph or create_graph
+    changed: dict[int, Tensor] = {}  # gradients that hooks have seen, by the hooks
+    while True:
+        # Anew after each hook, as hooks may run the trace.
+        trace = recorder.trace
+        if trace.function is not None:
+            raise TracingError(
+                "[backward] nothing is accumulated while the function given to "
+                f"{trace.function} is recorded",
+                fix="use plait.grad or plait.vjp",
+            )
+        nodes = tuple([enter(trace, tensor) for tensor in tensors])
+        seeds = tuple([None if ct is None else enter(trace, ct) for ct in cotangents])
+        for node, seed in zip(nodes, seeds, strict=True):
+            _check_seed(node, seed)
+        wanted = None if inputs is None else tuple([enter(trace, x) for x in inputs])
+        adopt_all(trace)
+        overrides = [
+            (node, enter(trace, changed[id(hooks)]))
+            for node, hooks in trace.hooked.items()
+            if id(hooks) in changed
+        ]
+        hooked = _next_hooked(trace, nodes, changed) if trace.hooked else None
+        if hooked is None:
+            break
+        _run_hooks(trace, nodes, seeds, hooked, overrides, create_graph, changed)
     key = (
-        "backward", tuple(nodes), tuple(seeds), retain_graph, create_graph, wanted, overrides,
+        "backward", nodes, seeds, retain_graph, create_graph, wanted, tuple(overrides),
     )  # fmt: skip
     step = follow(
         trace, key,
@@ -59,22 +76,33 @@ def backward(
             trace, nodes, seeds, retain_graph, create_graph, wanted, dict(overrides)
         ),
     )  # fmt: skip
-    for place, node in step.result:
-        owner = trace.variables[place] if isinstance(place, Node) else trace.owners[place]
-        _deliver(owner, pending(trace, node))
-    if not retain_graph:
-        for tensor in historic:
-            tensor._history = SPENT
+    places, spends = step.result
+    histories = list(trace.adopted) if spends else []
+    found = [(_owner(trace, inputs, at), pending(trace, ct)) for at, ct in places]
+    for place, spent in spends:
+        histories[place].spend(spent)
+    for owner, gradient in found:
+        _deliver(owner, gradient, create_graph)
+
+
+def _owner(trace: Trace, inputs: Sequence[Tensor] | None, place: Any) -> Tensor:
+    """Return the tensor at a place: that of a leaf, of a variable, or one of `inputs`."""
+    if isinstance(place, Node):
+        return trace.variables[place]
+    if isinstance(place, int):
+        return trace.owners[place]
+    assert inputs is not None
+    return inputs[place[0]]
 
 
 def _check_seed(node: Node, seed: Node | None) -> None:
     if not node.differentiable:
         raise GradientError(
             "[backward] nothing that requires a gradient was used to compute this tensor",
-            fix="pass requires_grad=True when making the tensors to differentiate by, and "
-            "do not compute under plait.no_grad()",
+            fix="pass requires_grad=True when making the tensors to differentiate by, "
+            "and do not compute under plait.no_grad()",
         )
-    if seed is None and node.shape != () and node.size != 1:
+    if seed is None and node.size != 1:
         raise GradientError(
             "[backward] only a scalar has a gradient without further ado",
             got=f"a tensor of shape {node.shape}",
@@ -88,7 +116,9 @@ def _check_seed(node: Node, seed: Node | None) -> None:
 
 
 def _seeded(node: Node, seed: Node | None) -> Node:
-    return source.full_like(node, 1) if seed is None else seed
+    if seed is None:
+        return source.full_like(node, 1)
+    return elementwise.cast(seed, node.dtype)
 
 
 def _backward_step(
@@ -101,17 +131,20 @@ def _backward_step(
     overrides: dict[Node, Node],
 ) -> Step:
     links = trace.step.all_links()
-    inputs = trace.step.inputs()
-    places: dict[Node, Any] = {}
     spent = trace.step.all_spent()
-    for i, (node, owner) in enumerate(zip(inputs, trace.owners, strict=True)):
-        if owner is not None and owner._history is SPENT:
+    places: dict[Node, Any] = {}
+    for i, node in enumerate(trace.step.inputs()):
+        if trace.origins.get(node) is SPENT:
             spent.add(node)
-        elif node.differentiable and node not in links and owner is not None:
+        elif node.differentiable and node not in links:
             places[node] = i
     places.update((node, node) for node in trace.variables)
     if wanted is not None:
-        places = {node: places[node] for node in wanted if node in places}
+        places = {
+            node: places.get(node, (i,))
+            for i, node in enumerate(wanted)
+            if node.differentiable
+        }
     path = dependents(nodes, [*places, *spent], links)
     if any(node in spent for node in path if node not in places):
         raise GradientError(
@@ -130,56 +163,79 @@ def _backward_step(
         for place, cotangent in zip(places.values(), cotangents, strict=True)
         if cotangent is not None
     ]
-    step = Step(trace.step, result, ())
-    if not (retain_graph or create_graph):
+    spends: list[tuple[int, frozenset[Node]]] = []
+    step = Step(trace.step, (result, spends), ())
+    if not retain_graph:
         step.spent = frozenset(node for node in path if node not in places)
+        for i, table in enumerate(trace.adopted.values()):
+            used = frozenset(old for old, new in table.items() if new in step.spent)
+            if used:
+                spends.append((i, used))
     return step
 
 
+def _next_hooked(
+    trace: Trace, nodes: Sequence[Node], changed: dict[int, Tensor]
+) -> Node | None:
+    """Return the node with hooks to run next: none after it has any left."""
+    left = {n for n, hooks in trace.hooked.items() if hooks and id(hooks) not in changed}
+    if not left:
+        return None
+    order = dependents(nodes, left, trace.step.all_links())
+    return next((node for node in reversed(order) if node in left), None)
+
+
 def _run_hooks(
-    trace: Trace, nodes: Sequence[Node], seeds: Sequence[Node | None]
-) -> tuple[tuple[Node, Node], ...]:
-    """Let hooks of intermediate tensors change cotangents, the latest recorded first."""
-    links = trace.step.all_links()
-    hooked = [node for node in dependents(nodes, list(trace.hooked), links)][::-1]
-    overrides: dict[Node, Node] = {}
-    for node in hooked:
-        tensor = trace.hooked.get(node)
-        if tensor is None or tensor.is_leaf:
+    trace: Trace,
+    nodes: tuple[Node, ...],
+    seeds: tuple[Node | None, ...],
+    hooked: Node,
+    overrides: list[tuple[Node, Node]],
+    create_graph: bool,
+    changed: dict[int, Tensor],
+) -> None:
+    """Let the hooks of a computed tensor see, and change, its gradient."""
+
+    def make() -> Step:
+        full = [_seeded(n, s) for n, s in zip(nodes, seeds, strict=True)]
+        links = trace.step.all_links()
+        (cotangent,) = pull_back(nodes, full, [hooked], links, dict(overrides))
+        if cotangent is None:
+            cotangent = source.full_like(hooked, 0)
+        if not create_graph:
+            cotangent = source.stop_gradient(cotangent)
+        return Step(trace.step, cotangent, ())
+
+    key = ("hook", nodes, seeds, hooked, tuple(overrides), create_graph)
+    hooks = trace.hooked[hooked]
+    gradient = pending(trace, follow(trace, key, make).result)
+    with grad_mode(create_graph):
+        changed[id(hooks)] = _after_hooks(hooks, gradient)
+
+
+def _after_hooks(hooks: Any, gradient: Tensor) -> Tensor:
+    for hook in list(hooks.values()):
+        new = hook(gradient)
+        if new is None:
             continue
-        done = dict(overrides)
-
-        def make(node: Node = node, done: dict[Node, Node] = done) -> Step:
-            full = [_seeded(n, s) for n, s in zip(nodes, seeds, strict=True)]
-            (cotangent,) = pull_back(nodes, full, [node], links, done)
-            assert cotangent is not None
-            return Step(trace.step, source.stop_gradient(cotangent), ())
-
-        key = ("hook", tuple(nodes), tuple(seeds), node, tuple(done.items()))
-        step = follow(trace, key, make)
-        gradient = _apply_hooks(tensor, pending(trace, step.result))
-        overrides[node] = enter(trace, gradient)
-    return tuple(overrides.items())
-
-
-def _apply_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
-    for hook in list(tensor._hooks.values()):
-        changed = hook(gradient)
-        if changed is not None:
-            gradient = changed
+        if new.shape != gradient.shape:
+            raise ShapeError(
+                "[backward] a hook returned a gradient of another shape",
+                got=f"{new.shape} for a tensor of shape {gradient.shape}",
+            )
+        gradient = new.to(gradient.dtype)
     return gradient
 
 
-def _deliver(owner: Tensor, gradient: Tensor) -> None:
-    if owner._hooks:
-        with grad_mode(False):
-            gradient = _apply_hooks(owner, gradient)
-    before = owner.grad
-    if before is None:
-        owner.grad = gradient
-    else:
-        with grad_mode(False):
-            owner.grad = before + gradient
+def _deliver(owner: Tensor, gradient: Tensor, create_graph: bool) -> None:
+    """Run the hooks of a leaf, and add `gradient` to its own."""
+    if owner._trace is None and not owner.requires_grad:
+        return  # it no longer wants one
+    with grad_mode(create_graph):
+        if owner._hooks and owner._requires_grad:
+            gradient = _after_hooks(owner._hooks, gradient)
+        before = owner.grad
+        owner.grad = gradient if before is None else before + gradient
     for hook in list(owner._after_hooks.values()) if owner._after_hooks else ():
         hook(owner)
 
@@ -308,7 +364,9 @@ def tangents(
     return _transformed("tangents", alias_of, outputs, directions, build)
 
 
-def jacobian_of(output: Tensor, alias_of: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+def jacobian_of(
+    output: Tensor, alias_of: Sequence[tuple[Tensor, Tensor]]
+) -> list[Tensor]:
     """Return the derivatives of each element of `output` by each element of the aliases."""
 
     def build(nodes: Any, given: Any, places: Any, links: Any) -> list[Node]:
@@ -317,12 +375,16 @@ def jacobian_of(output: Tensor, alias_of: Sequence[tuple[Tensor, Tensor]]) -> li
         rows = node.size
         basis = elementwise.cast(movement.triangle((rows, rows), 0), node.dtype)
         above = elementwise.cast(movement.triangle((rows, rows), -1), node.dtype)
-        basis = movement.reshape(elementwise.subtract(basis, above), (rows, *node.shape))
+        basis = movement.reshape(
+            elementwise.subtract(basis, above), (rows, *node.shape)
+        )
         result = []
         for group, (alias, _) in zip(places, alias_of, strict=True):
             shape = (rows, *alias._node.shape)
             total = source.full(shape, 0, alias._node.dtype)
-            found = pull_back(nodes, [seed], group, links) if node.differentiable else []
+            found = (
+                pull_back(nodes, [seed], group, links) if node.differentiable else []
+            )
             for one in found:
                 if one is not None:
                     ((wide, batched),) = batch([one], {seed: basis})
@@ -338,5 +400,9 @@ def released(
 ) -> list[Tensor]:
     """Return `outputs` with the aliases replaced by what they stand for."""
     return _transformed(
-        "released", alias_of, outputs, (), lambda nodes, given, places, links: list(nodes)
+        "released",
+        alias_of,
+        outputs,
+        (),
+        lambda nodes, given, places, links: list(nodes),
     )

@@ -64,7 +64,9 @@ def asarray(
         return obj.clone() if copy else obj
     if isinstance(obj, (bool, int, float, list, tuple)):
         if copy is False:
-            raise ArgumentError("[asarray] Python numbers need a copy", got="copy=False")
+            raise ArgumentError(
+                "[asarray] Python numbers need a copy", got="copy=False"
+            )
         return _from_python(obj, wanted)
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (np.ndarray, np.generic)):
         array = np.from_dlpack(obj)
@@ -84,7 +86,9 @@ def _from_numpy(array: np.ndarray, wanted: DType | None, copy: bool | None) -> T
     dtype = wanted or found
     if copy is False:
         if dtype is not found or not array.dtype.isnative:
-            raise ArgumentError("[asarray] another dtype needs a copy", got="copy=False")
+            raise ArgumentError(
+                "[asarray] another dtype needs a copy", got="copy=False"
+            )
         return concrete(array.view(), dtype)
     with np.errstate(all="ignore"):
         return concrete(np.array(array, dtype.numpy, order="C"), dtype)
@@ -106,7 +110,11 @@ def _from_python(obj: Any, wanted: DType | None) -> Tensor:
             got=", ".join(sorted(kinds)),
         )
     if wanted is None:
-        found = as_dtype(array.dtype) if array.size or array.dtype.kind != "f" else default_float
+        found = (
+            as_dtype(array.dtype)
+            if array.size or array.dtype.kind != "f"
+            else default_float
+        )
         numpy_inside = _holds_numpy(obj)
         wanted = default_float if found.is_float and not numpy_inside else found
     if wanted.is_integer and array.dtype.kind in "iu" and array.size:
@@ -157,7 +165,9 @@ def _full(value: Any, shape: Shape, dtype: DType | None) -> Node:
     return movement.expand(as_node("full", value, dtype), shape)
 
 
-def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full(
+    shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     """Return a tensor whose every element is `fill_value`.
 
     Args:
@@ -175,7 +185,11 @@ def _fill(shape: Any, value: int, dtype: Any, device: Any, op: str) -> Tensor:
 
 
 def zeros(
-    shape: Any, *more: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any,
+    *more: int,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor of zeros, float32 by default; sizes as one tuple or several."""
     result = _fill(_sizes(shape, more), 0, dtype, device, "zeros")
@@ -183,7 +197,11 @@ def zeros(
 
 
 def ones(
-    shape: Any, *more: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any,
+    *more: int,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor of ones, float32 by default; sizes as one tuple or several."""
     result = _fill(_sizes(shape, more), 1, dtype, device, "ones")
@@ -199,7 +217,9 @@ def empty(shape: Any, *more: int, dtype: Any = None, device: Any = None) -> Tens
     return zeros(shape, *more, dtype=dtype, device=device)
 
 
-def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full_like(
+    x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     """Return a tensor of the shape and dtype of `x`, filled with `fill_value`."""
     return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device)
 
@@ -244,7 +264,11 @@ def arange(
     if step == 0:
         raise ArgumentError("[arange] step must not be 0")
     whole = all(isinstance(x, int) for x in (start, stop, step))
-    kind = as_dtype(dtype) if dtype is not None else as_dtype("int64" if whole else "float32")
+    kind = (
+        as_dtype(dtype)
+        if dtype is not None
+        else as_dtype("int64" if whole else "float32")
+    )
     count = max(0, math.ceil((stop - start) / step))
     wide = np.arange(count, dtype=np.int64 if whole else np.float64) * step + start
     return concrete(wide.astype(kind.numpy), kind)
@@ -281,7 +305,13 @@ def _eye(rows: int, columns: int, k: int, dtype: DType) -> Node:
 
 
 def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: Any = None,
 ) -> Tensor:
     """Return ones on diagonal `k` of an (n_rows, n_cols) matrix, zeros elsewhere."""
     as_device(device)
@@ -290,4 +320,3 @@ def eye(
     rows, columns = as_shape("eye", (n_rows, columns))
     k = min(max(int(k), -rows), columns)  # beyond these there is nothing to see
     return record(_eye, [], (rows, columns, k, kind))  # type: ignore[no-any-return]
-

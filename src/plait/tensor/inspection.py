@@ -5,6 +5,7 @@ Read first: `NamespaceInfo`, `finfo`, `result_type`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,13 @@ from ..ops.operand import common_dtype
 from .device import CPU, Device, as_device
 from .lift import lift
 from .tensor import Tensor
+
+# The constants of the standard.
+e = math.e
+inf = math.inf
+nan = math.nan
+newaxis = None
+pi = math.pi
 
 ARRAY_API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
@@ -105,7 +113,9 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     if isinstance(kind, str):
         if kind not in _KINDS:
             raise ArgumentError(
-                "[isdtype] this kind is unknown", got=repr(kind), expected=", ".join(_KINDS)
+                "[isdtype] this kind is unknown",
+                got=repr(kind),
+                expected=", ".join(_KINDS),
             )
         return dtype.kind in _KINDS[kind]
     return dtype is as_dtype(kind)
@@ -157,7 +167,11 @@ class NamespaceInfo:
 
     def capabilities(self) -> dict[str, Any]:
         """Return which optional features there are."""
-        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+        return {
+            "boolean indexing": True,
+            "data-dependent shapes": True,
+            "max dimensions": 64,
+        }
 
     def default_device(self) -> Device:
         """Return the device of new tensors."""

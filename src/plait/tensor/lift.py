@@ -196,6 +196,7 @@ def lift(op: Callable[..., Any]) -> Any:
 
 def _public_signature(op: Callable[..., Any]) -> inspect.Signature:
     signature = inspect.signature(op)
+
     def public(annotation: Any) -> Any:
         if not isinstance(annotation, str):
             return annotation

@@ -35,7 +35,9 @@ class Generator:
 
     def __init__(self, seed: int | None = None) -> None:
         self._lock = threading.Lock()
-        self.manual_seed(int.from_bytes(os.urandom(8), "little") if seed is None else seed)
+        self.manual_seed(
+            int.from_bytes(os.urandom(8), "little") if seed is None else seed
+        )
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again at stream 0 of `seed`; return this generator.
@@ -155,7 +157,9 @@ globals().update(FUNCTIONS)
 
 
 def _shape(shape: tuple[Any, ...]) -> Any:
-    return shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return (
+        shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    )
 
 
 def rand(*shape: Any, **named: Any) -> Tensor:

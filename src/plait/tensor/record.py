@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dtypes import as_dtype
 from ..errors import GradientError, TracingError
-from ..ir.build import make_input, substitute
+from ..ir.build import INPUT, apply, make_input, rebuild
 from ..ir.evaluate import Interpreted
 from ..ir.graph import Graph, Node, TensorType, topological_order
 from ..ir.text import to_text
-from ..ops import source
+from ..ops import movement, source
 from ..settings import settings
 from ..transform.differentiate import pull_back
 from ..transform.simplify import simplify
@@ -57,7 +58,8 @@ class Step:
         leaves: inputs that this step added, in the order of the trace's values.
         grad_enabled: whether ops recorded after this step are differentiable.
         spent: nodes whose derivative this step has used up.
-        links: leaves that hold the value of an expression recorded earlier.
+        links: leaves that hold the value of an expression, by which they are
+            differentiated.
         programs: the programs run from here, by the nodes they compute.
         graphs: the graphs closed here, by their output nodes.
     """
@@ -67,7 +69,9 @@ class Step:
         "programs", "graphs",
     )  # fmt: skip
 
-    def __init__(self, parent: Step | None, result: Any, leaves: tuple[Node, ...]) -> None:
+    def __init__(
+        self, parent: Step | None, result: Any, leaves: tuple[Node, ...]
+    ) -> None:
         self.next: dict[Any, Step] = {}
         self.parent = parent
         self.result = result
@@ -115,30 +119,44 @@ class Trace:
         owners: the tensor that each leaf came from; None for a number.
         pending: weak references to the tensors made on the way.
         variables: tensors that are places to differentiate at, by their node.
-        historic: tensors that entered and were computed differentiably before a flush.
-        hooked: tensors with gradient hooks, by their node.
+        origins: what leaves were computed from before a flush: (history, node), or SPENT.
+        historic: leaves that `adopt_all` has not looked at yet.
+        linked: leaves that hold the value of an expression, as in `Step.links`.
+        adopted: what nodes of a history have become in this trace.
+        hooked: gradient hooks of computed tensors, by their node.
+        marks: tensors that keep hooked nodes alive.
         function: for a function being recorded, its name; None for a real trace.
         captured: in a function, outside tensors that entered, by identity.
         outer: the trace that was current when a function began.
+        closed: nothing more will be recorded here.
     """
 
     __slots__ = (
-        "step", "values", "owners", "pending", "variables", "historic", "hooked",
-        "function", "captured", "outer", "closed", "__weakref__",
+        "step", "values", "owners", "pending", "variables", "origins", "historic",
+        "linked", "adopted", "hooked", "marks", "function", "captured", "outer",
+        "closed", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, step: Step, function: str | None = None) -> None:
         self.step = step
+        self.function = function
+        self.outer: Trace | None = None
+        self.closed = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go of everything that entered."""
         self.values: list[Any] = []
         self.owners: list[Tensor | None] = []
         self.pending: list[weakref.ref[Tensor]] = []
         self.variables: dict[Node, Tensor] = {}
-        self.historic: list[Tensor] = []
-        self.hooked: dict[Node, Tensor] = {}
-        self.function = function
+        self.origins: dict[Node, Any] = {}
+        self.historic: list[Node] = []
+        self.linked: set[Node] = set()
+        self.adopted: dict[History, dict[Node, Node]] = {}
+        self.hooked: dict[Node, Any] = {}
+        self.marks: list[Tensor] = []
         self.captured: dict[int, tuple[Tensor, Node]] = {}
-        self.outer: Trace | None = None
-        self.closed = False
 
 
 class _Roots:
@@ -175,18 +193,13 @@ def _fresh_trace() -> Trace:
     return Trace(roots.grad if recorder.grad_enabled else roots.no_grad)
 
 
-def follow(
-    trace: Trace, key: Any, make: Callable[[], Step], values: Sequence[Any] = ()
-) -> Step:
+def follow(trace: Trace, key: Any, make: Callable[[], Step]) -> Step:
     """Advance `trace` along `key`, making the step if it is new."""
     step = trace.step.next.get(key)
     if step is None:
         step = trace.step.next.setdefault(key, make())
         roots.count += 1
     trace.step = step
-    if values:
-        trace.values.extend(values)
-        trace.owners.extend([None] * len(values))
     return step
 
 
@@ -202,16 +215,29 @@ def enter(trace: Trace, tensor: Tensor) -> Node:
     value = tensor._value
     if value is None:
         value = evaluate(tensor)
-    history = tensor._history
-    kind = CONSTANT if history is None else SPENT if history is SPENT else COMPUTED
-    if kind is CONSTANT and tensor._requires_grad:
-        kind = LEAF
+    kind = _kind(tensor)
     node = enter_value(trace, tensor._node.type, value, tensor, kind)
+    # In this order, as other threads may look.
     tensor._trace = trace
     tensor._node = node
-    if kind is COMPUTED:
-        trace.historic.append(tensor)
+    if kind is COMPUTED or kind is SPENT:
+        origin = trace.origins[node] = SPENT if kind is SPENT else tensor._history
+        if origin is not SPENT:
+            trace.historic.append(node)
+            history, before = origin
+            if before in history.hooks:
+                trace.hooked[node] = history.hooks[before]
     return node
+
+
+def _kind(tensor: Tensor) -> str:
+    """Return how derivatives see `tensor`, which has a value."""
+    history = tensor._history
+    if history is None:
+        return LEAF if tensor._requires_grad else CONSTANT
+    if history is SPENT or history[1] in history[0].spent:
+        return SPENT
+    return COMPUTED
 
 
 def enter_value(
@@ -229,11 +255,13 @@ def enter_value(
         node = make_input(
             type.shape, type.dtype, differentiable=differentiable, weak=kind is NUMBER
         )
-        step = trace.step.next.setdefault(key, Step(trace.step, node, (node,)))
+        made = Step(trace.step, node, (node,))
+        step = trace.step.next.setdefault(key, made)
         roots.count += 1
-    trace.step = step
+    # The step comes last: other threads take as many values as their step needs.
     trace.values.append(value)
     trace.owners.append(owner)
+    trace.step = step
     result: Node = step.result
     return result
 
@@ -258,11 +286,12 @@ def _capture(trace: Trace, tensor: Tensor) -> Node:
 
 def evaluate(tensor: Tensor) -> np.ndarray:
     """Return the value of `tensor`, running what it needs."""
-    value = tensor._value
+    value: np.ndarray | None = tensor._value
     if value is not None:
         return value
-    trace = tensor._trace
-    assert trace is not None
+    node, trace = tensor._node, tensor._trace
+    if trace is None:  # another thread has just run it
+        return evaluate(tensor)
     if trace.function is not None:
         what = "was looked at while" if not trace.closed else "was used after"
         raise TracingError(
@@ -273,14 +302,13 @@ def evaluate(tensor: Tensor) -> np.ndarray:
         )
     if trace is recorder.trace:
         flush(trace)
-    else:
-        # Another thread's trace, or one around a function being recorded: compute this
-        # one value and leave the trace as it is.
-        program = _program(trace.step, (tensor._node,))
-        (tensor._value,) = program.run(trace.values[: program.arity])
-    result = tensor._value
-    assert result is not None
-    return result
+    elif tensor._value is None:
+        # Another thread's trace, or one around a function being recorded, or one that
+        # failed: compute this one value and leave the trace as it is.
+        _run(trace, {tensor: node})
+    value = tensor._value
+    assert value is not None
+    return value
 
 
 # Recording
@@ -315,10 +343,10 @@ def record(
         made = _make(trace.step, op, parts[1:], static)
         step = trace.step.next.setdefault(key, made)
         roots.count += 1
-    trace.step = step
     if numbers:
         trace.values.extend(numbers)
         trace.owners.extend([None] * len(numbers))
+    trace.step = step
     result = step.result
     if isinstance(result, Node):
         return pending(trace, result)
@@ -383,15 +411,33 @@ def _make(
             return None
         if isinstance(part, _Exact):
             return part.value
-        dtype = source.as_dtype(_NUMBER_DTYPES[part])
+        dtype = as_dtype(_NUMBER_DTYPES[part])
         leaves.append(make_input((), dtype, weak=True))
         return leaves[-1]
 
     arguments = [operand(part) for part in parts]
     result = op(*arguments, *static)
-    if not isinstance(result, Node):
-        result = tuple(result)
+    given = set(_flat(arguments))
+    if isinstance(result, Node):
+        result = distinct(result) if result in given else result
+    else:
+        result = tuple([distinct(x) if x in given else x for x in result])
     return Step(parent, result, tuple(leaves))
+
+
+def _flat(arguments: Sequence[Any]) -> Iterator[Node]:
+    for argument in arguments:
+        if isinstance(argument, Node):
+            yield argument
+        elif isinstance(argument, list):
+            yield from argument
+
+
+def distinct(node: Node) -> Node:
+    """Return a node of the value of `node` that is not itself a place or a leaf."""
+    if not node.differentiable:
+        return node
+    return apply(movement.RESHAPE, node, shape=node.shape)
 
 
 handle: Any = None  # the class of handles
@@ -425,23 +471,65 @@ def pending(trace: Trace, node: Node) -> Tensor:
 # Running
 
 
+class Kept:
+    """One value that a history keeps, and how it enters a later trace.
+
+    Attributes:
+        value: the array, or the Python number.
+        kind: LEAF, CONSTANT, COMPUTED or SPENT.
+        handle: a weak reference to a tensor that held the value, to enter that one, so
+            that it enters once; or None.
+        owner: the tensor that a LEAF's gradient goes to.
+        origin: for a leaf COMPUTED before an earlier flush: (history, node).
+    """
+
+    __slots__ = ("value", "kind", "handle", "owner", "origin")
+
+    def __init__(
+        self,
+        value: Any,
+        kind: str,
+        tensor: Tensor | None,
+        owner: Tensor | None = None,
+        origin: Any = None,
+    ) -> None:
+        self.value = value
+        self.kind = kind
+        self.handle = None if tensor is None else weakref.ref(tensor)
+        self.owner = owner
+        self.origin = origin
+
+
 class History:
     """What a run trace keeps for derivatives taken later.
 
+    It refers to no tensor that refers to it, so that it goes when the last of its
+    tensors goes.
+
     Attributes:
-        inputs, values, owners: the leaves.
-        saved: tensors holding intermediate values that derivatives need, by node.
+        program: what was run.
+        kept: the leaves, and the intermediate values that derivatives need, by node.
+        spent: nodes whose derivative was used up.
+        hooks: gradient hooks by node.
     """
 
-    __slots__ = ("inputs", "values", "owners", "saved", "__weakref__")
+    __slots__ = ("program", "kept", "spent", "hooks", "__weakref__")
 
-    def __init__(
-        self, inputs: list[Node], values: list[Any], owners: list[Tensor | None]
-    ) -> None:
-        self.inputs = inputs
-        self.values = values
-        self.owners = owners
-        self.saved: dict[Node, Tensor] = {}
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.kept: dict[Node, Kept] = {}
+        self.spent: frozenset[Node] = program.spent
+        self.hooks: dict[Node, Any] = {}
+
+    def spend(self, nodes: frozenset[Node]) -> None:
+        """Use up the derivative of `nodes`: let go of what only they needed."""
+        self.spent |= nodes
+        left = [node for node in self.program.roots if node not in self.spent]
+        needed = {one for node in left for one in self.program.cone(node)}
+        for node in list(self.kept):
+            if node in self.spent or node not in needed:
+                del self.kept[node]
+                self.hooks.pop(node, None)
 
 
 class Program:
@@ -449,26 +537,34 @@ class Program:
 
     Attributes:
         arity: how many leaves it takes.
-        targets: how many of the outputs were asked for; the rest are saved.
-        differentiable: for each target, whether it needs a history, or SPENT.
-        saved: nodes whose values are kept for later derivatives.
+        targets: the nodes asked for.
+        histories: for each target, whether it needs a history, or SPENT.
+        roots: the targets that need one.
+        saved: further nodes whose values are kept for later derivatives.
+        leaves: places and nodes of the leaves that derivatives may need.
+        spent: nodes whose derivative was used up before.
     """
 
-    __slots__ = ("arity", "inputs", "count", "histories", "saved", "_interpreted")
+    __slots__ = (
+        "arity", "targets", "histories", "roots", "saved", "leaves", "spent", "_cones",
+        "_interpreted",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        inputs: list[Node],
-        targets: tuple[Node, ...],
-        histories: list[Any],
-        saved: list[Node],
-    ) -> None:
+    def __init__(self, step: Step, targets: tuple[Node, ...]) -> None:
+        inputs = step.inputs()
+        spent = step.all_spent()
         self.arity = len(inputs)
-        self.inputs = inputs
-        self.count = len(targets)
-        self.histories = histories
-        self.saved = saved
-        graph = Graph(inputs, (*targets, *saved))
+        self.targets = targets
+        self.histories = [_needs_history(node, spent) for node in targets]
+        self.roots = [
+            n for n, h in zip(targets, self.histories, strict=True) if h is True
+        ]
+        self.spent = frozenset(spent) if self.roots else frozenset()
+        self.saved = _residuals(self.roots, inputs, spent) if self.roots else []
+        self._cones: dict[Node, list[Node]] = {}
+        reached = {node for root in self.roots for node in self.cone(root)}
+        self.leaves = [(i, node) for i, node in enumerate(inputs) if node in reached]
+        graph = Graph(inputs, tuple(dict.fromkeys((*targets, *self.saved))))
         simplified = simplify(graph)
         for stage, one in (("graph", graph), ("simplified", simplified)):
             if settings.shows(stage):
@@ -478,36 +574,67 @@ class Program:
     def run(self, values: Sequence[Any]) -> list[np.ndarray]:
         return self._interpreted.run(values)
 
+    def cone(self, node: Node) -> list[Node]:
+        """Return what `node` is computed from, operands before users.
+
+        What cannot be differentiated is not looked into where its value is saved, nor are
+        leaves that were computed.
+        """
+        found = self._cones.get(node)
+        if found is None:
+            ends = {n for n in self.saved if not n.differentiable or _is_variable(n)}
+            found = self._cones[node] = _cone(node, ends)
+        return found
+
+
+def _cone(node: Node, ends: set[Node]) -> list[Node]:
+    order: list[Node] = []
+    done: set[Node] = set()
+    stack = [node]
+    while stack:
+        one = stack.pop()
+        if one in done:
+            continue
+        waiting = [x for x in one.operands if x not in done] if one not in ends else []
+        if waiting:
+            stack.append(one)
+            stack.extend(reversed(waiting))
+        else:
+            done.add(one)
+            order.append(one)
+    return order
+
 
 def _program(step: Step, targets: tuple[Node, ...]) -> Program:
     program = step.programs.get(targets)
     if program is None:
-        inputs = step.inputs()
-        spent = step.all_spent()
-        histories = [_needs_history(node, spent) for node in targets]
-        roots_ = [n for n, h in zip(targets, histories, strict=True) if h is True]
-        saved = _residuals(roots_, inputs) if roots_ else []
-        program = Program(inputs, targets, histories, saved)
-        step.programs[targets] = program
+        program = step.programs.setdefault(targets, Program(step, targets))
     return program
 
 
+def _is_variable(node: Node) -> bool:
+    """Return whether `node` is a leaf, though its value was computed."""
+    return node.primitive is source.VARIABLE and not node.operands[0].differentiable
+
+
 def _needs_history(node: Node, spent: set[Node]) -> Any:
-    if not node.differentiable:
+    if not node.differentiable or _is_variable(node):
         return None
-    if node.primitive is source.VARIABLE and not node.operands[0].differentiable:
-        return None  # a leaf, though its value was computed
     return SPENT if node in spent else True
 
 
-def _residuals(targets: Sequence[Node], inputs: Sequence[Node]) -> list[Node]:
+def _residuals(
+    targets: Sequence[Node], inputs: Sequence[Node], spent: set[Node]
+) -> list[Node]:
     """Return the nodes whose values a derivative of `targets` needs."""
     forward = topological_order(targets)
-    marks = [n for n in forward if n.primitive is source.VARIABLE]
+    marks = [n for n in forward if n.primitive is source.VARIABLE and n not in spent]
     wrt = [node for node in inputs if node.differentiable] + marks
-    seeds = [make_input(node.shape, node.dtype, differentiable=True) for node in targets]
+    seeds = [
+        make_input(node.shape, node.dtype, differentiable=True) for node in targets
+    ]
     try:
-        cotangents = pull_back(targets, seeds, wrt)
+        cotangents = pull_back(targets, seeds, wrt, fixed=spent)
     except GradientError:
         return marks  # the error belongs to whoever asks for the derivative
     known = {node for node in forward if node.operands}
@@ -522,45 +649,73 @@ def _residuals(targets: Sequence[Node], inputs: Sequence[Node]) -> list[Node]:
 
 def flush(trace: Trace) -> None:
     """Run `trace`: give every tensor of it that is still alive its value."""
-    live = []
+    live: dict[Tensor, Node] = {}
     for reference in trace.pending:
         tensor = reference()
-        if tensor is not None and tensor._trace is trace:
-            live.append(tensor)
+        if tensor is not None:
+            node = tensor._node
+            if tensor._trace is trace:
+                live[tensor] = node
     recorder.trace = _fresh_trace()
     trace.closed = True
-    if not live:
-        return
-    targets = tuple([tensor._node for tensor in live])
+    if live:
+        # Should this fail, the tensors stay in the closed trace, where looking at one
+        # again computes it alone, or gives the same error.
+        _run(trace, live)
+        for tensor in live:
+            tensor._trace = None
+    trace.clear()
+
+
+def _run(trace: Trace, live: dict[Tensor, Node]) -> None:
+    """Give tensors of `trace` their values, and what derivatives need."""
+    targets = tuple(dict.fromkeys(live.values()))
     program = _program(trace.step, targets)
-    # Should this fail, the tensors stay in the closed trace, where looking at one again
-    # computes it alone and gives the same error.
-    values = program.run(trace.values)
-    history = None
-    if program.saved or True in program.histories:
-        history = History(program.inputs, trace.values, trace.owners)
-        held = {tensor._node: tensor for tensor in live}
-        for node, value in zip(program.saved, values[program.count :], strict=True):
-            owner = held.get(node)
-            history.saved[node] = (
-                _saved(history, node, value) if owner is None else owner
-            )
-    for tensor, value, kind in zip(live, values, program.histories, strict=False):
+    results = program.run(trace.values[: program.arity])
+    history = _keep(program, trace, live, results) if program.roots else None
+    found = dict(
+        zip(targets, zip(results, program.histories, strict=False), strict=True)
+    )
+    for tensor, node in live.items():
+        value, kind = found[node]
+        if kind is not None:
+            tensor._history = (history, node) if kind is True else SPENT
         tensor._value = value
-        tensor._trace = None
-        if kind is True:
-            tensor._history = (history, tensor._node)
-        elif kind is not None:
-            tensor._history = kind
 
 
-def _saved(history: History, node: Node, value: np.ndarray) -> Tensor:
-    tensor: Tensor = handle.__new__(handle)
-    tensor._trace = None
-    tensor._node = node
-    tensor._value = value
-    tensor._history = (history, node)
-    return tensor
+def _keep(
+    program: Program, trace: Trace, live: dict[Tensor, Node], results: list[np.ndarray]
+) -> History:
+    history = History(program)
+    for i, node in program.leaves:
+        owner = trace.owners[i]
+        origin = trace.origins.get(node)
+        kind = LEAF if node.differentiable else CONSTANT
+        if origin is not None:
+            kind = SPENT if origin is SPENT else COMPUTED
+        kept = Kept(
+            trace.values[i], kind, owner, owner if kind is LEAF else None, origin
+        )
+        history.kept[node] = kept
+    holders = {node: tensor for tensor, node in reversed(live.items())}
+    nodes = dict.fromkeys((*program.targets, *program.saved))
+    saved = set(program.saved)
+    for node, value in zip(nodes, results, strict=True):
+        hooks = trace.hooked.get(node)
+        if hooks is not None and node not in program.spent:
+            history.hooks[node] = hooks
+        elif node not in saved:
+            continue
+        holder = holders.get(node)
+        if _is_variable(node):
+            owner = trace.variables.get(node)
+            holder = holder if owner is None else owner
+            kind = CONSTANT if holder is None else LEAF
+            history.kept[node] = Kept(value, kind, holder, owner)
+        else:
+            kind = COMPUTED if node.differentiable else CONSTANT
+            history.kept[node] = Kept(value, kind, holder)
+    return history
 
 
 # Derivatives across a flush
@@ -569,59 +724,78 @@ def _saved(history: History, node: Node, value: np.ndarray) -> Tensor:
 def adopt_all(trace: Trace) -> None:
     """Link every leaf that was computed before a flush to the expression it came from."""
     while trace.historic:
-        tensor = trace.historic.pop()
-        if tensor._history is SPENT or tensor._trace is not trace:
-            continue
-        _adopt(trace, tensor)
+        leaf = trace.historic.pop()
+        if leaf not in trace.linked:
+            _adopt(trace, leaf)
 
 
-def _adopt(trace: Trace, tensor: Tensor) -> None:
-    history, node = tensor._history
-    leaf = tensor._node
-    cone = topological_order([node])
-    replacements: list[Node] = []
-    entered: list[Node] = []
-    at = {node: i for i, node in enumerate(history.inputs)}
+def _adopt(trace: Trace, leaf: Node) -> None:
+    history, node = trace.origins[leaf]
+    known = trace.adopted.setdefault(history, {})
+    place = list(trace.adopted).index(history)
+    trace.linked.add(leaf)
+    cone = [one for one in history.program.cone(node) if one not in known]
+    entered: dict[Node, Node] = {}
     for one in cone:
-        if one in at:
-            replacements.append(one)
-            entered.append(_reenter(trace, history, at[one]))
-        elif one in history.saved and one is not node:
-            saved = history.saved[one]
-            fresh = saved._trace is not trace
-            entered.append(enter(trace, saved))
-            replacements.append(one)
-            if fresh and trace.historic and trace.historic[-1] is saved:
-                trace.historic.pop()  # linked right below
+        kept = history.kept.get(one)
+        if kept is not None:
+            entered[one] = leaf if one is node else _restore(trace, history, one, kept)
+    if any(one.primitive is INPUT and one not in entered for one in cone):
+        # Let go of, as all that was computed with it was used up.
+        trace.origins[leaf] = SPENT
+        return
+    spent = frozenset(one for one in cone if one in history.spent)
+    computed = [
+        one for one, at in entered.items() if at in trace.origins and one.operands
+    ]
+    trace.linked.update(entered[one] for one in computed)
 
     def make() -> Step:
         step = Step(trace.step, None, ())
-        table = dict(zip(replacements, entered, strict=True))
+        table = {**known, **entered}
         for one in cone:
-            if one in table and one not in at and one.operands:
-                step.links[table[one]] = _rebuilt(one, table)
-        step.links[leaf] = table[node] if node in table else _rebuilt(node, table)
+            if one in entered and one not in computed:
+                continue
+            rebuilt = rebuild(one, tuple([table[operand] for operand in one.operands]))
+            if one in entered:
+                step.links[entered[one]] = rebuilt
+            else:
+                table[one] = rebuilt
+        if table[node] is not leaf:
+            step.links[leaf] = table[node]
+        step.result = {one: table[one] for one in cone}
+        step.spent = frozenset(table[one] for one in spent)
         return step
 
-    follow(trace, ("adopt", leaf, node, tuple(replacements), tuple(entered)), make)
+    key = ("adopt", leaf, node, place, spent, tuple(entered.items()))
+    known.update(follow(trace, key, make).result)
 
 
-def _rebuilt(node: Node, table: dict[Node, Node]) -> Node:
-    """Return `node` computed from the nearest nodes in `table`, not being itself one."""
-    rest = {key: value for key, value in table.items() if key is not node}
-    return substitute([node], rest)[0]
+def _restore(trace: Trace, history: History, node: Node, kept: Kept) -> Node:
+    """Enter a value that `history` keeps, by the tensor that holds it if it still does."""
+    tensor = None if kept.handle is None else kept.handle()
+    if (
+        tensor is not None
+        and tensor._value is kept.value
+        and _kind(tensor) is kept.kind
+    ):
+        return enter(trace, tensor)
+    if kept.kind is COMPUTED:
+        return enter(trace, _stand_in(node, kept.value, kept.origin or (history, node)))
+    value = np.asarray(kept.value, node.dtype.numpy) if node.weak else kept.value
+    leaf = enter_value(trace, node.type, value, kept.owner, kept.kind)
+    if kept.kind is SPENT:
+        trace.origins[leaf] = SPENT
+    return leaf
 
 
-def _reenter(trace: Trace, history: History, index: int) -> Node:
-    owner = history.owners[index]
-    value = history.values[index]
-    node = history.inputs[index]
-    if owner is not None and owner._value is value:
-        return enter(trace, owner)
-    if node.weak:
-        value = np.asarray(value, node.dtype.numpy)
-    kind = LEAF if node.differentiable else CONSTANT
-    return enter_value(trace, node.type, value, owner, kind)
+def _stand_in(node: Node, value: np.ndarray, origin: Any) -> Tensor:
+    tensor: Tensor = handle.__new__(handle)
+    tensor._trace = None
+    tensor._node = node
+    tensor._value = value
+    tensor._history = origin
+    return tensor
 
 
 # Gradient mode

@@ -91,7 +91,11 @@ def unique_all(x: Tensor, /) -> UniqueAll:
     """
     array = x.numpy()
     values, first, inverse, counts = np.unique(
-        array, return_index=True, return_inverse=True, return_counts=True, equal_nan=False
+        array,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+        equal_nan=False,
     )
     return UniqueAll(
         concrete(values, x.dtype),

@@ -10,6 +10,7 @@ Read first: `Tensor`.
 from __future__ import annotations
 
 import operator
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -247,7 +248,9 @@ class Tensor:
         copy: bool | None = None,
     ) -> Any:
         if self.dtype.name == "bfloat16":
-            raise BufferError("NumPy cannot export bfloat16; use x.bitcast(plait.uint16)")
+            raise BufferError(
+                "NumPy cannot export bfloat16; use x.bitcast(plait.uint16)"
+            )
         if stream is not None:
             raise BufferError("a CPU tensor has no stream")
         array = self.numpy()
@@ -263,18 +266,21 @@ class Tensor:
         return (1, 0)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        import plait
-
-        if api_version not in (None, *plait.ARRAY_API_VERSIONS):
+        namespace = sys.modules[__name__.partition(".")[0]]
+        offered = namespace.ARRAY_API_VERSIONS
+        if api_version not in (None, *offered):
             raise ArgumentError(
                 "this version of the Array API standard is not offered",
                 got=repr(api_version),
-                expected=" or ".join(plait.ARRAY_API_VERSIONS),
+                expected=" or ".join(offered),
             )
-        return plait
+        return namespace
 
     def __reduce__(self) -> Any:
-        return (_restore, (type(self), np.array(self.numpy()), self.dtype.name, self.requires_grad))
+        return (
+            _restore,
+            (type(self), np.array(self.numpy()), self.dtype.name, self.requires_grad),
+        )
 
     def __copy__(self) -> Tensor:
         return self.clone().detach().requires_grad_(self._requires_grad)
@@ -673,7 +679,6 @@ class Tensor:
     def __ipow__(self, exponent: Any) -> Tensor:
         self._assign(self**exponent, "power")
         return self
-
 
 
 def _same(x: Node) -> Node:

@@ -52,7 +52,9 @@ def _scalar_output(name: str, loss: Any) -> Tensor:
     if not isinstance(loss, Tensor) or loss.size != 1:
         raise GradientError(
             f"[{name}] the function must return a tensor of one element",
-            got=f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__,
+            got=f"shape {loss.shape}"
+            if isinstance(loss, Tensor)
+            else type(loss).__name__,
             fix="reduce it, for example with .sum(), or use plait.jacobian",
         )
     return loss
@@ -164,7 +166,9 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     return _released(result, pairs), pull
 
 
-def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(
+    function: Function, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
     """Return `function(*primals)` and its derivative along `tangents`.
 
     Formula: J @ tangents, in forward mode, at the cost of a few evaluations.
@@ -179,7 +183,9 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
                 "[jvp] a tangent differs in shape from its primal",
                 got=f"{direction.shape} for {leaf.shape}",
             )
-    directions = [d.to(leaf.dtype) for d, (_, leaf) in zip(directions, pairs, strict=True)]
+    directions = [
+        d.to(leaf.dtype) for d, (_, leaf) in zip(directions, pairs, strict=True)
+    ]
     result = function(*new)
     outputs, out_structure = _tensors(result)
     found = autograd.tangents(outputs, pairs, directions)
@@ -314,7 +320,8 @@ def _jit_graph(function: Function, leaves: list[Any], structure: Any) -> Any:
     places = [i for i, x in enumerate(leaves) if isinstance(x, (Tensor, float))]
     samples = [leaves[i] for i in places]
     types = [
-        TensorType((), float64) if isinstance(x, float) else x._node.type for x in samples
+        TensorType((), float64) if isinstance(x, float) else x._node.type
+        for x in samples
     ]
     kinds = [
         NUMBER if isinstance(x, float) else LEAF if x.requires_grad else CONSTANT
@@ -450,7 +457,9 @@ def _custom(*values: Any) -> Any:
     ends = [sum(counts[: i + 1]) for i in range(3)]
     # Both graphs take all that any of the three captured; the backward graph, which
     # takes residuals alone, gets its share as further residuals.
-    spare = [make_input(x.shape, x.dtype, differentiable=x.differentiable) for x in captured]
+    spare = [
+        make_input(x.shape, x.dtype, differentiable=x.differentiable) for x in captured
+    ]
     n = len(operands)
     own = [*primal.inputs[n:], *spare[ends[0] :]]
     forward = Graph([*own, *primal.inputs[:n]], primal.outputs)
@@ -460,7 +469,9 @@ def _custom(*values: Any) -> Any:
     with_residuals = Graph([*own, *ahead.inputs[:n]], [*ahead.outputs, *extra])
     ins = behind.inputs
     last = len(ins) - counts[2]
-    backward = Graph([*ins[:residuals], *ins[last:], *ins[residuals:last]], behind.outputs)
+    backward = Graph(
+        [*ins[:residuals], *ins[last:], *ins[residuals:last]], behind.outputs
+    )
     wrt = [i for i, x in enumerate(operands) if x.dtype.is_float]
     return region.custom(captured, operands, forward, with_residuals, backward, wrt)
 
@@ -514,7 +525,11 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
 
     @functools.wraps(function)
     def wrapped(*args: Any) -> Any:
-        axes = tuple(in_axes) if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        axes = (
+            tuple(in_axes)
+            if isinstance(in_axes, (tuple, list))
+            else (in_axes,) * len(args)
+        )
         if len(axes) != len(args):
             raise ArgumentError(
                 "[vmap] in_axes must name an axis for each argument",
@@ -564,7 +579,9 @@ def _placed(tree: Any, out_axes: Any) -> Any:
     return tuple(placed)
 
 
-def cond(predicate: Any, true_function: Function, false_function: Function, *operands: Any) -> Any:
+def cond(
+    predicate: Any, true_function: Function, false_function: Function, *operands: Any
+) -> Any:
     """Return `true_function(*operands)` if `predicate` is true, else `false_function`'s.
 
     Both are recorded, one is run. They must return tensors of equal types.
@@ -592,7 +609,9 @@ def cond(predicate: Any, true_function: Function, false_function: Function, *ope
 def _cond(predicate: Node, *values: Any) -> Any:
     *operands, count, captured, first, second = values
     operands = _strong(operands)
-    spare = [make_input(x.shape, x.dtype, differentiable=True) for x in operands[count:]]
+    spare = [
+        make_input(x.shape, x.dtype, differentiable=True) for x in operands[count:]
+    ]
     own = [*first.inputs, *spare[captured:]]
     true_graph = Graph(own, first.outputs)
     own = [*second.inputs[:count], *spare[:captured], *second.inputs[count:]]
@@ -615,7 +634,9 @@ def while_loop(condition: Function, body: Function, init: Any) -> Any:
     test, _ = _graph_of("while_loop", condition, structure, types)
     step, out = _graph_of("while_loop", lambda state: (body(state),), structure, types)
     if out != structure:
-        raise ArgumentError("[while_loop] the body returns another structure than it takes")
+        raise ArgumentError(
+            "[while_loop] the body returns another structure than it takes"
+        )
     captured = [*test.captured, *step.captured]
     static = (len(test.captured), len(captured), test.graph, step.graph)
     results = record(_while, [*captured, *tensors], static)

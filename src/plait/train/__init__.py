@@ -1,5 +1,6 @@
 """Training: an engine with hooks, meters, logs, checkpoints, and `fit` for all."""
 
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .engine import EVENTS, Engine, Hook, State
 from .fit import History, fit
 from .log import ConsoleLog, CSVLog, JSONLinesLog
@@ -19,6 +20,7 @@ __all__ = [
     "Average",
     "AverageValueMeter",
     "CSVLog",
+    "Checkpoint",
     "ClassErrorMeter",
     "Clock",
     "ConfusionMeter",
@@ -34,4 +36,6 @@ __all__ = [
     "ThroughputMeter",
     "TimeMeter",
     "fit",
+    "load_checkpoint",
+    "save_checkpoint",
 ]

@@ -150,8 +150,10 @@ class Engine:
             if getattr(type(hook), name, None) is not getattr(Hook, name):
                 self._listeners[name].append(getattr(hook, name))
 
-    def on(self, event: str, listener: Listener) -> Listener:
+    def on(self, event: str, listener: Listener | None = None) -> Any:
         """Call the function `listener(state)` at `event`; return it.
+
+        Without a listener, return a decorator: `@engine.on("on_update")`.
 
         Raises:
             ArgumentError: there is no such event.
@@ -162,6 +164,8 @@ class Engine:
                 got=repr(event),
                 expected=_suggested(event),
             )
+        if listener is None:
+            return lambda function: self.on(event, function)
         self._listeners[event].append(listener)
         return listener
 

@@ -166,7 +166,7 @@ def multiply_negative_by_constant(node: Node) -> Node | None:
     for inner, constant in ((x, y), (y, x)):
         value = scalar(constant)
         if inner.primitive is NEGATIVE and value is not None:
-            turned = full(node, _minus(value))
+            turned = full(node, np.negative(value))
             pair = [inner.operands[0], turned]
             return derive(node, node.primitive, *(pair if inner is x else pair[::-1]))
     return None
@@ -226,10 +226,6 @@ def power_zero_or_one(node: Node) -> Node | None:
 # Signs and rounding
 
 
-def _minus(value: np.ndarray) -> np.ndarray:
-    return np.negative(value)
-
-
 def negative_of_negative(node: Node) -> Node | None:
     """`--x -> x`"""
     (x,) = node.operands
@@ -254,7 +250,7 @@ def negative_of_product(node: Node) -> Node | None:
     value = scalar(y)
     if value is None:
         return None
-    return derive(node, inner.primitive, x, full(node, _minus(value)))
+    return derive(node, inner.primitive, x, full(node, np.negative(value)))
 
 
 def abs_of_negative(node: Node) -> Node | None:
@@ -309,8 +305,8 @@ def extremum_of_bound(node: Node) -> Node | None:
 def _bounds(dtype: DType) -> tuple[float, float]:
     if dtype.is_float:
         return -math.inf, math.inf
-    limits = np.iinfo(dtype.numpy)
-    return int(limits.min), int(limits.max)
+    half: int = 2 ** (dtype.bits - 1)
+    return (-half, half - 1) if dtype.kind == "signed" else (0, 2 * half - 1)
 
 
 def compare_with_itself(node: Node) -> Node | None:

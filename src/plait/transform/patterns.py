@@ -49,7 +49,8 @@ def scalar(node: Node) -> np.ndarray | None:
     if node.primitive is EXPAND:
         node = node.operands[0]
     if node.primitive is CONSTANT and node.shape == ():
-        return node.attributes["value"].array
+        value: Literal = node.attributes["value"]
+        return value.array
     return None
 
 

@@ -1,0 +1,65 @@
+"""Training with an engine: meters, a log, and a hook of your own.
+
+usage: python examples/06_hooks.py [mnist | mnist-5k | FOLDER [EPOCHS]]
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import plait
+from plait import nn, optim
+from plait.data import Loader, digits
+from plait.train import ClassErrorMeter, Hook, JSONLinesLog, fit
+
+data = digits(sys.argv[1] if len(sys.argv) > 1 else "mnist-5k")
+epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+
+
+def rows(images):
+    """Images as rows of numbers from 0 to 1."""
+    return images.reshape(len(images), 784).astype(np.float32) / 255
+
+
+class WarmUp(Hook):
+    """Raise the learning rate from 0 over the first steps."""
+
+    def __init__(self, lr, steps):
+        self.lr, self.steps = lr, steps
+
+    def on_backward(self, state):
+        """Set the rate before the update."""
+        for group in state.optimizer.param_groups:
+            group["lr"] = self.lr * min(1.0, (state.step + 1) / self.steps)
+
+
+class StopEarly(Hook):
+    """End the training when the accuracy no longer grows."""
+
+    def __init__(self):
+        self.best = 0.0
+
+    def on_end_epoch(self, state):
+        """Read what the meters have written."""
+        accuracy = state.record["test_accuracy"]
+        if accuracy <= self.best:
+            state.stop()
+        self.best = max(self.best, accuracy)
+
+
+plait.manual_seed(0)
+model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+log = Path(tempfile.mkdtemp()) / "log.jsonl"
+records = fit(
+    model,
+    Loader((rows(data.train_images), data.train_labels), 64, shuffle=True),
+    loss_function=nn.CrossEntropyLoss(),
+    optimizer=optim.Adam(model.parameters()),
+    epochs=epochs,
+    meters={"accuracy": ClassErrorMeter(accuracy=True)},
+    evaluate_on=Loader((rows(data.test_images), data.test_labels), 1000),
+    hooks=[WarmUp(2e-3, steps=100), StopEarly(), JSONLinesLog(log)],
+)
+print(f"{len(log.read_text().splitlines())} epochs logged")

@@ -1,0 +1,1 @@
+"""The command line: `plait train`, `predict`, `show` and `doctor`."""

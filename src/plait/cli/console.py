@@ -1,0 +1,71 @@
+"""What all commands share: how arguments are described, and how a command gives up.
+
+Read first: `Failure`, `new_parser`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+WIDTH = 80
+
+
+class Failure(Exception):
+    """A command cannot go on; the message is for whoever typed it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors say where help is to be had."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong with the arguments, and leave with status 2."""
+        text = f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n"
+        self.exit(2, text)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help in 80 columns, whatever the terminal, with defaults where there are any."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=WIDTH)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help
+        plain = action.default in (None, False, argparse.SUPPRESS)
+        if text is None or plain or "%(default)" in text or not action.option_strings:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
+def new_parser(prog: str, description: str, epilog: str = "") -> Parser:
+    """Return a parser for the arguments of a command."""
+    return Parser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+
+
+def positive(text: str) -> int:
+    """Read an integer of at least 1 from an argument."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+positive.__name__ = "positive integer"  # argparse names the type in its messages
+
+
+def natural(text: str) -> int:
+    """Read an integer of at least 0 from an argument."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+natural.__name__ = "number"

@@ -1,0 +1,1 @@
+"""Examples that `plait train` runs by name."""

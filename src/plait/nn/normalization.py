@@ -1,0 +1,381 @@
+"""Layers that bring their input to mean 0 and variance 1, over one axis or another.
+
+Read first: `LayerNorm`, `BatchNorm1d`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError, ShapeError
+from . import init
+from .linear import sizes
+from .module import Module
+from .parameter import Buffer, Parameter
+from .sample import Sample, uniform
+
+
+def _shape_of(layer: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    one = isinstance(normalized_shape, int)
+    shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type]
+    sizes(layer, **{f"normalized_shape[{i}]": n for i, n in enumerate(shape)})
+    if not shape:
+        raise ArgumentError(f"[{layer}] normalized_shape names no axis", got="()")
+    return shape  # type: ignore[return-value]
+
+
+class _Affine(Module):
+    """A layer with a factor and an offset for each feature, or without.
+
+    Attributes:
+        weight, bias: at first 1 and 0; None if the layer has none.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def _own(
+        self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any
+    ) -> None:
+        for name, wanted in (("weight", weight), ("bias", bias)):
+            values = plait.empty(shape, device=device, dtype=dtype)
+            self.register_parameter(name, Parameter(values) if wanted else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set factors to 1 and offsets to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class LayerNorm(_Affine):
+    """Normalises each example by itself: (x - mean) / sqrt(variance + eps) * weight + bias.
+
+    Mean and variance are taken over the last axes.
+
+    Args:
+        normalized_shape: the sizes of those axes.
+        eps: keeps the divisor from 0.
+        elementwise_affine: whether there is a weight, and a bias if `bias`.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight, bias: of `normalized_shape`, at first 1 and 0; or None.
+
+    Source: J. L. Ba et al., "Layer normalization", 2016.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape_of("LayerNorm", normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        affine = elementwise_affine
+        self._own(self.normalized_shape, affine, affine and bias, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return plait.layer_norm(
+            input, self.normalized_shape, self.weight, self.bias, self.eps
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}"
+        )
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(3, 4),), (4,)),
+            Sample((uniform(2, 3, 4),), ((3, 4),), {"bias": False}),
+            Sample((uniform(3, 4),), ([4],), {"elementwise_affine": False, "eps": 0.1}),
+        ]
+
+
+class RMSNorm(_Affine):
+    """Divides each example by its root mean square: x / sqrt(mean(x ** 2) + eps) * weight.
+
+    The mean is taken over the last axes.
+
+    Args:
+        normalized_shape: the sizes of those axes.
+        eps: keeps the divisor from 0. Default: the distance from 1 to the next number of
+            the input's dtype.
+        elementwise_affine: whether there is a weight.
+        dtype: of the weight. Default: float32.
+
+    Attributes:
+        weight: of `normalized_shape`, at first 1; or None.
+
+    Source: B. Zhang, R. Sennrich, "Root mean square layer normalization", 2019.
+    """
+
+    bias: None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape_of("RMSNorm", normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self._own(self.normalized_shape, elementwise_affine, False, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return plait.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}"
+        )
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(3, 4),), (4,)),
+            Sample((uniform(2, 3, 4),), ((3, 4),), {"eps": 0.1}),
+            Sample((uniform(3, 4),), (4,), {"elementwise_affine": False}),
+        ]
+
+
+class GroupNorm(_Affine):
+    """Normalises groups of channels of each example.
+
+    Args:
+        num_groups: divides the number of channels.
+        num_channels: the size of axis 1.
+        eps: keeps the divisor from 0.
+        affine: whether there are a weight and a bias.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight, bias: shape (num_channels,), at first 1 and 0; or None.
+
+    Input and result: shape (n, num_channels, ...).
+
+    Source: Y. Wu, K. He, "Group normalization", 2018.
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        if num_groups == 0 or num_channels % num_groups:
+            raise ArgumentError(
+                "[GroupNorm] the channels cannot be divided into so many groups",
+                got=f"num_groups={num_groups}, num_channels={num_channels}",
+            )
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        self._own((num_channels,), affine, affine, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return plait.group_norm(
+            input, self.num_groups, self.weight, self.bias, self.eps
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        )
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(2, 4, 3),), (2, 4)),
+            Sample((uniform(2, 4, 3, 2),), (4, 4), {"affine": False}),
+        ]
+
+
+class _BatchNorm(_Affine):
+    """Normalises each channel by its mean and variance over the batch.
+
+    Attributes:
+        running_mean, running_var: shape (num_features,), averages of the batches seen in
+            training; num_batches_tracked: how many. None without `track_running_stats`.
+    """
+
+    running_mean: Buffer | None
+    running_var: Buffer | None
+    num_batches_tracked: Buffer | None
+    _ranks: ClassVar[tuple[int, ...]]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        sizes(type(self).__name__, num_features=num_features)
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, None)
+        if track_running_stats:
+            shape = (num_features,)
+            empty = plait.empty(shape, device=device, dtype=dtype)
+            count = plait.zeros((), device=device, dtype=plait.int64)
+            self.running_mean = Buffer(empty)
+            self.running_var = Buffer(empty)
+            self.num_batches_tracked = Buffer(count)
+        self._own((num_features,), affine, affine, device, dtype)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen."""
+        if self.running_mean is not None:
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Set factors to 1, offsets to 0, and forget the batches seen."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        name = type(self).__name__
+        if input.ndim not in self._ranks or input.shape[1] != self.num_features:
+            rest = " or ".join(
+                str(("n", "num_features", *("...",) * (rank - 2))).replace("'", "")
+                for rank in self._ranks
+            )
+            raise ShapeError(
+                f"[{name}] the input does not fit",
+                got=f"shape {input.shape} for num_features={self.num_features}",
+                expected=rest,
+            )
+        mean, var = self.running_mean, self.running_var
+        if not self.training and mean is not None and var is not None:
+            return plait.batch_norm(input, mean, var, self.weight, self.bias, self.eps)
+        count = input.size // max(self.num_features, 1)
+        if self.training and count == 1:
+            raise ShapeError(
+                f"[{name}] one value for each channel has no variance to train with",
+                got=f"shape {input.shape}",
+                fix="use more examples, or eval()",
+            )
+        result, batch_mean, batch_var = plait.batch_norm_training(
+            input, self.weight, self.bias, self.eps
+        )
+        if self.training:
+            self._track(batch_mean.detach(), batch_var.detach() * (count / (count - 1)))
+        return result
+
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        """Let the running averages take in the mean and the variance of a batch."""
+        old_mean, old_var, seen = (
+            self.running_mean, self.running_var, self.num_batches_tracked,
+        )  # fmt: skip
+        if old_mean is None or old_var is None or seen is None:
+            return
+        seen.data = seen + 1
+        share = 1.0 / seen.to(mean.dtype) if self.momentum is None else self.momentum
+        for old, new in ((old_mean, mean), (old_var, var)):
+            old.data = (old + (new - old) * share).to(old.dtype)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        shapes = {2: (4, 3), 3: (2, 3, 4), 4: (2, 3, 2, 2), 5: (2, 3, 2, 1, 2)}
+        found = [
+            Sample((uniform(*shapes[rank]),), (3,), separable=False) for rank in cls._ranks
+        ]
+        x = uniform(*shapes[cls._ranks[-1]])
+        return [
+            *found,
+            Sample((x,), (3, 0.1), {"momentum": None, "affine": False}, separable=False),
+            Sample((x,), (3,), {"track_running_stats": False}, separable=False),
+        ]
+
+
+class BatchNorm1d(_BatchNorm):
+    """Normalises each channel by its mean and variance over the batch.
+
+    In training, by those of the input, of which averages are kept; the variance that is
+    kept is divided by one less than the number of elements. In evaluation mode, by the
+    averages. Inside `jit` use evaluation mode, or pass the averages through
+    `functional_call`: keeping averages changes the layer.
+
+    Args:
+        num_features: the number of channels, the size of axis 1.
+        eps: keeps the divisor from 0.
+        momentum: the share of a new batch in the averages. None: all batches share alike.
+        affine: whether there are a weight and a bias.
+        track_running_stats: whether averages are kept; without, evaluation mode is like
+            training.
+        dtype: of parameters and averages. Default: float32.
+
+    Attributes:
+        weight, bias: shape (num_features,), at first 1 and 0; or None.
+        running_mean, running_var: the averages, at first 0 and 1; or None.
+        num_batches_tracked: how many batches they are of; or None.
+
+    Input and result: shape (n, num_features) or (n, num_features, length).
+
+    Source: S. Ioffe, C. Szegedy, "Batch normalization", 2015.
+    """
+
+    _ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """As `BatchNorm1d`, for images.
+
+    Input and result: shape (n, num_features, height, width).
+    """
+
+    _ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """As `BatchNorm1d`, for volumes.
+
+    Input and result: shape (n, num_features, depth, height, width).
+    """
+
+    _ranks = (5,)

@@ -1,0 +1,41 @@
+"""What a layer says of itself, so that one test can check every layer.
+
+Read first: `Sample`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Sample(NamedTuple):
+    """One way to make a layer, and inputs to call it with.
+
+    Attributes:
+        inputs: the arrays that it is called with.
+        args, named: the arguments that it is made with.
+        smooth: whether finite differences of the result are its derivatives here.
+        like_torch: when it equals the layer of that name in PyTorch: "always", "eval" (in
+            evaluation mode only, as it draws random numbers in training) or "never".
+        separable: whether it treats every example along axis 0 alone.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    args: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = {}
+    smooth: bool = True
+    like_torch: str = "always"
+    separable: bool = True
+
+
+def uniform(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
+    """Return numbers between `low` and `high`, the same at every call."""
+    return np.random.default_rng(len(shape)).uniform(low, high, shape)
+
+
+def integers(*shape: int, high: int) -> np.ndarray:
+    """Return integers from 0 up to but without `high`, the same at every call."""
+    return np.random.default_rng(len(shape)).integers(0, high, shape)
