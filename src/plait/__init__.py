@@ -87,8 +87,9 @@ from .tensor.transforms import (
     while_loop,
 )
 
-# Written with the names above, as users write.
-from . import data, nn, optim, train  # isort: skip
+# Written with the names above, as users write. The rooms `plait.data` and `plait.train`
+# are imported when asked for: they bring archives, processes and progress bars.
+from . import nn, optim  # isort: skip
 
 __version__ = "0.1.0.dev0"
 __array_api_version__ = "2024.12"

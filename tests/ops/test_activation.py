@@ -270,18 +270,22 @@ def test_sparsemax(scale):
     assert value(activation.sparsemax, np.zeros((2, 0))).shape == (2, 0)
 
 
+def gumbel(x, key, hard=False):
+    return activation.gumbel_softmax(x, hard=hard, key=key)
+
+
 def test_gumbel_softmax():
     logits = np.log([0.1, 0.2, 0.7]) * np.ones((20000, 1))
-    soft = value(activation.gumbel_softmax, logits, KEY)
+    soft = value(gumbel, logits, KEY)
     np.testing.assert_allclose(soft.sum(1), 1)
-    hard = value(activation.gumbel_softmax, logits, KEY, hard=True)
+    hard = value(gumbel, logits, KEY, hard=True)
     np.testing.assert_array_equal(hard, np.eye(3)[soft.argmax(1)])
     np.testing.assert_allclose(hard.mean(0), [0.1, 0.2, 0.7], atol=0.01)
     key = functools.partial(source.constant, KEY, source.as_dtype("uint32"))
     ct = rng.normal(size=(2, 3))
     slopes = [
         slope(
-            lambda x, h=h: activation.gumbel_softmax(x, key(), 0.5, h), logits[:2], ct
+            lambda x, h=h: activation.gumbel_softmax(x, 0.5, h, key=key()), logits[:2], ct
         )
         for h in (False, True)
     ]
@@ -384,30 +388,34 @@ def test_group_norm(groups):
 # --- dropout, attention, embedding
 
 
+def dropped(x, key, p):
+    return activation.dropout(x, p, key=key)
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout(p):
     x = rng.normal(size=(100, 200)) + 5
-    found = value(activation.dropout, x, KEY, p=p)
+    found = value(dropped, x, KEY, p=p)
     kept = found != 0
     assert abs(kept.mean() - (1 - p)) < 4 * np.sqrt(p * (1 - p) / x.size)
     np.testing.assert_allclose(found[kept], x[kept] / (1 - p), rtol=1e-14)
-    np.testing.assert_array_equal(value(activation.dropout, x, KEY, p=p), found)
-    other = value(activation.dropout, x, key_of(3, 6), p=p)
+    np.testing.assert_array_equal(value(dropped, x, KEY, p=p), found)
+    other = value(dropped, x, key_of(3, 6), p=p)
     assert (other != found).any()
 
 
 def test_dropout_at_the_ends():
     x = np.array([1.0, inf, nan])
-    np.testing.assert_array_equal(value(activation.dropout, x, KEY, p=0.0), x)
-    np.testing.assert_array_equal(value(activation.dropout, x, KEY, p=1.0), np.zeros(3))
-    half = value(activation.dropout, np.full(1000, inf), KEY, p=0.5)
+    np.testing.assert_array_equal(value(dropped, x, KEY, p=0.0), x)
+    np.testing.assert_array_equal(value(dropped, x, KEY, p=1.0), np.zeros(3))
+    half = value(dropped, np.full(1000, inf), KEY, p=0.5)
     assert set(half.tolist()) == {0.0, inf}
 
 
 def test_the_gradient_of_dropout_is_its_mask():
     def op(x):
         key = source.constant(KEY, source.as_dtype("uint32"))
-        return activation.dropout(x, key, 0.25)
+        return activation.dropout(x, 0.25, key=key)
 
     x = np.full(50, 3.0)
     np.testing.assert_allclose(slope(op, x), value(op, x) / 3)
@@ -515,7 +523,7 @@ def node(*shape, dtype=float32):
             "Got: num_groups=2 for 3 channels.",
         ),
         (
-            lambda: activation.dropout(node(2), node(4), 1.5),
+            lambda: activation.dropout(node(2), 1.5, key=node(4)),
             errors.ArgumentError,
             "[dropout] a probability lies in 0..1. Got: p=1.5.",
         ),

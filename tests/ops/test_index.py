@@ -15,7 +15,7 @@ from plait import dtypes, errors
 from plait.dtypes import as_dtype
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
-from plait.ops import index, source
+from plait.ops import gather, index, indexing, source
 
 from .op_checks import (
     check_batch_rule,
@@ -93,7 +93,7 @@ def test_gather_and_scatter_follow_their_layout(shape, count, axis, batch, conti
     at = np.abs(indices(n, *count)) % n
     attributes = {"axis": axis, "batch": batch}
     indexed = (*shape[:axis], *count[batch:], *shape[axis + 1 :])
-    got = run(index.gather, x, at, **attributes)
+    got = run(gather.gather, x, at, **attributes)
     assert got.shape == indexed
     for place in np.ndindex(*indexed):
         middle = place[axis : axis + at.ndim - batch]
@@ -101,20 +101,20 @@ def test_gather_and_scatter_follow_their_layout(shape, count, axis, batch, conti
         end = place[axis + at.ndim - batch :]
         assert got[place] == x[(*place[:axis], source, *end)]
     updates = values(*indexed, seed=1)
-    for mode in index.MODES:
-        got = run(index.scatter, x, at, updates, mode=mode, **attributes)
+    for mode in gather.MODES:
+        got = run(gather.scatter, x, at, updates, mode=mode, **attributes)
         right = scatter_loop(x, at, updates, mode=mode, **attributes)
         np.testing.assert_allclose(got, right)
 
 
 @pytest.mark.parametrize(("shape", "count", "axis", "batch"), LAYOUTS)
-@pytest.mark.parametrize("mode", index.MODES)
+@pytest.mark.parametrize("mode", gather.MODES)
 def test_scatter_has_its_gradient(shape, count, axis, batch, mode):
     at = np.abs(indices(shape[axis], *count)) % shape[axis]
     x = values(*shape)
     updates = values(*shape[:axis], *count[batch:], *shape[axis + 1 :], seed=1)
     check_derivatives(
-        lambda x, u: index.scatter(x, held(at), u, axis, batch, mode), [x, updates]
+        lambda x, u: gather.scatter(x, held(at), u, axis, batch, mode), [x, updates]
     )
 
 
@@ -135,9 +135,9 @@ def test_batch_rules_agree_with_a_loop(shape, count, axis, batch, mode):
     size = 3
     indexed = (*shape[:axis], *count[batch:], *shape[axis + 1 :])
     attributes = {"axis": axis, "batch": batch}
-    primitive, shapes = index.GATHER, [shape, count]
+    primitive, shapes = gather.GATHER, [shape, count]
     if mode is not None:
-        primitive, shapes = index.SCATTER, [shape, count, indexed]
+        primitive, shapes = gather.SCATTER, [shape, count, indexed]
         attributes["mode"] = mode
     for flags in itertools.product([False, True], repeat=len(shapes)):
         if not any(flags):
@@ -158,7 +158,7 @@ def test_every_dtype_is_read_and_written(dtype):
     got = run(index.take_along_axis, x, at[:, None], axis=1)
     np.testing.assert_array_equal(got, np.take_along_axis(x, at[:, None], 1))
     new = x[:, :3]
-    modes = ["set", "max", "min"] if dtype.kind == "bool" else index.MODES
+    modes = ["set", "max", "min"] if dtype.kind == "bool" else gather.MODES
     for mode in modes:
         got = run(index.index_reduce, x, at, new, axis=1, mode=mode)
         right = scatter_loop(x, at, new, axis=1, batch=0, mode=mode)
@@ -400,7 +400,7 @@ def test_updates_are_cast_and_broadcast():
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-@pytest.mark.parametrize("mode", index.MODES)
+@pytest.mark.parametrize("mode", gather.MODES)
 def test_put_along_axis_follows_a_loop(axis, mode):
     x = values(3, 4)
     at = np.array([[1, 0, 2, 2]]) if axis == 0 else np.array([[1, -1], [0, 0], [3, 2]])
@@ -474,14 +474,14 @@ def arrays_of(operands):
 
 
 def get(x, key):
-    spec, operands = index.parse_index(key, x.shape)
+    spec, operands = indexing.parse_index(key, x.shape)
     hash(spec)
-    return run(index.get_index, x, *arrays_of(operands), spec=spec)
+    return run(indexing.get_index, x, *arrays_of(operands), spec=spec)
 
 
 def put(x, key, value, mode="set"):
-    spec, operands = index.parse_index(key, x.shape)
-    return run(index.set_index, x, value, *arrays_of(operands), spec=spec, mode=mode)
+    spec, operands = indexing.parse_index(key, x.shape)
+    return run(indexing.set_index, x, value, *arrays_of(operands), spec=spec, mode=mode)
 
 
 def put_loop(x, key, value, mode="set"):
@@ -606,7 +606,7 @@ def test_any_key_writes_as_a_loop_does(data):
     if indexed and data.draw(st.booleans()):
         cut = (1,) * (len(indexed) - len(cut) + 1) + cut
     value = np.random.default_rng(1).integers(-9, 9, cut)
-    mode = data.draw(st.sampled_from(index.MODES))
+    mode = data.draw(st.sampled_from(gather.MODES))
     right = put_loop(x, key, value, mode)
     np.testing.assert_array_equal(put(x, key, value, mode), right)
     if mode == "set":
@@ -628,19 +628,19 @@ def test_gradients_of_any_key_are_transposed(data):
         indexed = x[plain(key)].shape
     except IndexError:
         return
-    spec, operands = index.parse_index(key, shape)
+    spec, operands = indexing.parse_index(key, shape)
     at = [held(array) for array in arrays_of(operands)]
     mode = data.draw(st.sampled_from([None, "set", "add"]))
     if mode is None:
         arrays = [x]
 
         def function(x):
-            return index.get_index(x, *at, spec=spec)
+            return indexing.get_index(x, *at, spec=spec)
     else:
         arrays = [x, rng.normal(size=indexed)]
 
         def function(x, value):
-            return index.set_index(x, value, *at, spec=spec, mode=mode)
+            return indexing.set_index(x, value, *at, spec=spec, mode=mode)
 
     graph = recorded(function, arrays)
     cotangents = [rng.normal(size=y.shape) for y in graph.outputs]
@@ -693,9 +693,11 @@ def test_known_hard_keys():
 @needs_torch
 def test_torch_agrees_on_gradients_of_advanced_keys():
     a, b, c = np.array([0, 1, -1]), np.array([2, 0, 2]), np.array([2, 0, 1])
-    spec, operands = index.parse_index((slice(None, None, 2), a, slice(1, 3), b), SHAPE)
+    spec, operands = indexing.parse_index(
+        (slice(None, None, 2), a, slice(1, 3), b), SHAPE
+    )
     like_torch(
-        lambda x: index.get_index(x, *map(held, operands), spec=spec),
+        lambda x: indexing.get_index(x, *map(held, operands), spec=spec),
         lambda x: x[::2, a, 1:3, b],
         [values(*SHAPE)],
     )
@@ -705,9 +707,11 @@ def test_torch_agrees_on_gradients_of_advanced_keys():
         result[::2, a, 1:3, c] = value
         return result
 
-    spec, operands = index.parse_index((slice(None, None, 2), a, slice(1, 3), c), SHAPE)
+    spec, operands = indexing.parse_index(
+        (slice(None, None, 2), a, slice(1, 3), c), SHAPE
+    )
     like_torch(
-        lambda x, u: index.set_index(x, u, *map(held, operands), spec=spec),
+        lambda x, u: indexing.set_index(x, u, *map(held, operands), spec=spec),
         set_in_place,
         [values(*SHAPE), values(3, 2, 2, seed=1)],
     )
@@ -800,7 +804,7 @@ ERRORS = [
 @pytest.mark.parametrize(("key", "message"), ERRORS, ids=lambda value: str(value)[:30])
 def test_a_wrong_key_is_explained(key, message):
     with pytest.raises(errors.IndexingError) as caught:
-        index.parse_index(key, (3, 4))
+        indexing.parse_index(key, (3, 4))
     assert caught.value.message == f"[index] {message}"
 
 
@@ -827,8 +831,8 @@ def test_new_values_are_cast():
     got = put(np.zeros(3, np.int32), 1, np.array(2.7))
     assert got.dtype == np.int32
     np.testing.assert_array_equal(got, [0, 2, 0])
-    spec, _ = index.parse_index(1, (3,))
-    got = run(lambda x: index.set_index(x, 2, spec=spec), np.zeros(3, np.float32))
+    spec, _ = indexing.parse_index(1, (3,))
+    got = run(lambda x: indexing.set_index(x, 2, spec=spec), np.zeros(3, np.float32))
     np.testing.assert_array_equal(got, [0, 2, 0])
 
 
@@ -839,9 +843,9 @@ def test_a_mask_is_set_without_its_positions():
         for value in (np.array(-1.0), np.arange(4.0)[None] if axes < 3 else np.ones(1)):
             right = x.copy()
             right[mask] = value
-            got = run(index.set_masked, x, mask, value)
+            got = run(indexing.set_masked, x, mask, value)
             np.testing.assert_array_equal(got, right)
     with pytest.raises(errors.IndexingError, match="mask does not have the sizes"):
-        run(index.set_masked, x, np.ones(3, bool), np.array(0.0))
+        run(indexing.set_masked, x, np.ones(3, bool), np.array(0.0))
     mask = source.constant(x[..., 0] > 5, dtypes.bool_)
-    check_derivatives(lambda x, v: index.set_masked(x, mask, v), [x, np.arange(4.0)])
+    check_derivatives(lambda x, v: indexing.set_masked(x, mask, v), [x, np.arange(4.0)])

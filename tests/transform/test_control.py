@@ -20,9 +20,10 @@ from plait.ir.graph import Graph, topological_order
 from plait.ops import contract, elementwise, movement, reduce, source
 from plait.transform import control, region
 from plait.transform.batch import batch
-from plait.transform.control import cond, scan, while_loop
+from plait.transform.control import cond, while_loop
 from plait.transform.differentiate import pull_back
 from plait.transform.push_forward import push_forward
+from plait.transform.scan import scan
 
 from .cases import check_derivatives, gradient, real, run
 

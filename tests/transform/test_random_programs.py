@@ -171,6 +171,11 @@ def floating(node):
     return node.dtype.is_float
 
 
+def sign_of_number(x):
+    # A nan has a sign that means nothing, and rules may change it.
+    return e.signbit(e.select(e.isnan(x), 0.0, x))
+
+
 def whole(node):
     return not node.dtype.is_float
 
@@ -220,7 +225,7 @@ class ExactProgram(Program):
             return e.logical_not(x)
         names = [e.negative, e.abs, e.square, e.negative, e.isnan, e.sign]
         names += [e.floor, e.ceil, e.round, e.trunc] if x.dtype.is_float else []
-        names += [e.sqrt, e.signbit, e.reciprocal] if x.dtype.is_float else []
+        names += [e.sqrt, sign_of_number, e.reciprocal] if x.dtype.is_float else []
         names += [e.bitwise_invert] if whole(x) else []
         return self.choose(names)(x)
 

@@ -8,7 +8,7 @@ from plait.errors import DTypeError, GradientError, ShapeError
 from plait.ir.build import apply, inline, make_input
 from plait.ir.graph import Graph, topological_order
 from plait.ops import contract, elementwise, reduce, source
-from plait.transform import control, region
+from plait.transform import control, region, scan
 from plait.transform.batch import batch
 from plait.transform.differentiate import pull_back
 from plait.transform.push_forward import push_forward
@@ -23,7 +23,7 @@ add, multiply, sin = elementwise.add, elementwise.multiply, elementwise.sin
     ("primitive", "failure"),
     [
         pytest.param(primitive, failure, id=f"{primitive.name}-{i}")
-        for primitive in (*control.PRIMITIVES, *region.PRIMITIVES)
+        for primitive in (*control.PRIMITIVES, *scan.PRIMITIVES, *region.PRIMITIVES)
         for i, failure in enumerate(primitive.failures())
     ],
 )
@@ -189,7 +189,7 @@ def test_a_rule_with_control_flow_in_it():
 
     def sums(x, reverse):
         zero = source.constant(0.0, float64)
-        return control.scan([], [zero], [x], body, 4, reverse)[1]
+        return scan.scan([], [zero], [x], body, 4, reverse)[1]
 
     graphs = rule(
         lambda x: [reduce.cumulative_sum(x, axis=0)],
@@ -288,7 +288,7 @@ def test_regions_nest_with_scans():
 
     def build(start, xs):
         def inner(start, xs):
-            (last,) = control.scan([], [start], [xs], body)
+            (last,) = scan.scan([], [start], [xs], body)
             return last
 
         return multiply(region_of(inner, start, xs), 3.0)

@@ -38,7 +38,7 @@ from plait.ops import elementwise as e
 from plait.ops import movement as m
 from plait.ops import reduce as r
 from plait.ops import source as s
-from plait.transform import control, region
+from plait.transform import control, region, scan
 from plait.transform.algebra import holds
 from plait.transform.differentiate import pull_back
 from plait.transform.simplify import FINAL, RULES, simplify
@@ -244,6 +244,7 @@ EXACT = [
         lambda x: e.negative(e.divide(x, 3.0)),
         lambda x: e.divide(x, -3.0),
     ),
+    ("abs_of_positive", lambda u: e.abs(e.negative(u)), lambda u: e.negative(u)),
     ("abs_of_negative", lambda x: e.abs(e.negative(x)), lambda x: e.abs(x)),
     ("abs_of_positive", lambda x: e.abs(e.exp(x)), lambda x: e.exp(x)),
     ("abs_of_positive", lambda x: e.abs(e.abs(x)), lambda x: e.abs(x)),
@@ -865,7 +866,7 @@ def test_the_print_of_a_simplified_loss(golden):
 
 # --- every primitive
 
-EVERY = (*PRIMITIVES, *control.PRIMITIVES, *region.PRIMITIVES)
+EVERY = (*PRIMITIVES, *control.PRIMITIVES, *scan.PRIMITIVES, *region.PRIMITIVES)
 
 
 def results(node):

@@ -29,8 +29,8 @@ class Rule:
             docstring reads `before -> after`. The operands of the node are rewritten
             already, and equal ones are one node, so that `is` compares expressions.
         roots: the primitives of the nodes it looks at; empty means all.
-        exact: the value keeps every bit, but for the payloads of nans. Otherwise it may
-            round differently, never worse beyond a few units in the last place.
+        exact: the value keeps every bit, but for the signs and payloads of nans. Others
+            may round differently, never worse beyond a few units in the last place.
     """
 
     function: Callable[[Node], Node | None]

@@ -1,4 +1,6 @@
-"""Activation functions as layers. Formulas, gradients and sources stand with the functions.
+"""Activation functions as layers.
+
+Formulas, gradients and sources stand with the functions.
 
 Read first: `ReLU`, `Softmax`.
 """
@@ -140,7 +142,9 @@ class RReLU(_InPlace):
         """
         if self.training and key is None:
             key = plait.random.default_generator.next_key()
-        return plait.rrelu(input, key if self.training else None, self.lower, self.upper)
+        return plait.rrelu(
+            input, key if self.training else None, self.lower, self.upper
+        )
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -366,14 +370,20 @@ class _AlongAxis(_Activation):
 
 
 class Softmax(_AlongAxis):
-    """exp(x) over its sum along `dim`, by default the last axis. See `plait.softmax`."""
+    """exp(x) over its sum along `dim`, by default the last axis.
+
+    See `plait.softmax`.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.softmax(input, self.dim)
 
 
 class Softmin(_AlongAxis):
-    """exp(-x) over its sum along `dim`, by default the last axis. See `plait.softmin`."""
+    """exp(-x) over its sum along `dim`, by default the last axis.
+
+    See `plait.softmin`.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.softmin(input, self.dim)

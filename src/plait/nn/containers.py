@@ -214,7 +214,9 @@ class ParameterList(_Row[Parameter]):
 class _Named(_Container[Item]):
     """Things owned under names that its user chooses."""
 
-    def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+    def __init__(
+        self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()
+    ) -> None:
         super().__init__()
         self.update(items)
 

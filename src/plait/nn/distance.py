@@ -13,7 +13,9 @@ from .sample import Sample, uniform
 
 
 class CosineSimilarity(Module):
-    """The cosine of the angle between vectors along `dim`. See `plait.cosine_similarity`.
+    """The cosine of the angle between vectors along `dim`.
+
+    See `plait.cosine_similarity`.
 
     Args:
         dim: the axis along which the vectors lie.
@@ -34,7 +36,7 @@ class CosineSimilarity(Module):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample((uniform(3, 4), uniform(3, 4, low=-1.0))),
+            Sample((uniform(3, 4), uniform(3, 4, low=-1.0)), wrt=(0, 1)),
             Sample((uniform(2, 3, 4), uniform(2, 3, 4, low=-1.0)), (-1,)),
         ]
 
@@ -48,7 +50,9 @@ class PairwiseDistance(Module):
         keepdim: keep the last axis, with size 1.
     """
 
-    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+    def __init__(
+        self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+    ) -> None:
         super().__init__()
         self.p = p
         self.eps = eps
@@ -63,4 +67,4 @@ class PairwiseDistance(Module):
     @staticmethod
     def samples() -> list[Sample]:
         x = (uniform(3, 4), uniform(3, 4, low=-1.0))
-        return [Sample(x), Sample(x, (1.0,), {"keepdim": True})]
+        return [Sample(x, wrt=(0, 1)), Sample(x, (1.0,), {"keepdim": True})]

@@ -45,9 +45,7 @@ class Dropout(Module):
         """
         if not self.training or self.p == 0:
             return input
-        if key is None:
-            key = plait.random.default_generator.next_key()
-        return plait.dropout(input, key, self.p)
+        return plait.dropout(input, self.p, key=key)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
@@ -57,5 +55,5 @@ class Dropout(Module):
         return [
             Sample((uniform(3, 4),), (0.3,), smooth=False, like_torch="eval"),
             Sample((uniform(3, 4),), (0.0,)),
-            Sample((uniform(3, 4),), (1.0,)),
+            Sample((uniform(3, 4),), (1.0,), like_torch="eval"),
         ]

@@ -24,8 +24,8 @@ class Embedding(Module):
     Args:
         num_embeddings: how many vectors there are.
         embedding_dim: the size of each.
-        padding_idx: the number of a vector that stands for nothing: it is 0 at first and
-            gets no gradient.
+        padding_idx: the number of a vector that stands for nothing: it is 0 at first
+            and gets no gradient.
         dtype: of the table. Default: float32.
 
     Attributes:
@@ -68,7 +68,8 @@ class Embedding(Module):
             raise ShapeError(
                 "[Embedding] the table must have two axes", got=str(embeddings.shape)
             )
-        layer = cls(*embeddings.shape, padding_idx=padding_idx, dtype=embeddings.dtype)
+        rows, features = embeddings.shape
+        layer = cls(rows, features, padding_idx, dtype=embeddings.dtype)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 
@@ -98,9 +99,11 @@ class Embedding(Module):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample((integers(3, 4, high=5),), (5, 3)),
-            Sample((integers(6, high=4),), (4, 2), {"padding_idx": 1}),
-            Sample((integers(6, high=4),), (4, 2, -1)),
+            Sample((integers(3, 4, high=5),), (5, 3), wrt=()),
+            Sample(
+                (integers(6, high=4),), (4, 2), {"padding_idx": 1}, wrt=(), smooth=False
+            ),
+            Sample((integers(6, high=4),), (4, 2, -1), wrt=(), smooth=False),
         ]
 
 

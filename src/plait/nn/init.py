@@ -1,7 +1,7 @@
 """Initial values of parameters, set in place. Every function returns its tensor.
 
-The fans of a weight of shape (out, in, *kernel) are fan_in = in * size of the kernel and
-fan_out = out * size of the kernel.
+The fans of a weight of shape (out, in, *kernel) are fan_in = in * size of the kernel
+and fan_out = out * size of the kernel.
 
 Read first: `kaiming_uniform_`, `calculate_gain`.
 """
@@ -38,7 +38,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     gains = dict.fromkeys(ones, 1.0)
     slope = 0.01 if param is None else param
     gains.update(
-        tanh=5 / 3, relu=math.sqrt(2), leaky_relu=math.sqrt(2 / (1 + slope**2)), selu=3 / 4
+        tanh=5 / 3,
+        relu=math.sqrt(2),
+        leaky_relu=math.sqrt(2 / (1 + slope**2)),
+        selu=3 / 4,
     )
     if nonlinearity not in gains:
         raise ArgumentError(
@@ -130,16 +133,20 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     values = np.zeros(tensor.shape, np.float32)
     each = outputs // groups
     same = np.arange(min(each, inputs))
-    middle = tuple(size // 2 for size in kernel)
+    middle = [size // 2 for size in kernel]
     for group in range(groups):
-        values[(group * each + same, same, *middle)] = 1
+        values[(group * each + same, same, *middle)] = 1  # type: ignore[index]
     return _set(tensor, plait.asarray(values))
 
 
 def _check_rank(op: str, tensor: Tensor, least: int, most: int | None = None) -> None:
     if tensor.ndim < least or (most is not None and tensor.ndim > most):
-        count = str(least) if least == most else f"{least} to {most}" if most else (
-            f"{least} or more"
+        count = (
+            str(least)
+            if least == most
+            else f"{least} to {most}"
+            if most
+            else (f"{least} or more")
         )
         raise ShapeError(
             f"[{op}] the tensor has not the right number of axes",
@@ -253,8 +260,8 @@ def orthogonal_(
 
     Axes after the first count as columns.
 
-    Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep
-    linear neural networks", 2013.
+    Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks", 2013.
     """
     _check_rank("orthogonal_", tensor, 2)
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
@@ -263,7 +270,8 @@ def orthogonal_(
     tall = (max(rows, columns), min(rows, columns))
     draw = plait.random.normal(shape=tall, dtype=plait.float64, generator=generator)
     q, r = plait.linalg.qr(draw)
-    # Of the many QR decompositions the one with a positive diagonal is distributed evenly.
+    # Of the many QR decompositions the one with a positive diagonal is distributed
+    # evenly.
     diagonal = plait.diagonal(r)
     q = q * plait.where(diagonal < 0, -1.0, 1.0)
     q = q.mT if rows < columns else q

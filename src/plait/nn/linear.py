@@ -18,14 +18,15 @@ from .parameter import Parameter
 from .sample import Sample, uniform
 
 
-def sizes(layer: str, **given: int) -> None:
+def sizes(layer: str, **given: Any) -> None:
     """Raise unless every given size is an integer of at least 0.
 
     Raises:
         ArgumentError: one is not.
     """
     for name, size in given.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        whole = hasattr(size, "__index__") and not isinstance(size, bool)
+        if not whole or size < 0:
             raise ArgumentError(
                 f"[{layer}] {name} must be an integer of at least 0", got=repr(size)
             )
@@ -175,7 +176,7 @@ class Bilinear(Module):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample((uniform(3, 4), uniform(3, 2)), (4, 2, 5)),
+            Sample((uniform(3, 4), uniform(3, 2)), (4, 2, 5), wrt=(0, 1)),
             Sample((uniform(2, 3, 4), uniform(2, 3, 2)), (4, 2, 3), {"bias": False}),
         ]
 
@@ -207,7 +208,7 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits the axis `dim` into axes of sizes `unflattened_size`; one size may be -1."""
+    """Splits the axis `dim` into axes of the given sizes, of which one may be -1."""
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()
@@ -228,7 +229,7 @@ class Unflatten(Module):
         if math.prod(sizes) != input.shape[axis] or min(sizes, default=0) < 0:
             raise ShapeError(
                 "[Unflatten] the sizes do not multiply to that of the axis",
-                got=f"{self.unflattened_size} for axis {self.dim} of shape {input.shape}",
+                got=f"{self.unflattened_size} for axis {self.dim} of {input.shape}",
             )
         return input.reshape((*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
 

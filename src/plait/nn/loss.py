@@ -18,17 +18,24 @@ from .module import Module
 from .parameter import Buffer
 from .sample import Sample, integers, uniform
 
+_WEIGHTS = uniform(4, low=0.5)
+
 
 def _signs(*shape: int) -> np.ndarray:
     return integers(*shape, high=2) * 2.0 - 1.0
 
 
-def _reductions(*inputs: np.ndarray, **named: Any) -> list[Sample]:
+def _reductions(
+    *inputs: np.ndarray, wrt: tuple[int, ...] = (0,), **named: Any
+) -> list[Sample]:
     """Return a sample for each reduction."""
     return [
-        Sample(inputs, (), {**named, "reduction": reduction}, separable=reduction == "none")
+        Sample(
+            inputs, (), {**named, "reduction": reduction}, wrt,
+            separable=reduction == "none",
+        )
         for reduction in ("mean", "sum", "none")
-    ]
+    ]  # fmt: skip
 
 
 class _Loss(Module):
@@ -69,7 +76,7 @@ class MSELoss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0))
+        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1))
 
 
 class L1Loss(_Loss):
@@ -83,7 +90,7 @@ class L1Loss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0))
+        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1))
 
 
 class SmoothL1Loss(_Loss):
@@ -100,7 +107,7 @@ class SmoothL1Loss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), beta=0.7)
+        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1), beta=0.7)
 
 
 class HuberLoss(_Loss):
@@ -117,7 +124,7 @@ class HuberLoss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), delta=0.7)
+        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1), delta=0.7)
 
 
 class PoissonNLLLoss(_Loss):
@@ -180,7 +187,7 @@ class GaussianNLLLoss(_Loss):
     @staticmethod
     def samples() -> list[Sample]:
         x = (uniform(3, 4), uniform(3, 4, low=0.0), uniform(3, 4, low=0.5))
-        return [*_reductions(*x), *_reductions(*x, full=True)]
+        return [*_reductions(*x, wrt=(0, 1, 2)), *_reductions(*x, full=True)]
 
 
 class CrossEntropyLoss(_Weighted):
@@ -192,8 +199,8 @@ class CrossEntropyLoss(_Weighted):
         reduction: "mean", "sum" or "none".
         label_smoothing: the share of the target that is spread over all classes.
 
-    Input: shape (n, classes, ...) or (classes,). Target: classes, shape (n, ...) or (), or
-    probabilities of the input's shape.
+    Input: shape (n, classes, ...) or (classes,). Target: classes, shape (n, ...) or (),
+    or probabilities of the input's shape.
     """
 
     _settings = ("ignore_index", "label_smoothing")
@@ -219,6 +226,7 @@ class CrossEntropyLoss(_Weighted):
             *_reductions(uniform(3, 4), integers(3, high=4)),
             *_reductions(uniform(2, 4, 3), integers(2, 3, high=4), ignore_index=2),
             *_reductions(uniform(3, 4), integers(3, high=4), label_smoothing=0.2),
+            *_reductions(uniform(3, 4), integers(3, high=4), weight=_WEIGHTS),
             *_reductions(uniform(3, 4), uniform(3, 4, low=0.1, high=0.4)),
         ]
 
@@ -257,6 +265,7 @@ class NLLLoss(_Weighted):
             *_reductions(
                 uniform(2, 4, 3, high=0.0), integers(2, 3, high=4), ignore_index=2
             ),
+            *_reductions(uniform(3, 4), integers(3, high=4), weight=_WEIGHTS),
         ]
 
 
@@ -270,18 +279,18 @@ class BCELoss(_Weighted):
         reduction: "mean", "sum" or "none".
     """
 
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+    def __init__(
+        self, weight: Tensor | None = None, *, reduction: str = "mean"
+    ) -> None:
         super().__init__(weight, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return plait.binary_cross_entropy(
-            input, target, self.weight, **self._options()
-        )
+        return plait.binary_cross_entropy(input, target, self.weight, **self._options())
 
     @staticmethod
     def samples() -> list[Sample]:
         x, y = uniform(3, 4, low=0.1, high=0.9), integers(3, 4, high=2) * 1.0
-        return _reductions(x, y)
+        return [*_reductions(x, y), *_reductions(x, y, weight=_WEIGHTS)]
 
 
 class BCEWithLogitsLoss(_Weighted):
@@ -314,7 +323,11 @@ class BCEWithLogitsLoss(_Weighted):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), integers(3, 4, high=2) * 1.0)
+        x, y = uniform(3, 4), integers(3, 4, high=2) * 1.0
+        return [
+            *_reductions(x, y),
+            *_reductions(x, y, weight=_WEIGHTS, pos_weight=2 * _WEIGHTS),
+        ]
 
 
 class KLDivLoss(_Loss):
@@ -384,7 +397,8 @@ class MarginRankingLoss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(5), uniform(5, high=1.0), _signs(5), margin=0.3)
+        x, y = uniform(5), uniform(5, high=1.0)
+        return _reductions(x, y, _signs(5), margin=0.3, wrt=(0, 1))
 
 
 class SoftMarginLoss(_Loss):
@@ -433,7 +447,10 @@ class MultiMarginLoss(_Weighted):
     @staticmethod
     def samples() -> list[Sample]:
         x, y = uniform(3, 4), integers(3, high=4)
-        return [*_reductions(x, y), *_reductions(x, y, p=2, margin=0.7)]
+        return [
+            *_reductions(x, y),
+            *_reductions(x, y, p=2, margin=0.7, weight=_WEIGHTS),
+        ]
 
 
 class MultiLabelMarginLoss(_Loss):
@@ -464,7 +481,9 @@ class MultiLabelSoftMarginLoss(_Weighted):
         reduction: "mean", "sum" or "none".
     """
 
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+    def __init__(
+        self, weight: Tensor | None = None, *, reduction: str = "mean"
+    ) -> None:
         super().__init__(weight, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -474,7 +493,8 @@ class MultiLabelSoftMarginLoss(_Weighted):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), integers(3, 4, high=2) * 1.0)
+        x, y = uniform(3, 4), integers(3, 4, high=2) * 1.0
+        return [*_reductions(x, y), *_reductions(x, y, weight=_WEIGHTS)]
 
 
 class CosineEmbeddingLoss(_Loss):
@@ -495,7 +515,7 @@ class CosineEmbeddingLoss(_Loss):
     @staticmethod
     def samples() -> list[Sample]:
         x, y = uniform(5, 3), uniform(5, 3, low=-1.0)
-        return _reductions(x, y, _signs(5), margin=0.1)
+        return _reductions(x, y, _signs(5), margin=0.1, wrt=(0, 1))
 
 
 class TripletMarginLoss(_Loss):
@@ -533,4 +553,7 @@ class TripletMarginLoss(_Loss):
     @staticmethod
     def samples() -> list[Sample]:
         x = (uniform(4, 3), uniform(4, 3, low=-1.0), uniform(4, 3, high=1.0))
-        return [*_reductions(*x), *_reductions(*x, p=3.0, swap=True, margin=0.5)]
+        return [
+            *_reductions(*x, wrt=(0, 1, 2)),
+            *_reductions(*x, p=3.0, swap=True, margin=0.5),
+        ]

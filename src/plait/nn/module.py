@@ -1,7 +1,7 @@
 """Modules: callable objects that own parameters, buffers and other modules.
 
-What a module owns are its plain attributes, so reading one costs nothing. Names and their
-order are those of PyTorch, so that state dicts go both ways.
+What a module owns are its plain attributes, so reading one costs nothing. Names and
+their order are those of PyTorch, so that state dicts go both ways.
 
 Read first: `Module`, `Module.__setattr__`, `Module.__call__`.
 """
@@ -56,9 +56,9 @@ class _Hooks:
 class Module:
     """A callable object that owns parameters, buffers and other modules.
 
-    A subclass calls `super().__init__()`, assigns what it owns to attributes, and says in
-    `forward` what it computes. What it owns are its attributes of the classes `Parameter`,
-    `Buffer` and `Module`, in the order in which they were assigned.
+    A subclass calls `super().__init__()`, assigns what it owns to attributes, and says
+    in `forward` what it computes. What it owns are its attributes of the classes
+    `Parameter`, `Buffer` and `Module`, in the order in which they were assigned.
 
     Attributes:
         training: whether the module is in training mode; see `train` and `eval`.
@@ -134,8 +134,8 @@ class Module:
         if isinstance(value, (Parameter, Buffer, Module)):
             if "training" not in self.__dict__:
                 raise ArgumentError(
-                    f"[{type(self).__name__}] {name!r} is assigned before the module is "
-                    "ready to own it",
+                    f"[{type(self).__name__}] {name!r} is assigned before the module "
+                    "is ready to own it",
                     fix="call super().__init__() first",
                 )
             if kind is None or not isinstance(value, kind):
@@ -169,14 +169,14 @@ class Module:
 
     def _not_a(self, kind: type, name: str, value: Any) -> ArgumentTypeError:
         fixes = {
-            Parameter: "change its values with "
-            f"`with plait.no_grad(): module.{name}.copy_(...)`, or assign an nn.Parameter",
+            Parameter: "assign an nn.Parameter, or change its values with "
+            f"`with plait.no_grad(): module.{name}.copy_(...)`",
             Buffer: "assign a tensor",
             Module: "assign a module, or `del` the attribute first",
         }
         return ArgumentTypeError(
-            f"[{type(self).__name__}] {name!r} is a {kind.__name__} and can only become "
-            "another one, or None",
+            f"[{type(self).__name__}] {name!r} is a {kind.__name__} and can only "
+            "become another one, or None",
             got=f"a {type(value).__name__}",
             fix=fixes[kind],
         )
@@ -220,7 +220,7 @@ class Module:
         return (buffer for _, buffer in self.named_buffers("", recurse))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield (name, module) of the modules that this one owns directly, each once."""
+        """Yield (name, module) of what this module owns directly, each once."""
         return self._nested(Module, "", False, True)
 
     def children(self) -> Iterator[Module]:
@@ -230,7 +230,7 @@ class Module:
     def named_modules(
         self, prefix: str = "", *, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Yield (name, module): this one, named `prefix`, then all inside, depth first."""
+        """Yield (name, module): this one as `prefix`, then all inside, depth first."""
         # Without duplicates, no module is entered twice; with them, none inside itself.
         entered: set[int] = set()
 
@@ -251,7 +251,7 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def _check_name(self, name: str, kind: type) -> None:
-        if not isinstance(name, str) or not name or "." in name:
+        if type(name) is not str or not name or "." in name:
             raise ArgumentError(
                 f"[{type(self).__name__}] this cannot be the name of a {kind.__name__}",
                 got=repr(name),
@@ -259,7 +259,7 @@ class Module:
             )
         if hasattr(self, name) and self._kind(name) is not kind:
             raise ArgumentError(
-                f"[{type(self).__name__}] there is already another attribute of this name",
+                f"[{type(self).__name__}] another attribute has this name already",
                 got=repr(name),
             )
 
@@ -308,7 +308,7 @@ class Module:
 
     def get_submodule(self, target: str) -> Module:
         """Return the module at a path such as `layers.0.linear`; "" is this one."""
-        return self._get(target, Module)  # type: ignore[type-abstract]
+        return self._get(target, Module)
 
     def get_parameter(self, target: str) -> Parameter:
         """Return the parameter at a path such as `layers.0.weight`."""
@@ -401,8 +401,8 @@ class Module:
         """Convert parameters and buffers in place; return this module.
 
         Args:
-            targets: a dtype, a device or its name, or a tensor to take both from. A dtype
-                must be floating-point, and converts only what is.
+            targets: a dtype, a device or its name, or a tensor to take both from. A
+                dtype must be floating-point, and converts only what is.
 
         Raises:
             ArgumentError: the dtype is not floating-point.
@@ -448,13 +448,14 @@ class Module:
         changes of the module do not reach them.
         """
         return {
-            name: tensor.detach() for name, tensor in state.entries(self, prefix).items()
+            name: tensor.detach()
+            for name, tensor in state.entries(self, prefix).items()
         }
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> state.LoadedKeys:
-        """Set parameters and persistent buffers to values by name, cast to their dtypes.
+        """Set parameters and persistent buffers to values by name, cast as needed.
 
         Nothing is changed if it fails.
 
@@ -473,7 +474,7 @@ class Module:
     # Text
 
     def extra_repr(self) -> str:
-        """Return what stands in the brackets of this module's text; subclasses say it."""
+        """Return what stands in the brackets of this module's text."""
         return ""
 
     def __repr__(self) -> str:

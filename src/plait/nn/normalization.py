@@ -20,12 +20,14 @@ from .sample import Sample, uniform
 
 
 def _shape_of(layer: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    one = isinstance(normalized_shape, int)
-    shape = (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore[arg-type]
-    sizes(layer, **{f"normalized_shape[{i}]": n for i, n in enumerate(shape)})
-    if not shape:
+    if isinstance(normalized_shape, int):
+        normalized_shape = (normalized_shape,)
+    sizes(
+        layer, **{f"normalized_shape[{i}]": n for i, n in enumerate(normalized_shape)}
+    )
+    if not normalized_shape:
         raise ArgumentError(f"[{layer}] normalized_shape names no axis", got="()")
-    return shape  # type: ignore[return-value]
+    return tuple(normalized_shape)
 
 
 class _Affine(Module):
@@ -55,9 +57,10 @@ class _Affine(Module):
 
 
 class LayerNorm(_Affine):
-    """Normalises each example by itself: (x - mean) / sqrt(variance + eps) * weight + bias.
+    """Normalises each example by itself.
 
-    Mean and variance are taken over the last axes.
+    Formula: (x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance
+    over the last axes.
 
     Args:
         normalized_shape: the sizes of those axes.
@@ -108,14 +111,14 @@ class LayerNorm(_Affine):
 
 
 class RMSNorm(_Affine):
-    """Divides each example by its root mean square: x / sqrt(mean(x ** 2) + eps) * weight.
+    """Divides each example by its root mean square.
 
-    The mean is taken over the last axes.
+    Formula: x / sqrt(mean(x ** 2) + eps) * weight, with the mean over the last axes.
 
     Args:
         normalized_shape: the sizes of those axes.
-        eps: keeps the divisor from 0. Default: the distance from 1 to the next number of
-            the input's dtype.
+        eps: keeps the divisor from 0. Default: the distance from 1 to the next number
+            of the input's dtype.
         elementwise_affine: whether there is a weight.
         dtype: of the weight. Default: float32.
 
@@ -124,8 +127,6 @@ class RMSNorm(_Affine):
 
     Source: B. Zhang, R. Sennrich, "Root mean square layer normalization", 2019.
     """
-
-    bias: None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -206,7 +207,8 @@ class GroupNorm(_Affine):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, "
+            f"affine={self.affine}"
         )
 
     @staticmethod
@@ -221,8 +223,9 @@ class _BatchNorm(_Affine):
     """Normalises each channel by its mean and variance over the batch.
 
     Attributes:
-        running_mean, running_var: shape (num_features,), averages of the batches seen in
-            training; num_batches_tracked: how many. None without `track_running_stats`.
+        running_mean, running_var: shape (num_features,), averages of the batches seen
+            in training; num_batches_tracked: how many. None without
+            `track_running_stats`.
     """
 
     running_mean: Buffer | None
@@ -323,12 +326,15 @@ class _BatchNorm(_Affine):
     def samples(cls) -> list[Sample]:
         shapes = {2: (4, 3), 3: (2, 3, 4), 4: (2, 3, 2, 2), 5: (2, 3, 2, 1, 2)}
         found = [
-            Sample((uniform(*shapes[rank]),), (3,), separable=False) for rank in cls._ranks
+            Sample((uniform(*shapes[rank]),), (3,), separable=False)
+            for rank in cls._ranks
         ]
         x = uniform(*shapes[cls._ranks[-1]])
         return [
             *found,
-            Sample((x,), (3, 0.1), {"momentum": None, "affine": False}, separable=False),
+            Sample(
+                (x,), (3, 0.1), {"momentum": None, "affine": False}, separable=False
+            ),
             Sample((x,), (3,), {"track_running_stats": False}, separable=False),
         ]
 
@@ -344,7 +350,8 @@ class BatchNorm1d(_BatchNorm):
     Args:
         num_features: the number of channels, the size of axis 1.
         eps: keeps the divisor from 0.
-        momentum: the share of a new batch in the averages. None: all batches share alike.
+        momentum: the share of a new batch in the averages. None: all batches share
+            alike.
         affine: whether there are a weight and a bias.
         track_running_stats: whether averages are kept; without, evaluation mode is like
             training.

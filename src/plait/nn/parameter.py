@@ -25,7 +25,7 @@ class Parameter(Tensor):
         value = plait.asarray(data)
         if value.requires_grad:
             value = value.detach()
-        new = value.as_subclass(cls)
+        new: Parameter = value.as_subclass(cls)
         new.requires_grad_(requires_grad)
         return new
 
@@ -36,8 +36,8 @@ class Parameter(Tensor):
 class Buffer(Tensor):
     """A tensor that belongs to a module's state but is not trained.
 
-    Assigning one to an attribute of a module makes it one of the module's buffers. What a
-    plain tensor assigned to that attribute later holds becomes the buffer's value.
+    Assigning one to an attribute of a module makes it one of the module's buffers. What
+    a plain tensor assigned to that attribute later holds becomes the buffer's value.
 
     Args:
         data: a tensor, an array, or nested lists of numbers.
@@ -47,7 +47,7 @@ class Buffer(Tensor):
     persistent: bool
 
     def __new__(cls, data: Any, persistent: bool = True) -> Buffer:
-        new = plait.asarray(data).as_subclass(cls)
+        new: Buffer = plait.asarray(data).as_subclass(cls)
         new.persistent = persistent
         return new
 

@@ -6,6 +6,7 @@ Read first: `Sample`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +17,19 @@ class Sample(NamedTuple):
 
     Attributes:
         inputs: the arrays that it is called with.
-        args, named: the arguments that it is made with.
+        args, named: the arguments that it is made with; arrays stand for tensors.
+        wrt: which inputs it has a derivative by.
         smooth: whether finite differences of the result are its derivatives here.
-        like_torch: when it equals the layer of that name in PyTorch: "always", "eval" (in
-            evaluation mode only, as it draws random numbers in training) or "never".
+        like_torch: when it equals the layer of that name in PyTorch: "always", "eval"
+            (in evaluation mode only, as it draws random numbers in training) or
+            "never".
         separable: whether it treats every example along axis 0 alone.
     """
 
     inputs: tuple[np.ndarray, ...]
     args: tuple[Any, ...] = ()
-    named: Mapping[str, Any] = {}
+    named: Mapping[str, Any] = MappingProxyType({})
+    wrt: tuple[int, ...] = (0,)
     smooth: bool = True
     like_torch: str = "always"
     separable: bool = True

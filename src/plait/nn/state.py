@@ -32,11 +32,11 @@ def entries(module: Any, prefix: str = "") -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for path, inner in module.named_modules(remove_duplicate=False):
         lead = f"{prefix}{path}." if path else prefix
-        owned = [(n, x) for n, x in vars(inner).items() if isinstance(x, Parameter)]
-        owned += [
-            (n, x) for n, x in vars(inner).items() if isinstance(x, Buffer) and x.persistent
-        ]
-        found.update((lead + name, tensor) for name, tensor in owned)
+        owned = vars(inner).items()
+        found.update((lead + n, x) for n, x in owned if isinstance(x, Parameter))
+        found.update(
+            (lead + n, x) for n, x in owned if isinstance(x, Buffer) and x.persistent
+        )
     return found
 
 
@@ -59,13 +59,21 @@ def load(module: Any, given: Mapping[str, Any], strict: bool) -> LoadedKeys:
             if value.shape != target.shape:
                 unfit.append(f"{name} {value.shape} instead of {target.shape}")
             elif _loses_kind(value, target):
-                unfit.append(f"{name} {value.dtype.name} instead of {target.dtype.name}")
+                unfit.append(
+                    f"{name} {value.dtype.name} instead of {target.dtype.name}"
+                )
     if unfit or (strict and (missing or unexpected)):
-        lists = [("missing", missing), ("unexpected", unexpected), ("mis-shaped", unfit)]
+        lists = [
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("mis-shaped", unfit),
+        ]
         raise StateDictError(
             f"[load_state_dict] the values do not fit the {type(module).__name__}; "
             "nothing was changed",
-            got="; ".join(f"{what}: {_listed(names)}" for what, names in lists if names),
+            got="; ".join(
+                f"{what}: {_listed(names)}" for what, names in lists if names
+            ),
             fix=_advice(missing, unexpected, unfit),
         )
     for name, value in values.items():

@@ -37,7 +37,8 @@ def save_weights(
 ) -> None:
     """Write a module's state, or arrays by name, to a safetensors file.
 
-    The file appears whole or not at all: what stood at `path` stays until all is written.
+    The file appears whole or not at all: what stood at `path` stays until all is
+        written.
 
     Args:
         source: a module, or tensors or arrays by name.
@@ -58,7 +59,7 @@ def save_weights(
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(safetensors.numpy.save(arrays, dict(metadata or {})))
+            file.write(safetensors.numpy.save(arrays, dict(metadata or {}) or None))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -105,7 +106,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     _refuse_folder(path)
     content = Path(path).read_bytes()
     try:
-        found = safetensors.deserialize(content)
+        found: Any = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise _unreadable(path, str(error)) from None
     del content

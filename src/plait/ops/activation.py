@@ -27,7 +27,7 @@ from . import (
     source,
     special,
 )
-from .operand import as_float, common_dtype, require, together
+from .operand import RandomKey, as_float, common_dtype, require, together
 
 Axes = int | Sequence[int]
 
@@ -575,7 +575,7 @@ def _least(x: Node, chosen: Node, axis: int) -> Node:
 
 
 def gumbel_softmax(
-    x: Node, key: Node, tau: float = 1.0, hard: bool = False, axis: int = -1
+    x: Node, tau: float = 1.0, hard: bool = False, axis: int = -1, *, key: RandomKey
 ) -> Node:
     """Return `softmax((x + g) / tau)` along `axis` with independent Gumbel numbers g.
 
@@ -929,7 +929,7 @@ def group_norm(
 # Dropout, attention, embedding
 
 
-def dropout(x: Node, key: Node, p: float = 0.5) -> Node:
+def dropout(x: Node, p: float = 0.5, *, key: RandomKey) -> Node:
     """Return `x` with elements set to 0 with probability `p`, the others over `1 - p`.
 
     Formula: x / (1 - p) where w >= round(p * 2 ** 32), with a random word w of 32 bits

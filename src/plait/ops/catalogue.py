@@ -7,6 +7,7 @@ from . import (
     activation,
     contract,
     elementwise,
+    gather,
     index,
     linalg,
     loss,
@@ -20,8 +21,8 @@ from . import (
 )
 
 MODULES = (
-    source, elementwise, special, movement, reduce, contract, index, sort, window, linalg,
-    random, activation, loss,
+    source, elementwise, special, movement, reduce, contract, gather, index, sort,
+    window, linalg, random, activation, loss,
 )  # fmt: skip
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())

@@ -14,6 +14,7 @@ from ..shapes import broadcast
 from . import elementwise, movement, source
 
 Operand = Node | bool | int | float
+RandomKey = Node  # a key of random numbers; plait supplies one where the user gives none
 
 _RANK = {"bool": 0, "unsigned": 1, "signed": 1, "float": 2}
 

@@ -26,7 +26,7 @@ from ..shapes import (
     reduced_shape,
     size_of,
 )
-from . import elementwise, index, movement, source
+from . import elementwise, gather, index, movement, source
 from .family import check_axes
 from .operand import as_float, as_node, common_dtype
 
@@ -83,7 +83,7 @@ def _picked_vjp(
     zero, indices, axis = source.full_like(x, 0), pick(node, 1), node.attributes["axis"]
     zero, indices, ct = (movement.moveaxis(y, axis, -1) for y in (zero, indices, ct))
     last = x.ndim - 1
-    result = index.scatter(zero, indices, ct, last, last, "add")
+    result = gather.scatter(zero, indices, ct, last, last, "add")
     return (movement.moveaxis(result, -1, axis),)
 
 

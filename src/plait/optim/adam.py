@@ -68,7 +68,9 @@ class Adam(Optimizer):
         maximize: bool,
     ) -> None:
         self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
-        self.refuse(not all(0 <= b < 1 for b in betas), "betas are not in [0, 1)", betas)
+        self.refuse(
+            not all(0 <= b < 1 for b in betas), "betas are not in [0, 1)", betas
+        )
         self.refuse(not eps >= 0, "eps is negative", eps)
         self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
 
@@ -139,8 +141,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient.
 
-    As `Adam`, but step 2 is `p = p - lr * weight_decay * p`: the decay does not enter the
-    moments.
+    As `Adam`, but step 2 is `p = p - lr * weight_decay * p`: the decay does not enter
+    the moments.
 
     Args:
         params: tensors or groups; see `Optimizer`.

@@ -39,8 +39,8 @@ def clip_grad_norm_(
         ArgumentError: `norm_type` is not positive, or the norm is not finite and
             `error_if_nonfinite`. No gradient is changed then.
 
-    Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks",
-    2013.
+    Source: R. Pascanu et al., "On the difficulty of training recurrent neural
+    networks", 2013.
     """
     if not norm_type > 0:
         raise ArgumentError(
@@ -52,6 +52,7 @@ def clip_grad_norm_(
         return plait.zeros(())
     gradients = [owner.grad for owner in owners]
     # The order of the norm is known while recording, as text is.
+    norm: Tensor
     norm, *clipped = _scaled(float(max_norm), repr(float(norm_type)), gradients)
     if error_if_nonfinite and not math.isfinite(norm.item()):
         raise ArgumentError(
@@ -75,7 +76,9 @@ def _scaled(max_norm: Any, order_text: str, gradients: list[Tensor]) -> list[Ten
         elif order == 2:
             norm = plait.sqrt(_total([plait.sum(g * g) for g in wide]))
         else:
-            norm = _total([plait.sum(plait.abs(g) ** order) for g in wide]) ** (1 / order)
+            norm = _total([plait.sum(plait.abs(g) ** order) for g in wide]) ** (
+                1 / order
+            )
         factor = plait.minimum(max_norm / (norm + 1e-6), 1.0)
         scaled = [
             (x * factor).to(g.dtype) for x, g in zip(wide, gradients, strict=True)
@@ -91,9 +94,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x.to(plait.result_type(x.dtype, plait.float32))
 
 
-def clip_grad_value_(
-    parameters: Tensor | Iterable[Tensor], clip_value: float
-) -> None:
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit each element of each gradient to `-clip_value` and `clip_value`.
 
     Raises:
@@ -116,6 +117,6 @@ def _limited(limit: Any, gradients: list[Tensor]) -> list[Tensor]:
         return [plait.clip(g, -limit, limit) for g in gradients]
 
 
-def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    one = isinstance(parameters, Tensor)
-    return [p for p in ([parameters] if one else parameters) if p.grad is not None]
+def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
+    owners = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [owner for owner in owners if owner.grad is not None]

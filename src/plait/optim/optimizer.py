@@ -1,9 +1,10 @@
-"""What every optimizer is: groups of parameters, their state, and one rule to update them.
+"""What every optimizer is: groups of parameters, their state, a rule to update them.
 
-A concrete optimizer is three functions. `init` makes a parameter's state. `coefficients`
-turns hyperparameters and the number of the step into the numbers of its rule, in Python's
-own precision. `update` is the rule, for one parameter, on tensors, without side effects.
-Everything else is here, once: the updates of a whole group are recorded as one step.
+A concrete optimizer is three functions. `init` makes a parameter's state.
+`coefficients` turns hyperparameters and the number of the step into the numbers of its
+rule, in Python's own precision. `update` is the rule, for one parameter, on tensors,
+without side effects. Everything else is here, once: the updates of a whole group are
+recorded as one step.
 
 Read first: `Optimizer`, `Optimizer.step`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import plait
 from plait import Tensor
@@ -31,14 +32,14 @@ class Optimizer:
         defaults: hyperparameters for groups that do not give their own.
 
     Attributes:
-        param_groups: a list of dicts: `params` and hyperparameters, which may be changed
-            between steps; changed floats cost nothing.
+        param_groups: a list of dicts: `params` and hyperparameters, which may be
+            changed between steps; changed floats cost nothing.
         state: for each parameter that was updated, the tensors that the rule keeps.
         steps: for each parameter that was updated, how often.
 
     Raises:
-        ArgumentError: there are no parameters, one is given twice, or a hyperparameter is
-            out of range.
+        ArgumentError: there are no parameters, one is given twice, or a hyperparameter
+            is out of range.
         ArgumentTypeError: a parameter is no tensor.
     """
 
@@ -61,22 +62,25 @@ class Optimizer:
         for entry in entries:
             self.add_param_group(entry)
 
-    # What a concrete optimizer says
+    # What a concrete optimizer says, with hyperparameters by name. (Positional ones
+    # stand
+    # here for type checkers alone: they then accept each optimizer's own names.)
 
-    def check(self, **hyperparameters: Any) -> None:
+    def check(self, *_: Any, **hyperparameters: Any) -> None:
         """Raise ArgumentError unless the hyperparameters of a group are in range."""
 
     @staticmethod
-    def init(parameter: Tensor, **hyperparameters: Any) -> dict[str, Tensor]:
-        """Return the tensors that the rule keeps for `parameter`, before its first step."""
+    def init(parameter: Tensor, *_: Any, **hyperparameters: Any) -> dict[str, Tensor]:
+        """Return what the rule keeps for `parameter`, before its first step."""
         return {}
 
     @staticmethod
-    def coefficients(step: int, **hyperparameters: Any) -> dict[str, Any]:
+    def coefficients(step: int, *_: Any, **hyperparameters: Any) -> dict[str, Any]:
         """Return the numbers of step number `step`, from 1, by the names `update` has.
 
-        Numbers may differ at each step. Whatever else is returned, such as True, or None
-        for a term that is off, is known while the rule is recorded. All arithmetic between
+        Numbers may differ at each step. Whatever else is returned, such as True, or
+        None for a term that is off, is known while the rule is recorded. All arithmetic
+        between
         numbers is to be done here: in `update` it would be done in 32 bits.
         """
         raise NotImplementedError
@@ -86,6 +90,7 @@ class Optimizer:
         parameter: Tensor,
         gradient: Tensor,
         state: dict[str, Tensor],
+        *_: Any,
         **coefficients: Any,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the parameter and its state after one step, of the same types."""
@@ -107,8 +112,8 @@ class Optimizer:
         """Optimize further parameters, with hyperparameters of their own.
 
         Args:
-            group: a dict with `params`, a tensor or an iterable of tensors, and any of the
-                hyperparameters.
+            group: a dict with `params`, a tensor or an iterable of tensors, and any of
+                the hyperparameters.
         """
         given = dict(group)
         tensors = given.pop("params", None)
@@ -124,7 +129,7 @@ class Optimizer:
         unknown = [name for name in given if name not in (*self.defaults, "name")]
         if unknown:
             raise ArgumentError(
-                f"[{self.name}] a group has a hyperparameter that the optimizer has not",
+                f"[{self.name}] a group has a hyperparameter that the optimizer lacks",
                 got=", ".join(map(repr, unknown)),
                 expected=", ".join(self.defaults),
             )
@@ -200,8 +205,7 @@ class Optimizer:
             then their new states.
         """
         hyperparameters = {name: group[name] for name in self.defaults}
-        operands = list(active)
-        operands += [parameter.grad for parameter in active]
+        operands: list[Any] = [*active, *[parameter.grad for parameter in active]]
         names = []
         counts = []
         for parameter in active:
@@ -227,8 +231,8 @@ class Optimizer:
         """Return hyperparameters, states and numbers of steps, as they are now.
 
         Returns:
-            `param_groups`: the groups, with numbers in place of parameters. `state`: for
-            each such number `step` and the tensors that the rule keeps.
+            `param_groups`: the groups, with numbers in place of parameters. `state`:
+            for each such number `step` and the tensors that the rule keeps.
         """
         numbers = {id(p): i for i, p in enumerate(self._parameters())}
         groups = [
@@ -310,7 +314,9 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _fitted(given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _fitted(
+    given: Mapping[str, Any], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Return the given tensors in the types of the expected ones."""
     if set(given) != set(expected):
         raise ValueError(f"{sorted(given)} instead of {sorted(expected)}")

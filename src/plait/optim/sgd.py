@@ -11,7 +11,6 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError
 from .optimizer import Optimizer
 
 
@@ -35,9 +34,9 @@ class SGD(Optimizer):
         nesterov: look ahead along the momentum. Needs a momentum and no dampening.
         maximize: go up instead of down.
 
-    Source: B. Polyak, "Some methods of speeding up the convergence of iteration methods",
-    1964; I. Sutskever et al., "On the importance of initialization and momentum in deep
-    learning", 2013.
+    Source: B. Polyak, "Some methods of speeding up the convergence of iteration
+    methods", 1964; I. Sutskever et al., "On the importance of initialization and
+    momentum in deep learning", 2013.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class SGD(Optimizer):
     def check(
         self,
         *,
-        lr: float,
+        lr: float | Tensor,
         momentum: float,
         dampening: float,
         weight_decay: float,
@@ -71,7 +70,7 @@ class SGD(Optimizer):
         self.refuse(not momentum >= 0, "momentum is negative", momentum)
         self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
         self.refuse(
-            bool(nesterov) and (not momentum or bool(dampening)),
+            nesterov and not (momentum and dampening == 0),
             "nesterov needs a momentum and no dampening",
             {"momentum": momentum, "dampening": dampening},
         )

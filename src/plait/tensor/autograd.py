@@ -15,13 +15,14 @@ from ..ir.build import make_input, substitute
 from ..ir.graph import Node
 from ..ops import elementwise, movement, source
 from ..transform.batch import batch
-from ..transform.differentiate import dependents, pull_back
+from ..transform.differentiate import dependents, linked_order, pull_back
 from ..transform.push_forward import push_forward
 from .record import (
     SPENT,
     Step,
     Trace,
     adopt_all,
+    distinct,
     enter,
     follow,
     grad_mode,
@@ -229,8 +230,8 @@ def _after_hooks(hooks: Any, gradient: Tensor) -> Tensor:
 
 def _deliver(owner: Tensor, gradient: Tensor, create_graph: bool) -> None:
     """Run the hooks of a leaf, and add `gradient` to its own."""
-    if owner._trace is None and not owner.requires_grad:
-        return  # it no longer wants one
+    if not owner.requires_grad:
+        return  # it was switched off since
     with grad_mode(create_graph):
         if owner._hooks and owner._requires_grad:
             gradient = _after_hooks(owner._hooks, gradient)
@@ -267,22 +268,12 @@ def _alias(x: Node) -> Node:
     return source.variable(x)
 
 
-def _places(trace: Trace, alias: Tensor) -> tuple[Node, ...]:
-    """Return the nodes of `trace` that stand for `alias`, also from before a flush."""
-    nodes = {alias._node: None} if alias._trace is trace else {}
-    for node, owner in zip(trace.step.inputs(), trace.owners, strict=True):
-        if owner is alias:
-            nodes[node] = None
-    return tuple(nodes)
-
-
 def _transformed(
     name: str,
     alias_of: Sequence[tuple[Tensor, Tensor]],
     outputs: Sequence[Tensor],
     extra: Sequence[Tensor | None],
     build: Callable[..., list[Node]],
-    static: Any = (),
 ) -> list[Tensor]:
     """Record a step whose nodes `build` makes from outputs, places and extra operands.
 
@@ -292,23 +283,58 @@ def _transformed(
     trace = recorder.trace
     nodes = tuple([enter(trace, x) for x in outputs])
     given = tuple([None if x is None else enter(trace, x) for x in extra])
+    originals = tuple([enter(trace, x) for _, x in alias_of])
     adopt_all(trace)
-    pairs = [(_places(trace, alias), enter(trace, x)) for alias, x in alias_of]
-    places = tuple([nodes_of for nodes_of, _ in pairs])
-    originals = tuple([x for _, x in pairs])
+    # An alias that is not of this trace was run, and nothing here depends on it.
+    places = tuple([x._node if x._trace is trace else None for x, _ in alias_of])
 
     def make() -> Step:
         links = trace.step.all_links()
         made = build(nodes, given, places, links)
-        table = {
-            node: original
-            for group, original in zip(places, originals, strict=True)
-            for node in group
+        pairs = zip(places, originals, strict=True)
+        table = {place: x for place, x in pairs if place is not None}
+        step = Step(trace.step, None, ())
+        # From now on derivatives go on through a place that was run.
+        step.links = {
+            place: x
+            for place, x in table.items()
+            if not place.operands and place not in links
         }
-        return Step(trace.step, tuple(substitute(made, table)), ())
+        table.update(_settled(links, table))
+        results = substitute(made, table)
+        if not trace.step.grad_enabled:
+            results = [source.stop_gradient(x) if x.differentiable else x for x in results]
+        step.result = tuple(
+            [x if x.operands and x not in originals else distinct(x) for x in results]
+        )
+        return step
 
-    step = follow(trace, (name, nodes, given, places, originals, static), make)
+    step = follow(trace, (name, nodes, given, places, originals), make)
     return [pending(trace, node) for node in step.result]
+
+
+def _settled(links: dict[Node, Node], table: dict[Node, Node]) -> dict[Node, Node]:
+    """Return what takes the place of leaves that depend on no variable but aliases.
+
+    Args:
+        table: what aliases stand for.
+    """
+    varying: set[Node] = set()
+    result: dict[Node, Node] = {}
+    for node in linked_order(list(links), links, ()):
+        if node in table:
+            depends = table[node].differentiable
+        elif node in links:
+            depends = links[node] in varying
+            if not depends:
+                result[node] = source.stop_gradient(node)
+        elif node.primitive is source.VARIABLE or not node.operands:
+            depends = True
+        else:
+            depends = any(operand in varying for operand in node.operands)
+        if depends:
+            varying.add(node)
+    return result
 
 
 def gradients(
@@ -319,7 +345,7 @@ def gradients(
     """Return the cotangents of the aliases, zero where nothing depends on them."""
 
     def build(nodes: Any, seeds: Any, places: Any, links: Any) -> list[Node]:
-        flat = [node for group in places for node in group]
+        flat = [place for place in places if place is not None]
         active = [
             (n, _seeded(n, s))
             for n, s in zip(nodes, seeds, strict=True)
@@ -327,17 +353,10 @@ def gradients(
         ]
         found = pull_back([n for n, _ in active], [s for _, s in active], flat, links)
         table = dict(zip(flat, found, strict=True))
-        result = []
-        for group, (alias, _) in zip(places, alias_of, strict=True):
-            total = None
-            for node in group:
-                one = table[node]
-                if one is not None:
-                    total = one if total is None else elementwise.add(total, one)
-            if total is None:
-                total = source.full(alias._node.shape, 0, alias._node.dtype)
-            result.append(total)
-        return result
+        return [
+            table.get(place) or source.full_like(alias._node, 0)
+            for place, (alias, _) in zip(places, alias_of, strict=True)
+        ]
 
     return _transformed("gradients", alias_of, outputs, cotangents, build)
 
@@ -350,11 +369,8 @@ def tangents(
     """Return the tangents of `outputs` when the aliases move along `directions`."""
 
     def build(nodes: Any, given: Any, places: Any, links: Any) -> list[Node]:
-        table = {
-            node: direction
-            for group, direction in zip(places, given, strict=True)
-            for node in group
-        }
+        pairs = zip(places, given, strict=True)
+        table = {place: direction for place, direction in pairs if place is not None}
         found = push_forward(nodes, table, links)
         return [
             source.full_like(node, 0) if tangent is None else tangent
@@ -378,18 +394,18 @@ def jacobian_of(
         basis = movement.reshape(
             elementwise.subtract(basis, above), (rows, *node.shape)
         )
+        flat = [place for place in places if place is not None]
+        found = pull_back(nodes, [seed], flat, links) if node.differentiable else []
+        rows_of = dict(zip(flat, found, strict=False))
         result = []
-        for group, (alias, _) in zip(places, alias_of, strict=True):
-            shape = (rows, *alias._node.shape)
-            total = source.full(shape, 0, alias._node.dtype)
-            found = (
-                pull_back(nodes, [seed], group, links) if node.differentiable else []
-            )
-            for one in found:
-                if one is not None:
-                    ((wide, batched),) = batch([one], {seed: basis})
-                    total = wide if batched else total
-            result.append(movement.reshape(total, (*node.shape, *alias._node.shape)))
+        for place, (alias, _) in zip(places, alias_of, strict=True):
+            shape = alias._node.shape
+            wide = source.full((rows, *shape), 0, alias._node.dtype)
+            one = rows_of.get(place)
+            if one is not None:
+                ((batched, varies),) = batch([one], {seed: basis})
+                wide = batched if varies else wide
+            result.append(movement.reshape(wide, (*node.shape, *shape)))
         return result
 
     return _transformed("jacobian", alias_of, [output], (), build)

@@ -23,7 +23,8 @@ from ..ir.graph import Node
 from . import record as recording
 from .record import enter, pending, recorder
 
-_OPERANDS = {"Node", "Operand", "Node | None", "Operand | None"}
+_RANDOM_KEY = "RandomKey"
+_OPERANDS = {"Node", "Operand", "Node | None", "Operand | None", _RANDOM_KEY}
 _SEQUENCES = {"Sequence[Node]", "Sequence[Operand]"}
 # PyTorch's words, accepted beside the Array API's.
 _SYNONYMS = {"dim": "axis", "keepdim": "keepdims", "dim0": "axis0", "dim1": "axis1"}
@@ -39,17 +40,19 @@ class Lifted:
         names: its parameters in order; `operands` those that take tensors.
         leading: how many operands stand first and are required.
         variadic: the place of `*operands`, or -1.
+        draws: whether it needs a key of random numbers.
     """
 
     __slots__ = (
         "op", "name", "names", "operands", "sequences", "defaults", "positional", "leading",
-        "variadic",
+        "variadic", "draws", "signature",
     )  # fmt: skip
 
     def __init__(self, op: Callable[..., Any]) -> None:
         self.op = op
         self.name = op.__name__.rstrip("_")
-        parameters = list(inspect.signature(op).parameters.values())
+        self.signature = inspect.signature(op)
+        parameters = list(self.signature.parameters.values())
         kinds = [p.kind is p.VAR_POSITIONAL for p in parameters]
         self.variadic = kinds.index(True) if True in kinds else -1
         self.names = [p.name for p in parameters]
@@ -65,6 +68,7 @@ class Lifted:
             p.name: p.default for p in parameters if p.default is not p.empty
         }
         self.positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
+        self.draws = any(p.annotation == _RANDOM_KEY for p in parameters)
         self.leading = 0
         for p in parameters:
             if p.annotation not in _OPERANDS or p.default is not p.empty:
@@ -135,7 +139,7 @@ class Lifted:
 
     def describe(self) -> str:
         """Return the signature as text."""
-        return f"{self.name}{inspect.signature(self.op)}".replace(" -> 'Node'", "")
+        return f"{self.name}{_public_signature(self.signature)}".replace(" -> 'Node'", "")
 
     def _sequence(self, name: str, value: Any) -> list[Any]:
         if isinstance(value, (list, tuple)):
@@ -190,12 +194,12 @@ def lift(op: Callable[..., Any]) -> Any:
     lifted.__name__ = lifted.__qualname__ = spec.name
     lifted.__module__ = "plait"
     lifted.__annotations__ = {}
-    lifted.__signature__ = _public_signature(op)  # type: ignore[attr-defined]
+    lifted.__signature__ = _public_signature(spec.signature)  # type: ignore[attr-defined]
+    lifted.spec = spec  # type: ignore[attr-defined]
     return lifted
 
 
-def _public_signature(op: Callable[..., Any]) -> inspect.Signature:
-    signature = inspect.signature(op)
+def _public_signature(signature: inspect.Signature) -> inspect.Signature:
 
     def public(annotation: Any) -> Any:
         if not isinstance(annotation, str):

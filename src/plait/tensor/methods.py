@@ -12,17 +12,18 @@ from typing import Any
 
 from ..ops import OPS
 from .lift import Lifted, lift
+from .random import published
 from .tensor import Tensor
 
-FUNCTIONS: dict[str, Any] = {op.__name__: lift(op) for op in OPS}
-
-# Ops that take a tensor first and are yet no methods: their first operand is a list, or
-# the name would hide a different method or property of Tensor.
-METHODS = tuple(
-    op.__name__
-    for op in OPS
-    if Lifted(op).leading >= 1 and op.__name__ not in vars(Tensor)
-)
+FUNCTIONS: dict[str, Any] = {}
+METHODS: list[str] = []
+for _op in OPS:
+    _lifted = lift(_op)
+    FUNCTIONS[_op.__name__] = published(_lifted) if _lifted.spec.draws else _lifted
+    # A function whose first operand is a list is no method, and none may hide a method or
+    # property that Tensor defines itself.
+    if _lifted.spec.leading and not hasattr(Tensor, _op.__name__):
+        METHODS.append(_op.__name__)
 
 for _name in METHODS:
     setattr(Tensor, _name, FUNCTIONS[_name])

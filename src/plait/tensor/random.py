@@ -125,31 +125,35 @@ def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
     return (default_generator if generator is None else generator)._next_key()
 
 
-def _published(op: Callable[..., Any]) -> Any:
-    """Return `op` over tensors, with the key taken from a generator by default."""
-    lifted = lift(op)
-    name = op.__name__
+def published(lifted: Any) -> Any:
+    """Return a lifted op with its key taken from a generator by default."""
+    name = lifted.__name__
+    parameters = list(inspect.signature(lifted).parameters.values())
+    leads = parameters[0].name == "key"
 
-    @functools.wraps(op)
+    @functools.wraps(lifted)
     def draw(
         *args: Any, key: Any = None, generator: Generator | None = None, **named: Any
     ) -> Any:
-        return lifted(_key_for(name, key, generator), *args, **named)
+        key = _key_for(name, key, generator)
+        return lifted(key, *args, **named) if leads else lifted(*args, key=key, **named)
 
-    first, *rest = inspect.signature(lifted).parameters.values()
+    keyword = inspect.Parameter.KEYWORD_ONLY
     extra = [
-        first.replace(kind=first.KEYWORD_ONLY, default=None, annotation="Tensor | None"),
-        first.replace(
-            name="generator", kind=first.KEYWORD_ONLY, default=None,
-            annotation="Generator | None",
+        inspect.Parameter("key", keyword, default=None, annotation="Tensor | None"),
+        inspect.Parameter(
+            "generator", keyword, default=None, annotation="Generator | None"
         ),
-    ]  # fmt: skip
-    draw.__signature__ = inspect.Signature([*rest, *extra])  # type: ignore[attr-defined]
-    draw.__module__ = "plait.random"
+    ]
+    rest = [parameter for parameter in parameters if parameter.name != "key"]
+    draw.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*rest, *extra], return_annotation="Tensor"
+    )
+    draw.__module__ = "plait.random" if leads else "plait"
     return draw
 
 
-FUNCTIONS: dict[str, Any] = {op.__name__: _published(op) for op in ops.RANDOM_OPS}
+FUNCTIONS: dict[str, Any] = {op.__name__: published(lift(op)) for op in ops.RANDOM_OPS}
 split = lift(ops.split)
 fold_in = lift(ops.fold_in)
 

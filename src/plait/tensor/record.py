@@ -382,7 +382,11 @@ def _part(x: Any, numbers: list[Any]) -> Any:
     if x is None:
         return None
     if isinstance(x, np.generic):
-        return _part(x.item(), numbers)
+        x = x.item()  # itself, if Python has no such number
+        if x.__class__ in _NUMBER_DTYPES:
+            return _part(x, numbers)
+    elif isinstance(x, (int, float)):  # of a subclass
+        return _part(int(x) if isinstance(x, int) else float(x), numbers)
     tensor = as_operand(x)
     trace = recorder.trace
     return tensor._node if tensor._trace is trace else enter(trace, tensor)
@@ -719,6 +723,35 @@ def _keep(
 
 
 # Derivatives across a flush
+
+
+def watch(tensor: Tensor, hooks: Any) -> None:
+    """Have `hooks` called with the gradient of `tensor`, which was computed.
+
+    Raises:
+        TracingError: inside a function that is being recorded.
+    """
+    if recorder.trace.function is not None:
+        raise TracingError(
+            "[register_hook] a hook is never called while the function given to "
+            f"{recorder.trace.function} is recorded",
+            fix="use plait.custom_vjp",
+        )
+    origin = tensor._history
+    if tensor._value is not None and origin is not None and origin is not SPENT:
+        history, node = origin
+        holder = history.kept.get(node)
+        if holder is None and node not in history.spent:
+            history.kept[node] = Kept(tensor._value, COMPUTED, tensor)
+        history.hooks[node] = hooks
+        # What was linked to this history without the hooks is linked anew.
+        flush(recorder.trace)
+    trace = recorder.trace
+    node = enter(trace, tensor)
+    trace.hooked[node] = hooks
+    if node.operands:
+        # A tensor may come to stand for another value. This one does not.
+        trace.marks.append(pending(trace, node))
 
 
 def adopt_all(trace: Trace) -> None:

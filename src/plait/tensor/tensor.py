@@ -27,13 +27,13 @@ from ..errors import (
     ShapeError,
     TracingError,
 )
-from ..ops import contract, elementwise, index, movement, reduce, source
+from ..ops import contract, elementwise, indexing, movement, reduce, source
 from ..ir.build import make_input
 from ..ir.graph import Node, TensorType
 from . import autograd
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
-from .record import evaluate, install, record, recorder
+from .record import evaluate, install, record, recorder, watch
 
 Scalar = bool | int | float
 Key = Any
@@ -392,11 +392,12 @@ class Tensor:
                 got=self.dtype.name,
             )
         self._requires_grad = requires_grad
-        if self._value is None:
-            if requires_grad:
-                self._mark_variable()
-        else:
+        if self._value is not None:
             self._trace = None  # enters anew, as what it is now
+        elif requires_grad:
+            self._mark_variable()
+        else:
+            self._become(_detach(self))
         return self
 
     def _mark_variable(self) -> None:
@@ -442,10 +443,9 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Cut this tensor off from what it was computed from; return it."""
-        detached = _detach(self)
-        self._become(detached)
-        self._history = None
+        self._become(_detach(self))
         self._requires_grad = False
+        self._hooks = None
         return self
 
     @property
@@ -473,7 +473,7 @@ class Tensor:
         Derivatives flow through. It is how subclasses make their instances.
         """
         new = object.__new__(cls)
-        new._become(self)
+        new._become(self.clone() if self.requires_grad else self)
         return new
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
@@ -485,13 +485,29 @@ class Tensor:
             A handle whose `remove()` takes the hook away.
         """
         if not self.requires_grad:
-            raise GradientError("[register_hook] this tensor requires no gradient")
+            raise GradientError(
+                "[register_hook] this tensor requires no gradient",
+                fix="pass requires_grad=True when making what it is computed from",
+            )
         if self._hooks is None:
             self._hooks = OrderedDict()
-        if not self.is_leaf:
-            autograd.enter(recorder.trace, self)
-            recorder.trace.hooked[self._node] = self
+            if not self._requires_grad:
+                watch(self, self._hooks)
         return Handle(self._hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Let `backward()` accumulate `.grad` here, though this is no leaf."""
+        if self.is_leaf and self.requires_grad:
+            return
+        this = ref(self)
+
+        def keep(gradient: Tensor) -> None:
+            tensor = this()
+            if tensor is not None:
+                before = tensor.grad
+                tensor.grad = gradient if before is None else before + gradient
+
+        self.register_hook(keep)
 
     def register_post_accumulate_grad_hook(
         self, hook: Callable[[Tensor], None]
@@ -539,6 +555,8 @@ class Tensor:
         self._become(new)
         if leaf:
             self._mark_variable()
+        else:
+            self._hooks = None  # they stay with what this tensor was
 
     def copy_(self, values: Any) -> Tensor:
         """Set all elements to those of `values`, broadcast and cast; return this tensor."""
@@ -555,11 +573,11 @@ class Tensor:
         return self.fill_(0)
 
     def __getitem__(self, key: Key) -> Tensor:
-        spec, operands = index.parse_index(_plain_key(key), self.shape)
+        spec, operands = indexing.parse_index(_plain_key(key), self.shape)
         return record(_get_index, [self, *operands], (spec,))  # type: ignore[no-any-return]
 
     def __setitem__(self, key: Key, value: Any) -> None:
-        spec, operands = index.parse_index(_plain_key(key), self.shape)
+        spec, operands = indexing.parse_index(_plain_key(key), self.shape)
         self._assign(record(_set_index, [self, value, *operands], (spec,)), "setitem")
 
     # Shapes
@@ -742,12 +760,12 @@ def _like(values: Any, target: Tensor) -> Tensor:
 
 def _get_index(x: Any, *rest: Any) -> Any:
     *indices, spec = rest
-    return index.get_index(x, *indices, spec=spec)
+    return indexing.get_index(x, *indices, spec=spec)
 
 
 def _set_index(x: Any, value: Any, *rest: Any) -> Any:
     *indices, spec = rest
-    return index.set_index(x, value, *indices, spec=spec)
+    return indexing.set_index(x, value, *indices, spec=spec)
 
 
 _prototypes: dict[TensorType, Any] = {}

@@ -22,6 +22,7 @@ from ..ops import elementwise, movement, source
 from ..shapes import normalize_axis
 from ..transform import control, region
 from ..transform.batch import batch_graph
+from ..transform.scan import scan as scan_graph
 from ..trees import flatten, unflatten
 from . import autograd
 from .create import asarray
@@ -33,6 +34,7 @@ from .record import (
     Recorded,
     Step,
     enter,
+    grad_mode,
     pending,
     record,
     record_function,
@@ -107,8 +109,9 @@ def value_and_grad(
 
     @functools.wraps(function)
     def wrapped(*args: Any, **named: Any) -> Any:
-        new, pairs, structure = _replaced(args, argnums, "grad")
-        result = function(*new, **named)
+        with grad_mode(True):
+            new, pairs, structure = _replaced(args, argnums, "grad")
+            result = function(*new, **named)
         value, aux = result if has_aux else (result, None)
         loss = _scalar_output("grad", value)
         found = autograd.gradients([loss], [None], pairs)
@@ -143,8 +146,9 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     Formula: the second maps a cotangent of the result, of its structure, to the tuple of
     cotangents of `primals`: c -> c @ J.
     """
-    new, pairs, structure = _replaced(primals, range(len(primals)), "vjp")
-    result = function(*new)
+    with grad_mode(True):
+        new, pairs, structure = _replaced(primals, range(len(primals)), "vjp")
+        result = function(*new)
     outputs, out_structure = _tensors(result)
 
     def pull(cotangent: Any) -> Any:
@@ -173,7 +177,8 @@ def jvp(
 
     Formula: J @ tangents, in forward mode, at the cost of a few evaluations.
     """
-    new, pairs, structure = _replaced(list(primals), range(len(primals)), "jvp")
+    with grad_mode(True):
+        new, pairs, structure = _replaced(list(primals), range(len(primals)), "jvp")
     directions, given = _tensors(tuple(tangents))
     if given != structure:
         raise ArgumentError("[jvp] primals and tangents differ in structure")
@@ -186,7 +191,8 @@ def jvp(
     directions = [
         d.to(leaf.dtype) for d, (_, leaf) in zip(directions, pairs, strict=True)
     ]
-    result = function(*new)
+    with grad_mode(True):
+        result = function(*new)
     outputs, out_structure = _tensors(result)
     found = autograd.tangents(outputs, pairs, directions)
     return _released(result, pairs), unflatten(out_structure, found)
@@ -202,8 +208,9 @@ def jacobian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
 
     @functools.wraps(function)
     def wrapped(*args: Any, **named: Any) -> Any:
-        new, pairs, structure = _replaced(args, argnums, "jacobian")
-        result = function(*new, **named)
+        with grad_mode(True):
+            new, pairs, structure = _replaced(args, argnums, "jacobian")
+            result = function(*new, **named)
         outputs, out_structure = _tensors(result)
         rows = []
         for output in outputs:
@@ -713,4 +720,4 @@ def _scan(*values: Any) -> Any:
     body = Graph([*graph.inputs[n:], *graph.inputs[:n]], graph.outputs)
     outside, rest = operands[:captured], operands[captured:]
     init, xs = rest[:carried], rest[carried:]
-    return control.scan(outside, init, xs, body, length, reverse)
+    return scan_graph(outside, init, xs, body, length, reverse)

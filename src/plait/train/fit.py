@@ -63,7 +63,7 @@ def fit(
     """
     meters = copy.deepcopy(dict(meters or {}))
     history = History()
-    engine = Engine([Clock(), Measure(meters)])
+    engine = Engine([Measure(meters), Clock()])
     if evaluate_on is not None:
         if not isinstance(evaluate_on, Mapping):
             evaluate_on = {"test": evaluate_on}

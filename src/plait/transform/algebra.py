@@ -254,9 +254,11 @@ def negative_of_product(node: Node) -> Node | None:
 
 
 def abs_of_negative(node: Node) -> Node | None:
-    """`abs(-x) -> abs(x)`"""
+    """`abs(-x) -> abs(x)`, but for unsigned integers"""
     (x,) = node.operands
-    return derive(node, ABS, x.operands[0]) if x.primitive is NEGATIVE else None
+    if x.primitive is not NEGATIVE or node.dtype.kind == "unsigned":
+        return None
+    return derive(node, ABS, x.operands[0])
 
 
 def abs_of_positive(node: Node) -> Node | None:

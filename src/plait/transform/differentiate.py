@@ -96,7 +96,7 @@ def dependents(
     fixed: Collection[Node] = (),
 ) -> list[Node]:
     """Return the nodes between `wrt` and `outputs`, both included, operands first."""
-    order = _linked_order(outputs, links, fixed)
+    order = linked_order(outputs, links, fixed)
     reached = set(wrt)
     result = []
     for node in order:
@@ -112,7 +112,7 @@ def dependents(
     return result
 
 
-def _linked_order(
+def linked_order(
     outputs: Sequence[Node], links: Mapping[Node, Node], fixed: Collection[Node]
 ) -> list[Node]:
     """Return a topological order in which a linked input comes after its expression."""

@@ -58,9 +58,9 @@ def simplify(
     Args:
         final: no derivative will be taken any more, so that `stop_gradient` and
             `variable` are mere identities.
-        exact: apply only rules that keep every bit, but for the payloads of nans. Else
-            sums may be reordered, and formulas that overflow or cancel be replaced by
-            stable ones: values differ by rounding, or are more accurate.
+        exact: apply only rules that keep every bit, but for the signs and payloads of
+            nans. Else sums may be reordered, and formulas that overflow or cancel be
+            replaced by stable ones: values differ by rounding, or are more accurate.
         observe: told of each replacement: the rule, the node, and what replaced it.
     """
     if observe is None:
