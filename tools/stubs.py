@@ -143,6 +143,8 @@ def stub() -> str:
         for key, value in sorted(vars(module).items()):
             if inspect.isfunction(value) and not key.startswith("_") and key != "lift":
                 lines += ["    @staticmethod", f"    def {key}{signature(value)}: ..."]
+            elif isinstance(value, plait.Generator):
+                lines.append(f"    {key}: Generator")
     head, *rest = lines
     return head + "\n".join(sorted(imported)) + "\n\n" + "\n".join(rest) + "\n"
 

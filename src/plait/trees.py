@@ -1,6 +1,7 @@
 """Nested tuples, lists and dictionaries as a flat list of leaves and back.
 
-Whatever is none of the three is a leaf. None holds no leaf. Named tuples keep their class.
+Whatever is none of the three is a leaf. None holds no leaf. Named tuples keep their
+class.
 
 Read first: `flatten`, `unflatten`, `map_leaves`.
 """
@@ -25,15 +26,27 @@ def _structure(tree: Any, leaves: list[Any]) -> Any:
         return _NONE
     kind = type(tree)
     if kind is dict:
-        return (
-            dict,
-            tuple(tree),
-            tuple(_structure(item, leaves) for item in tree.values()),
-        )
-    if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(kind, "_fields")):
-        return (kind, None, tuple(_structure(item, leaves) for item in tree))
+        return (dict, tuple(tree), _structures(tree.values(), leaves))
+    if (
+        kind is tuple
+        or kind is list
+        or (isinstance(tree, tuple) and hasattr(kind, "_fields"))
+    ):
+        return (kind, None, _structures(tree, leaves))
     leaves.append(tree)
     return _LEAF
+
+
+def _structures(trees: Iterable[Any], leaves: list[Any]) -> tuple[Any, ...]:
+    found = []
+    for tree in trees:
+        # Most are leaves, which need no call.
+        if tree is None or isinstance(tree, (tuple, list, dict)):
+            found.append(_structure(tree, leaves))
+        else:
+            leaves.append(tree)
+            found.append(_LEAF)
+    return tuple(found)
 
 
 def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
@@ -56,7 +69,8 @@ def _build(structure: Any, leaves: Iterator[Any]) -> Any:
 
 
 def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Return `tree` with `function` applied to its leaves, and those of `others` beside."""
+    """Return `tree` with `function` applied to its leaves, those of `others` beside."""
     leaves, structure = flatten(tree)
     rest = [flatten(other)[0] for other in others]
-    return unflatten(structure, [function(*row) for row in zip(leaves, *rest, strict=True)])
+    results = [function(*row) for row in zip(leaves, *rest, strict=True)]
+    return unflatten(structure, results)

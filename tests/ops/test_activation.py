@@ -14,7 +14,7 @@ from plait.dtypes import float32, int64
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
 from plait.ops import activation, source
-from plait.ops.random import key_of
+from plait.ops.philox import key_of
 
 from .op_checks import check_derivatives, gradient, recorded, value, values
 from .torch_compare import EDGES, F, agree
@@ -285,7 +285,9 @@ def test_gumbel_softmax():
     ct = rng.normal(size=(2, 3))
     slopes = [
         slope(
-            lambda x, h=h: activation.gumbel_softmax(x, 0.5, h, key=key()), logits[:2], ct
+            lambda x, h=h: activation.gumbel_softmax(x, 0.5, h, key=key()),
+            logits[:2],
+            ct,
         )
         for h in (False, True)
     ]

@@ -19,7 +19,7 @@ from plait.errors import DTypeError, GraphError, ShapeError
 from plait.ir.build import PICK, apply, make_input, pick
 from plait.ir.graph import Graph, TensorType
 from plait.ir.primitive import Failure
-from plait.ops import elementwise, linalg, reduce, source
+from plait.ops import elementwise, factor, reduce, source
 from plait.transform.batch import batch
 
 from . import checks
@@ -165,7 +165,7 @@ def test_exceptions_name_primitives_that_exist(table):
 
 def test_pick_selects_a_result():
     x = make_input((2, 3), checks.as_dtype("float64"), differentiable=True)
-    q, r = (pick(apply(linalg.QR, x, mode="reduced"), i) for i in range(2))
+    q, r = (pick(apply(factor.QR, x, mode="reduced"), i) for i in range(2))
     assert (q.primitive, q.shape, r.shape) == (PICK, (2, 2), (2, 3))
     value = np.arange(6.0).reshape(2, 3) ** 2
     expected = np.linalg.qr(value)

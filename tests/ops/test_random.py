@@ -16,25 +16,27 @@ from plait.dtypes import float16, float32, float64, int8, int64, uint8, uint64
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph
-from plait.ops import random
-from plait.ops.random import key_of, philox
+from plait.ops import distribution, random, source
+from plait.ops.philox import KEY_OPS, fold_in, key_of, philox
 from plait.transform.batch import batch
 
 from .op_checks import check_derivatives, close, gradient, inputs_for, recorded, value
 
 KEY = key_of(2024, 7)
+DRAWS = (*random.RANDOM_OPS, *distribution.RANDOM_OPS)
+OPS = {op.__name__: op for op in (*DRAWS, *KEY_OPS)}
 
 
 def draw(name, **settings):
-    return value(getattr(random, name), KEY, **settings)
+    return value(OPS[name], KEY, **settings)
 
 
 def fixed(name, **settings):
     """Return the distribution as a function of its parameters alone."""
 
     def op(*parameters):
-        key = random.source.constant(KEY, dtypes.uint32)
-        return getattr(random, name)(key, *parameters, **settings)
+        key = source.constant(KEY, dtypes.uint32)
+        return OPS[name](key, *parameters, **settings)
 
     return op
 
@@ -161,8 +163,8 @@ def test_new_keys_differ():
 
 def test_fold_in_takes_any_integer():
     expected = draw("fold_in", data=300).tolist()
-    assert value(random.fold_in, KEY, np.array(300, np.int16)).tolist() == expected
-    assert value(random.fold_in, KEY, np.array(300, np.uint64)).tolist() == expected
+    assert value(fold_in, KEY, np.array(300, np.int16)).tolist() == expected
+    assert value(fold_in, KEY, np.array(300, np.uint64)).tolist() == expected
 
 
 # --- pinned
@@ -352,7 +354,7 @@ def looks_like(sample, distribution, alpha=1e-4):
 )
 def test_distribution(name, parameters, distribution, seed, dtype):
     settings = {"shape": (100, 100), "dtype": dtypes.as_dtype(dtype)}
-    op = getattr(random, name)
+    op = OPS[name]
     found = value(lambda key: op(key, *parameters, **settings), key_of(seed))
     assert found.dtype == dtype
     looks_like(found, distribution)
@@ -456,7 +458,7 @@ def chi_squared(counts, expected, alpha=1e-4):
 @pytest.mark.parametrize("rate", [0.0, 0.01, 1.0, 3.7, 9.99, 10.0, 13.0, 47.0, 300.0])
 def test_poisson(rate):
     n = 20000
-    found = value(lambda key: random.poisson(key, rate, shape=n), KEY)
+    found = value(lambda key: distribution.poisson(key, rate, shape=n), KEY)
     assert found.dtype == np.int64
     top = found.max() + 1
     expected = scipy.stats.poisson(rate).pmf(np.arange(top)) * n
@@ -466,13 +468,15 @@ def test_poisson(rate):
 
 def test_poisson_of_large_and_of_impossible_rates():
     rates = np.array([1e9, 1e4, -1.0, np.nan, np.inf, 5.0])
-    found = value(random.poisson, KEY, rates, shape=(3000, 6))
+    found = value(distribution.poisson, KEY, rates, shape=(3000, 6))
     assert (found[:, 2:5] == -1).all()
     z = (found[:, 0] - 1e9) / math.sqrt(1e9)
     looks_like(z, scipy.stats.norm())
     assert abs(found[:, 1].mean() - 1e4) < 4 * math.sqrt(1e4 / 3000)
     assert abs(found[:, 5].mean() - 5) < 4 * math.sqrt(5 / 3000)
-    assert value(random.poisson, KEY, rates[5:], dtype=float32).dtype == np.float32
+    assert (
+        value(distribution.poisson, KEY, rates[5:], dtype=float32).dtype == np.float32
+    )
 
 
 def test_randint():
@@ -503,14 +507,14 @@ def test_categorical():
     p = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
     with np.errstate(divide="ignore"):
         logits = np.log(p).astype(np.float32) + 5
-    found = value(random.categorical, KEY, logits, shape=(20000,))
+    found = value(distribution.categorical, KEY, logits, shape=(20000,))
     assert found.dtype == np.int64
     chi_squared(np.bincount(found, minlength=5), p * 20000)
     rows = np.stack([logits, logits[::-1]])
-    found = value(random.categorical, KEY, rows, shape=(20000, 2))
+    found = value(distribution.categorical, KEY, rows, shape=(20000, 2))
     chi_squared(np.bincount(found[:, 1], minlength=5), p[::-1] * 20000)
-    assert value(random.categorical, KEY, rows).shape == (2,)
-    assert value(random.categorical, KEY, rows, axis=0).shape == (5,)
+    assert value(distribution.categorical, KEY, rows).shape == (2,)
+    assert value(distribution.categorical, KEY, rows, axis=0).shape == (5,)
 
 
 def test_permutation_and_shuffle():
@@ -537,17 +541,19 @@ def pairs_of(keys, n):
 
 def test_dirichlet():
     concentration = np.array([0.5, 2.0, 3.0])
-    found = value(random.dirichlet, KEY, concentration, shape=(5000,))
+    found = value(distribution.dirichlet, KEY, concentration, shape=(5000,))
     assert found.shape == (5000, 3)
     np.testing.assert_allclose(found.sum(1), 1)
     looks_like(found[:, 0], scipy.stats.beta(0.5, 5))
     looks_like(found[:, 1], scipy.stats.beta(2, 3.5))
-    tiny = value(random.dirichlet, KEY, np.full(3, 1e-4), shape=(100,))
+    tiny = value(distribution.dirichlet, KEY, np.full(3, 1e-4), shape=(100,))
     np.testing.assert_allclose(tiny.sum(1), 1)
 
 
 def test_gamma_of_bad_shapes_is_nan():
-    found = value(random.gamma, KEY, np.array([-1.0, 0.0, np.nan, 1e-3]), np.array(1.0))
+    found = value(
+        distribution.gamma, KEY, np.array([-1.0, 0.0, np.nan, 1e-3]), np.array(1.0)
+    )
     np.testing.assert_array_equal(np.isnan(found), [True, True, True, False])
 
 
@@ -566,7 +572,7 @@ def test_gamma_of_bad_shapes_is_nan():
     ],
 )
 def test_each_key_gives_its_own_numbers(name, settings):
-    op = functools.partial(getattr(random, name), **settings)
+    op = functools.partial(OPS[name], **settings)
     keys = draw("split", num=4)
     single, full = inputs_for([keys[0]])[0], inputs_for([keys])[0]
     ((result, batched),) = batch([op(single)], {single: full})
@@ -580,7 +586,7 @@ def test_each_key_gives_its_own_numbers(name, settings):
 
 
 def test_the_ops_take_a_key_first():
-    for op in (*random.RANDOM_OPS, *random.KEY_OPS):
+    for op in OPS.values():
         assert next(iter(op.__annotations__.items())) == ("key", "Node")
 
 
@@ -647,29 +653,29 @@ def key_node(shape=(4,), dtype=dtypes.uint32):
             "[randint] the result is an integer. Got: float32.",
         ),
         (
-            lambda: random.categorical(
+            lambda: distribution.categorical(
                 key_node(), make_input((2, 3), float32), shape=(3,)
             ),
             errors.ShapeError,
             None,
         ),
         (
-            lambda: random.categorical(key_node(), make_input((2, 0), float32)),
+            lambda: distribution.categorical(key_node(), make_input((2, 0), float32)),
             errors.ShapeError,
             None,
         ),
         (
-            lambda: random.dirichlet(key_node(), make_input((), float32)),
+            lambda: distribution.dirichlet(key_node(), make_input((), float32)),
             errors.ShapeError,
             "[dirichlet] the last axis must hold the concentrations. Got: ().",
         ),
         (
-            lambda: random.fold_in(key_node(), 1.5),
+            lambda: fold_in(key_node(), 1.5),
             errors.DTypeError,
             "[fold_in] only an integer can be folded in. Got: float32.",
         ),
         (
-            lambda: random.fold_in(key_node(), make_input((2,), int64)),
+            lambda: fold_in(key_node(), make_input((2,), int64)),
             errors.ShapeError,
             "[fold_in] one integer is needed. Got: (2,).",
         ),

@@ -128,7 +128,7 @@ class _Writer:
         i, j = self.any(), self.any()
         shapes = self.shapes[i], self.shapes[j]
         if shapes in (((3, 3), (3, 3)), ((3, 3), (3,))):
-            self.add("matmul", i, j, shape=shapes[0][: len(shapes[1]) - 1] + shapes[1][1:])
+            self.add("matmul", i, j, shape=shapes[0][:-1] + shapes[1][1:])
 
     def in_place(self) -> None:
         i, j = self.computed(), self.any()

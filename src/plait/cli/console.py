@@ -31,11 +31,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26, width=WIDTH)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help
-        plain = action.default in (None, False, argparse.SUPPRESS)
-        if text is None or plain or "%(default)" in text or not action.option_strings:
+        text, default = action.help, action.default
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        if text is None or default in ("", argparse.SUPPRESS) or default is None:
             return text
-        return f"{text} (default: %(default)s)"
+        if default is False or "(default" in text or not action.option_strings:
+            return text
+        return f"{text} (default: {default})"
 
 
 def new_parser(prog: str, description: str, epilog: str = "") -> Parser:

@@ -24,8 +24,9 @@ from ..data import cache_folder
 from .console import new_parser
 
 _DESCRIPTION = """\
-Check that plait works on this machine, and print what a report of a problem should
-have: versions, processor, libraries, folders. The status is 1 if something is broken.
+Check that plait works on this machine, and print what a report of a problem
+should have: versions, processor, libraries, folders. The status is 1 if
+something is broken.
 """
 REQUIRED = ("numpy", "ml_dtypes", "safetensors")
 # Library: the module it is imported as, the extra that brings it, what it is for.
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     ):
         print(title)
         for name, fact in facts:
-            print(f"  {name:<12}{fact}")
+            print(f"  {name:<13}{fact}")
     print("checks")
     healthy = True
     for name, check in CHECKS.items():
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as error:  # whatever it is, it is what the doctor looks for
             healthy = False
             fact = f"FAILED: {type(error).__name__}: {error}"
-        print(f"  {name:<12}{fact}", flush=True)
+        print(f"  {name:<13}{fact}", flush=True)
     print("plait works here" if healthy else "plait is broken here; see FAILED above")
     return 0 if healthy else 1
 
@@ -63,7 +64,9 @@ def run(arguments: Sequence[str]) -> int:
 def versions() -> Iterator[tuple[str, str]]:
     """Yield each library that is needed, and its version."""
     yield "python", f"{platform.python_version()} ({sys.executable})"
-    for name in ("plait", *REQUIRED):
+    installed = "" if _version("plait") else ", not installed: run from its source"
+    yield "plait", f"{plait.__version__} ({Path(plait.__file__).parent}){installed}"
+    for name in REQUIRED:
         yield name, _version(name) or "not installed as a package"
 
 
@@ -191,4 +194,4 @@ def _numpy_config() -> dict[str, Any]:
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 66).replace("\n", "\n" + " " * 14)
+    return textwrap.fill(text, 66).replace("\n", "\n" + " " * 15)

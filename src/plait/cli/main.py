@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib.metadata
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+
+import plait
 
 from ..errors import PlaitError
 from . import doctor, predict, show, train
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     parser = new_parser("plait", _DESCRIPTION, _EPILOG)
     parser.usage = "plait [--help] [--version] [--traceback] COMMAND [arguments]"
-    parser.add_argument("--version", action="version", version=f"plait {version()}")
+    parser.add_argument(
+        "--version", action="version", version=f"plait {plait.__version__}"
+    )
     parser.add_argument(
         "--traceback",
         action="store_true",
@@ -98,15 +101,11 @@ def _run(
 
 def _spelled(error: Exception) -> str:
     if isinstance(error, PlaitError):
-        return error.message
+        lines = [error.what]
+        for label in ("got", "expected", "fix"):
+            if text := getattr(error, label):
+                lines.append(f"  {label}: {text}")
+        return "\n".join(lines)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
-
-
-def version() -> str:
-    """Return the version of plait that is installed."""
-    try:
-        return importlib.metadata.version("plait")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed; run from its source)"

@@ -25,8 +25,9 @@ Print the graphs that computations become.
   plait show my_script.py         whatever a Python file computes
   plait show --stage graph        as recorded, before it is simplified
 
-Each line of a graph is one value: its name and type, the primitive that computes it,
-and the operands. The environment variable PLAIT_SHOW does the same for any program.
+Each line of a graph is one value: its name, the primitive that computes it, the
+operands, and its type. The environment variable PLAIT_SHOW=simplified does the
+same for any program.
 """
 _STAGES = ("graph", "simplified")
 

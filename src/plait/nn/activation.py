@@ -140,11 +140,10 @@ class RReLU(_InPlace):
             key: for the random numbers. Default: the default generator's next; inside
                 `jit` one must be given.
         """
-        if self.training and key is None:
-            key = plait.random.default_generator.next_key()
-        return plait.rrelu(
-            input, key if self.training else None, self.lower, self.upper
-        )
+        used: Any = None
+        if self.training:
+            used = plait.random.default_generator.next_key() if key is None else key
+        return plait.rrelu(input, used, self.lower, self.upper)
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -114,12 +114,12 @@ def summary(module: Module, *inputs: Any, dtype: Any = None) -> Summary:
     Example:
         >>> from plait import nn
         >>> print(nn.summary(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), (1, 4)))
-        Layer          Output shape  Parameters
-        ---------------------------------------
-        Sequential     (1, 2)                 -
-          0: Linear    (1, 2)                10
-          1: ReLU      (1, 2)                 -
-        ---------------------------------------
+        Layer        Output shape  Parameters
+        -------------------------------------
+        Sequential   (1, 2)                 -
+          0: Linear  (1, 2)                10
+          1: ReLU    (1, 2)                 -
+        -------------------------------------
         Parameters: 10 (10 trainable)
         Buffers: 0
         Parameters and buffers: 40 B

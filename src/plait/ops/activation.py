@@ -18,6 +18,7 @@ from ..ir.graph import Node
 from ..shapes import Shape, as_shape, normalize_axes, normalize_axis, size_of
 from . import (
     contract,
+    distribution,
     elementwise,
     index,
     movement,
@@ -590,7 +591,9 @@ def gumbel_softmax(
     _positive("gumbel_softmax", "tau", tau)
 
     def formula(x: Node, axis: int) -> Node:
-        noise = elementwise.log(random.exponential(key, shape=x.shape, dtype=x.dtype))
+        noise = elementwise.log(
+            distribution.exponential(key, shape=x.shape, dtype=x.dtype)
+        )
         soft = _softmax(elementwise.divide(elementwise.subtract(x, noise), tau), axis)
         if not hard:
             return soft

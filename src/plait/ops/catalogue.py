@@ -7,22 +7,23 @@ from . import (
     activation,
     contract,
     elementwise,
+    factor,
     gather,
     index,
-    linalg,
     loss,
     movement,
-    random,
+    philox,
     reduce,
     sort,
     source,
     special,
+    system,
     window,
 )
 
 MODULES = (
     source, elementwise, special, movement, reduce, contract, gather, index, sort,
-    window, linalg, random, activation, loss,
+    window, factor, system, philox, activation, loss,
 )  # fmt: skip
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())

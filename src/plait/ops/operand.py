@@ -14,7 +14,8 @@ from ..shapes import broadcast
 from . import elementwise, movement, source
 
 Operand = Node | bool | int | float
-RandomKey = Node  # a key of random numbers; plait supplies one where the user gives none
+# A key of random numbers; plait supplies one where the user gives none.
+RandomKey = Node
 
 _RANK = {"bool": 0, "unsigned": 1, "signed": 1, "float": 2}
 

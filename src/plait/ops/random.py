@@ -1,14 +1,10 @@
 """Random numbers as functions of a key: the same key gives the same numbers, always.
 
-One primitive, RANDOM_BITS, makes random words; everything else is arithmetic on them.
-`bits`, `uniform`, `normal`, `bernoulli`, `randint` and `permutation` use integer
-operations and correctly rounded `+ - * /` and `sqrt` only, so that every target that
-does not contract a multiplication and an addition gives them bit for bit.
+What is here uses integer operations and correctly rounded `+ - * /` and `sqrt` only,
+so that every target that does not contract a multiplication and an addition gives the
+same bits; `truncated_normal` alone does not. Other distributions are in `distribution`.
 
-A key holds four words of 32 bits: two of seed and two of stream. The functions here
-know of no global generator: who calls them hands them a key and uses it only once.
-
-Read first: `RANDOM_BITS`, `key_of`, `split`, `uniform`, `normal`.
+Read first: `uniform`, `normal`, `randint`.
 """
 
 from __future__ import annotations
@@ -29,238 +25,12 @@ from ..dtypes import (
     float64,
     int32,
     int64,
-    uint32,
-    uint64,
 )
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
-from ..ir.build import apply
-from ..ir.graph import Node, TensorType
-from ..ir.primitive import Failure, Primitive, Sample
-from ..shapes import Shape, as_shape, broadcast, normalize_axis, size_of
-from . import elementwise, index, movement, reduce, sort, source, special
-from .operand import Operand, as_float, as_node, common_dtype
-
-# Philox 4x32-10: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random
-# numbers: as easy as 1, 2, 3", SC 2011. The key of a round grows by the second pair.
-_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
-_INCREMENTS = np.array([[0x9E3779B9], [0xBB67AE85]], np.uint64)
-_ROUNDS = 10
-_LOW = np.uint64(0xFFFFFFFF)
-_32 = np.uint64(32)
-
-# Blocks are counted with 63 bits; those with the top bit set make keys, so that no key
-# is made of words that were also given out as random numbers.
-_KEYS_START = 1 << 63
-_FOLD_START = _KEYS_START | 1 << 62
-_BLOCKS_AT_ONCE = 8192  # as many as fit the second-level cache
-
-
-def philox(key: np.ndarray, shape: Shape, start: int = 0) -> np.ndarray:
-    """Return the random words of `key`.
-
-    Formula: element i of the flattened result is word i % 4 of
-    Philox(counter=(low word of b, high word of b, key[2], key[3]), key=key[:2]) with
-    b = start + i // 4.
-
-    Args:
-        key: uint32, shape (..., 4).
-        start: the first block, below 2 ** 64.
-
-    Returns:
-        uint32, shape (..., *shape).
-    """
-    keys = key.reshape(-1, 4).astype(np.uint64)
-    size = size_of(shape)
-    blocks = -(-size // 4)
-    total = blocks * len(keys)
-    result = np.empty((total, 4), np.uint32)
-    at_once = max(1, min(_BLOCKS_AT_ONCE, total))
-    # Words 0 and 2 of the blocks, words 1 and 3, and two products of 64 bits.
-    even_buffer, odd_buffer, product_buffer = np.empty((3, 2, at_once), np.uint64)
-    one_key = len(keys) == 1
-    for begin in range(0, total, at_once):
-        end = min(begin + at_once, total)
-        n = end - begin
-        even, odd, product = (
-            buffer[:, :n] for buffer in (even_buffer, odd_buffer, product_buffer)
-        )
-        index = np.arange(begin, end, dtype=np.uint64)
-        if one_key:
-            words = keys[0][:, None]
-        else:
-            words = keys[index // np.uint64(blocks)].T
-            index %= np.uint64(blocks)
-        index += np.uint64(start)
-        np.bitwise_and(index, _LOW, out=even[0])
-        np.right_shift(index, _32, out=odd[0])
-        even[1], odd[1] = words[2], words[3]
-        round_key = words[:2].copy()
-        for _ in range(_ROUNDS):
-            np.multiply(even, _MULTIPLIERS, out=product)
-            np.right_shift(product[::-1], _32, out=even)
-            even ^= odd
-            even ^= round_key
-            np.bitwise_and(product[::-1], _LOW, out=odd)
-            round_key += _INCREMENTS
-            round_key &= _LOW
-        block = result[begin:end]
-        block[:, 0], block[:, 2] = even
-        block[:, 1], block[:, 3] = odd
-    flat = result.reshape(len(keys), 4 * blocks)[:, :size]
-    return flat.reshape((*key.shape[:-1], *shape))
-
-
-def _check_key(op: str, dtype: DType, shape: Shape) -> None:
-    if dtype is not uint32:
-        raise DTypeError(
-            f"[{op}] the words of a key are uint32",
-            got=dtype.name,
-            fix="make keys with key_of, split or fold_in",
-        )
-    if not shape or shape[-1] != 4:
-        raise ShapeError(f"[{op}] a key has four words", got=str(shape))
-
-
-def _bits_infer(key: TensorType, *, shape: Shape, start: int) -> TensorType:
-    _check_key("random_bits", key.dtype, key.shape)
-    return TensorType((*key.shape[:-1], *shape), uint32)
-
-
-def _bits_batch(operands: Sequence[Node], batched: Sequence[bool], node: Node) -> Node:
-    return apply(RANDOM_BITS, *operands, **node.attributes)
-
-
-def _key_sample(*words: int) -> np.ndarray:
-    return np.array(words, np.uint32)
-
-
-RANDOM_BITS = Primitive(
-    name="random_bits",
-    infer=_bits_infer,
-    reference=lambda key, *, shape, start: philox(key, shape, start),
-    batch=_bits_batch,
-    differentiable=False,
-    samples=lambda: [
-        Sample((_key_sample(0, 0, 0, 0),), {"shape": (5,), "start": 0}, smooth=False),
-        Sample(
-            (_key_sample(0xA4093822, 0x299F31D0, 0x13198A2E, 0x03707344),),
-            {"shape": (2, 3), "start": 0x85A308D3243F6A88},
-            smooth=False,
-        ),
-        Sample(
-            (_key_sample(*range(8)).reshape(2, 4),), {"shape": (3, 2), "start": 7},
-            smooth=False,
-        ),
-        Sample((_key_sample(1, 2, 3, 4),), {"shape": (0, 2), "start": 0}, smooth=False),
-        Sample((_key_sample(1, 2, 3, 4),), {"shape": (), "start": 1}, smooth=False),
-    ],
-    failures=lambda: [
-        Failure(
-            (np.zeros(3, np.uint32),), {"shape": (2,), "start": 0}, ShapeError,
-            "[random_bits] a key has four words. Got: (3,).",
-        ),
-        Failure(
-            (np.zeros(4, np.int64),), {"shape": (2,), "start": 0}, DTypeError,
-            "[random_bits] the words of a key are uint32. Got: int64. "
-            "Fix: make keys with key_of, split or fold_in.",
-        ),
-    ],
-    source="Philox 4x32-10, Salmon et al. 2011",
-)  # fmt: skip
-
-
-# Keys
-
-
-def key_of(seed: int, stream: int = 0) -> np.ndarray:
-    """Return the key of stream number `stream` under `seed`, uint32 of shape (4,).
-
-    Raises:
-        ArgumentError: one of them is not in 0..2**64-1.
-        ArgumentTypeError: one of them is not an integer.
-    """
-    words = []
-    for name, value in (("seed", seed), ("stream", stream)):
-        try:
-            number = operator.index(value)
-        except TypeError:
-            raise ArgumentTypeError(
-                f"the {name} must be an integer", got=repr(value)
-            ) from None
-        if not 0 <= number < 1 << 64:
-            raise ArgumentError(
-                f"the {name} is out of range",
-                got=str(number),
-                expected="0 to 2**64 - 1",
-            )
-        words += [number & 0xFFFFFFFF, number >> 32]
-    return np.array(words, np.uint32)
-
-
-def split(key: Node, num: int = 2) -> Node:
-    """Return `num` new keys, independent of one another and of what `key` gives.
-
-    Args:
-        key: uint32, shape (..., 4).
-
-    Returns:
-        uint32, shape (..., num, 4).
-    """
-    _check_key("split", key.dtype, key.shape)
-    (num,) = as_shape("split", num)
-    return apply(RANDOM_BITS, key, shape=(num, 4), start=_KEYS_START)
-
-
-def fold_in(key: Node, data: Operand) -> Node:
-    """Return a new key that depends on `key` and on the integer `data`.
-
-    Different `data` give different keys.
-
-    Args:
-        key: uint32, shape (4,).
-        data: an integer, for example the number of a step.
-
-    Raises:
-        DTypeError: `data` is not an integer.
-    """
-    _check_one_key("fold_in", key)
-    kind = common_dtype((data,))
-    if not kind.is_integer:
-        raise DTypeError("[fold_in] only an integer can be folded in", got=kind.name)
-    node = elementwise.cast(as_node("fold_in", data, kind), uint64)
-    if node.shape:
-        raise ShapeError("[fold_in] one integer is needed", got=str(node.shape))
-    # As the stream of a fresh key it enters every word of the next.
-    fresh = apply(RANDOM_BITS, key, shape=(4,), start=_FOLD_START)
-    zero = source.full((), 0, uint64)
-    halves = movement.stack(
-        [
-            zero,
-            zero,
-            elementwise.bitwise_and(node, 0xFFFFFFFF),
-            elementwise.bitwise_right_shift(node, 32),
-        ]
-    )
-    mixed = elementwise.bitwise_xor(fresh, elementwise.cast(halves, uint32))
-    return apply(RANDOM_BITS, mixed, shape=(4,), start=_FOLD_START)
-
-
-def _check_one_key(op: str, key: Node) -> None:
-    _check_key(op, key.dtype, key.shape)
-    if key.shape != (4,):
-        raise ShapeError(
-            f"[{op}] one key is needed",
-            got=str(key.shape),
-            expected="(4,)",
-            fix="use plait.vmap to give each key its own numbers",
-        )
-
-
-def _keys(key: Node, num: int) -> list[Node]:
-    return list(movement.unstack(split(key, num)))
-
-
-# Words
+from ..ir.graph import Node
+from ..shapes import Shape, as_shape, broadcast, normalize_axis
+from . import elementwise, index, movement, philox, sort, source, special
+from .operand import Operand, as_node, common_dtype
 
 
 def bits(key: Node, *, shape: int | Sequence[int] = ()) -> Node:
@@ -272,22 +42,11 @@ def bits(key: Node, *, shape: int | Sequence[int] = ()) -> Node:
     Source: Philox 4x32-10, J. K. Salmon et al., "Parallel random numbers: as easy as
     1, 2, 3", 2011.
     """
-    _check_one_key("bits", key)
-    return _words(key, as_shape("bits", shape))
+    philox.check_one_key("bits", key)
+    return philox.words(key, as_shape("bits", shape))
 
 
-def _words(key: Node, shape: Shape) -> Node:
-    return apply(RANDOM_BITS, key, shape=shape, start=0)
-
-
-def _words64(key: Node, shape: Shape) -> Node:
-    """Return random uint64: number i has words 2i (low half) and 2i + 1 (high half)."""
-    low, high = movement.unstack(_words(key, (*shape, 2)), axis=-1)
-    upper = elementwise.bitwise_left_shift(elementwise.cast(high, uint64), 32)
-    return elementwise.bitwise_or(upper, elementwise.cast(low, uint64))
-
-
-def _shape(op: str, shape: int | Sequence[int] | None, *parameters: Operand) -> Shape:
+def shape_of(op: str, shape: int | Sequence[int] | None, *parameters: Operand) -> Shape:
     """Return the shape of the result, which the parameters broadcast to."""
     shapes = [x.shape for x in parameters if isinstance(x, Node)]
     if shape is None:
@@ -301,7 +60,7 @@ def _shape(op: str, shape: int | Sequence[int] | None, *parameters: Operand) -> 
     return asked
 
 
-def _float_dtype(op: str, dtype: DType | None, *parameters: Operand) -> DType:
+def float_dtype(op: str, dtype: DType | None, *parameters: Operand) -> DType:
     """Return the dtype of the result: as asked, or what the parameters promote to."""
     if dtype is None:
         found = common_dtype(parameters) if parameters else default_float
@@ -312,12 +71,13 @@ def _float_dtype(op: str, dtype: DType | None, *parameters: Operand) -> DType:
     return dtype
 
 
-def _computed(dtype: DType) -> DType:
+def computed(dtype: DType) -> DType:
     """Return the dtype to compute in: 16-bit floats would be too coarse."""
     return float32 if dtype.bits == 16 else dtype
 
 
-def _parameter(op: str, x: Operand, dtype: DType, shape: Shape) -> Node:
+def parameter(op: str, x: Operand, dtype: DType, shape: Shape) -> Node:
+    """Return a parameter of a distribution in `dtype`, expanded to `shape`."""
     return movement.expand(as_node(op, x, dtype), shape)
 
 
@@ -327,13 +87,15 @@ def _parameter(op: str, x: Operand, dtype: DType, shape: Shape) -> Node:
 _MANTISSA = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
-def _unit(key: Node, shape: Shape, dtype: DType) -> Node:
+def unit_uniform(key: Node, shape: Shape, dtype: DType) -> Node:
     """Return multiples of 2 ** -digits in [0, 1), of as many digits as `dtype` has."""
     digits = _MANTISSA[dtype.name]
     if dtype is float64:
-        integer = elementwise.bitwise_right_shift(_words64(key, shape), 64 - digits)
+        integer = elementwise.bitwise_right_shift(
+            philox.words64(key, shape), 64 - digits
+        )
     else:
-        integer = elementwise.bitwise_right_shift(_words(key, shape), 32 - digits)
+        integer = elementwise.bitwise_right_shift(philox.words(key, shape), 32 - digits)
         # NumPy converts signed integers faster, and the sign bit is clear.
         integer = elementwise.bitcast(integer, int32)
     return elementwise.multiply(elementwise.cast(integer, dtype), 2.0**-digits)
@@ -363,19 +125,19 @@ def uniform(
 
     Gradient: to `low` and `high`, by the formula.
     """
-    _check_one_key("uniform", key)
-    dtype = _float_dtype("uniform", dtype, low, high)
-    full = _shape("uniform", shape, low, high)
-    unit = _unit(key, full, dtype)
+    philox.check_one_key("uniform", key)
+    dtype = float_dtype("uniform", dtype, low, high)
+    full = shape_of("uniform", shape, low, high)
+    unit = unit_uniform(key, full, dtype)
     if (
         not isinstance(low, Node)
         and not isinstance(high, Node)
         and (low, high) == (0, 1)
     ):
         return unit
-    inner = _computed(dtype)
-    start = _parameter("uniform", low, inner, full)
-    width = elementwise.subtract(_parameter("uniform", high, inner, full), start)
+    inner = computed(dtype)
+    start = parameter("uniform", low, inner, full)
+    width = elementwise.subtract(parameter("uniform", high, inner, full), start)
     result = elementwise.multiply(width, elementwise.cast(unit, inner))
     return elementwise.cast(elementwise.add(start, result), dtype)
 
@@ -461,13 +223,14 @@ def _quantile(q: Node, tail: Node, least: float) -> Node:
     return elementwise.select(inside, middle, elementwise.copysign(outside, q))
 
 
-def _standard_normal(key: Node, shape: Shape, dtype: DType) -> Node:
+def standard_normal(key: Node, shape: Shape, dtype: DType) -> Node:
+    """Return normally distributed numbers of mean 0 and deviation 1."""
     if dtype is float64:
         digits, signed = 53, int64
-        word = elementwise.bitwise_right_shift(_words64(key, shape), 64 - digits)
+        word = elementwise.bitwise_right_shift(philox.words64(key, shape), 64 - digits)
     else:
         digits, signed = 24, int32
-        word = elementwise.bitwise_right_shift(_words(key, shape), 32 - digits)
+        word = elementwise.bitwise_right_shift(philox.words(key, shape), 32 - digits)
     # Part number k has its middle at (2 k + 1) / 2 ** (digits + 1). That less one half
     # is an odd number below 2 ** digits over 2 ** (digits + 1): exact, and so
     # is `tail`.
@@ -504,15 +267,15 @@ def normal(
 
     Source: M. J. Wichura, Applied Statistics 37, 1988, algorithm AS 241.
     """
-    _check_one_key("normal", key)
-    dtype = _float_dtype("normal", dtype, mean, std)
-    full = _shape("normal", shape, mean, std)
-    inner = _computed(dtype)
-    result = _standard_normal(key, full, inner)
+    philox.check_one_key("normal", key)
+    dtype = float_dtype("normal", dtype, mean, std)
+    full = shape_of("normal", shape, mean, std)
+    inner = computed(dtype)
+    result = standard_normal(key, full, inner)
     if not (isinstance(std, (int, float)) and std == 1):
-        result = elementwise.multiply(result, _parameter("normal", std, inner, full))
+        result = elementwise.multiply(result, parameter("normal", std, inner, full))
     if not (isinstance(mean, (int, float)) and mean == 0):
-        result = elementwise.add(_parameter("normal", mean, inner, full), result)
+        result = elementwise.add(parameter("normal", mean, inner, full), result)
     return elementwise.cast(result, dtype)
 
 
@@ -542,12 +305,12 @@ def truncated_normal(
     Gradient: to all four parameters; of first order only.
     """
     op = "truncated_normal"
-    _check_one_key(op, key)
+    philox.check_one_key(op, key)
     parameters = (mean, std, low, high)
-    dtype = _float_dtype(op, dtype, *parameters)
-    full = _shape(op, shape, *parameters)
-    inner = _computed(dtype)
-    mean, std, low, high = (_parameter(op, x, inner, full) for x in parameters)
+    dtype = float_dtype(op, dtype, *parameters)
+    full = shape_of(op, shape, *parameters)
+    inner = computed(dtype)
+    mean, std, low, high = (parameter(op, x, inner, full) for x in parameters)
     a = elementwise.divide(elementwise.subtract(low, mean), std)
     b = elementwise.divide(elementwise.subtract(high, mean), std)
     # Work in the lower half, where probabilities are small and hence precise.
@@ -558,7 +321,9 @@ def truncated_normal(
     )
     below, upto = _distribution(a), _distribution(b)
     width = elementwise.subtract(upto, below)
-    u = elementwise.add(_unit(key, full, inner), 2.0 ** -(_MANTISSA[inner.name] + 1))
+    u = elementwise.add(
+        unit_uniform(key, full, inner), 2.0 ** -(_MANTISSA[inner.name] + 1)
+    )
     p = elementwise.add(below, elementwise.multiply(width, u))
     least = float(np.finfo(inner.numpy).tiny)
     known = elementwise.maximum(source.stop_gradient(p), least)
@@ -607,11 +372,11 @@ def bernoulli(
 
     Special cases: never true where `p` is negative or nan; always where it is above 1.
     """
-    _check_one_key("bernoulli", key)
-    full = _shape("bernoulli", shape, p)
-    inner = _computed(_float_dtype("bernoulli", None, p))
-    limit = _parameter("bernoulli", p, inner, full)
-    result = elementwise.less(_unit(key, full, inner), limit)
+    philox.check_one_key("bernoulli", key)
+    full = shape_of("bernoulli", shape, p)
+    inner = computed(float_dtype("bernoulli", None, p))
+    limit = parameter("bernoulli", p, inner, full)
+    result = elementwise.less(unit_uniform(key, full, inner), limit)
     return elementwise.cast(result, bool_ if dtype is None else as_dtype(dtype))
 
 
@@ -637,7 +402,7 @@ def randint(
         ArgumentError: the range is empty, or `dtype` does not hold it.
         DTypeError: `dtype` is not an integer type.
     """
-    _check_one_key("randint", key)
+    philox.check_one_key("randint", key)
     full = as_shape("randint", shape)
     dtype = default_integer if dtype is None else as_dtype(dtype)
     if not dtype.is_integer:
@@ -662,7 +427,7 @@ def randint(
             got=f"low={low}, high={high}",
             expected=f"values in {least}..{most}",
         )
-    result = _scaled_word(_words64(key, full), high - low)
+    result = _scaled_word(philox.words64(key, full), high - low)
     wrapped = elementwise.add(result, low % (1 << 64))
     return elementwise.cast(elementwise.bitcast(wrapped, int64), dtype)
 
@@ -690,60 +455,15 @@ def _scaled_word(word: Node, count: int) -> Node:
     return result
 
 
-def categorical(
-    key: Node,
-    logits: Node,
-    *,
-    axis: int = -1,
-    shape: int | Sequence[int] | None = None,
-) -> Node:
-    """Return random positions along `axis`, each with probability softmax(logits).
-
-    Formula: argmax(logits + g) with independent Gumbel numbers g.
-
-    Args:
-        key: uint32, shape (4,).
-        logits: unnormalised logarithms of the probabilities.
-        shape: of the result; the shape of `logits` without `axis` broadcasts to it.
-            Default: that shape.
-
-    Returns:
-        int64.
-
-    Raises:
-        ShapeError: there are no positions.
-
-    Special cases: -inf is never chosen, unless all are. If one is nan, its position.
-    """
-    op = "categorical"
-    _check_one_key(op, key)
-    axis = normalize_axis(op, axis, logits.ndim)
-    logits = movement.moveaxis(as_float(op, logits), axis, -1)
-    *lead, count = logits.shape
-    asked = tuple(lead) if shape is None else as_shape(op, shape)
-    if broadcast(op, tuple(lead), asked) != asked:
-        raise ShapeError(
-            f"[{op}] the logits do not broadcast to the shape asked for",
-            got=f"{tuple(lead)} to {asked}",
-        )
-    dtype = _computed(logits.dtype)
-    full = (*asked, count)
-    gumbel = elementwise.negative(
-        elementwise.log(_standard_exponential(key, full, dtype))
-    )
-    scores = movement.expand(elementwise.cast(logits, dtype), full)
-    return reduce.argmax(elementwise.add(scores, gumbel), -1)
-
-
 def permutation(key: Node, n: int) -> Node:
     """Return 0, 1, ..., n - 1 in random order, all orders equally likely, as int64.
 
     Formula: the order that sorts random words of 64 bits. Two are equal, and the orders
     then not equally likely, with a probability below n ** 2 / 2 ** 65.
     """
-    _check_one_key("permutation", key)
+    philox.check_one_key("permutation", key)
     (n,) = as_shape("permutation", n)
-    return sort.argsort(_words64(key, (n,)))
+    return sort.argsort(philox.words64(key, (n,)))
 
 
 def shuffle(key: Node, x: Node, *, axis: int = 0) -> Node:
@@ -752,338 +472,7 @@ def shuffle(key: Node, x: Node, *, axis: int = 0) -> Node:
     return index.take(x, permutation(key, x.shape[axis]), axis=axis)
 
 
-# Exponential, gamma and what is made of them
-
-
-def _standard_exponential(key: Node, shape: Shape, dtype: DType) -> Node:
-    """Return exponentially distributed numbers, never 0, precise near 0 and far out."""
-    word = _words64(key, shape) if dtype is float64 else _words(key, shape)
-    width = word.dtype.bits
-    upper = elementwise.bitwise_right_shift(word, width - 1)
-    upper = elementwise.not_equal(upper, 0)
-    folded = elementwise.select(upper, elementwise.bitwise_invert(word), word)
-    # The middle of one of 2 ** width equal parts of 0..1, or that taken from 1.
-    v = elementwise.multiply(
-        elementwise.add(elementwise.cast(folded, dtype), 0.5), 2.0**-width
-    )
-    return elementwise.negative(
-        elementwise.select(
-            upper, elementwise.log(v), elementwise.log1p(elementwise.negative(v))
-        )
-    )
-
-
-def exponential(
-    key: Node,
-    rate: Operand = 1.0,
-    *,
-    shape: int | Sequence[int] | None = None,
-    dtype: DType | None = None,
-) -> Node:
-    """Return exponentially distributed random numbers, of mean `1 / rate`.
-
-    Args:
-        key: uint32, shape (4,).
-        rate: positive, broadcast to `shape`.
-        shape: of the result. Default: that of `rate`.
-        dtype: of the result. Default: that of `rate`.
-
-    Gradient: to `rate`.
-    """
-    _check_one_key("exponential", key)
-    dtype = _float_dtype("exponential", dtype, rate)
-    full = _shape("exponential", shape, rate)
-    inner = _computed(dtype)
-    result = elementwise.divide(
-        _standard_exponential(key, full, inner),
-        _parameter("exponential", rate, inner, full),
-    )
-    return elementwise.cast(result, dtype)
-
-
-_GAMMA_ROUNDS = 8
-
-
-def _log_gamma_parts(key: Node, concentration: Node) -> tuple[Node, Node]:
-    """Return g and h such that g * exp(h) is gamma distributed with rate 1.
-
-    Marsaglia and Tsang's rejection for shapes of at least 1: a round fails with
-    probability 0.049 at most, all 8 with 4e-11. A smaller shape a is drawn as a + 1,
-    times a uniform number to the power 1 / a, whose logarithm is h: it may be too small
-    for its exponential.
-
-    Args:
-        concentration: float64.
-    """
-    keys = _keys(key, 2 * _GAMMA_ROUNDS + 1)
-    shape = concentration.shape
-    small = elementwise.less(concentration, 1)
-    d = elementwise.subtract(
-        elementwise.select(small, elementwise.add(concentration, 1), concentration),
-        1 / 3,
-    )
-    c = elementwise.divide(1 / 3, elementwise.sqrt(d))
-    v = source.full(shape, 1.0, float64)
-    for i in reversed(range(_GAMMA_ROUNDS)):
-        # The last rounds first, so that the first to accept has the last word.
-        z = _standard_normal(keys[2 * i], shape, float64)
-        t = elementwise.multiply(c, z)
-        usable = elementwise.greater(t, -1)
-        t = elementwise.select(usable, t, 0)
-        base = elementwise.add(t, 1)
-        trial = elementwise.multiply(base, elementwise.square(base))
-        # log(u) < z ** 2 / 2 + d * (1 - v + log(v)), with -log(u) exponential.
-        bound = elementwise.add(
-            elementwise.multiply(elementwise.square(z), 0.5),
-            elementwise.multiply(
-                d,
-                elementwise.add(
-                    elementwise.subtract(1, trial),
-                    elementwise.multiply(elementwise.log1p(t), 3),
-                ),
-            ),
-        )
-        e = _standard_exponential(keys[2 * i + 1], shape, float64)
-        accepted = elementwise.logical_and(
-            usable, elementwise.greater(elementwise.add(bound, e), 0)
-        )
-        v = elementwise.select(accepted, trial, v)
-    e = _standard_exponential(keys[-1], shape, float64)
-    boost = elementwise.negative(elementwise.divide(e, concentration))
-    return elementwise.multiply(d, v), elementwise.select(small, boost, 0)
-
-
-def _log_gamma(key: Node, concentration: Node) -> Node:
-    g, h = _log_gamma_parts(key, concentration)
-    return elementwise.add(elementwise.log(g), h)
-
-
-def _concentration(op: str, x: Operand, shape: Shape) -> Node:
-    return source.stop_gradient(_parameter(op, x, float64, shape))
-
-
-def gamma(
-    key: Node,
-    concentration: Operand,
-    rate: Operand = 1.0,
-    *,
-    shape: int | Sequence[int] | None = None,
-    dtype: DType | None = None,
-) -> Node:
-    """Return gamma distributed random numbers, of mean `concentration / rate`.
-
-    Args:
-        key: uint32, shape (4,).
-        concentration: the shape parameter, positive, broadcast to `shape`.
-        rate: positive, broadcast to `shape`.
-        shape: of the result. Default: that of the parameters.
-        dtype: of the result. Default: that of the parameters. Computed in float64.
-
-    Special cases: nan where `concentration` is not positive.
-
-    Gradient: to `rate`. None flows to `concentration`.
-
-    Source: G. Marsaglia, W. W. Tsang, "A simple method for generating gamma variables",
-    ACM Transactions on Mathematical Software 26, 2000. With a probability of 4e-11 all
-    rounds of its rejection fail, and the result is `concentration - 1/3`.
-    """
-    _check_one_key("gamma", key)
-    dtype = _float_dtype("gamma", dtype, concentration, rate)
-    full = _shape("gamma", shape, concentration, rate)
-    shape_parameter = _concentration("gamma", concentration, full)
-    g, h = _log_gamma_parts(key, shape_parameter)
-    result = elementwise.multiply(g, elementwise.exp(h))
-    positive = elementwise.greater(shape_parameter, 0)
-    result = elementwise.select(positive, result, math.nan)
-    inner = _computed(dtype)
-    result = elementwise.divide(
-        elementwise.cast(result, inner), _parameter("gamma", rate, inner, full)
-    )
-    return elementwise.cast(result, dtype)
-
-
-def beta(
-    key: Node,
-    alpha: Operand,
-    beta: Operand,
-    *,
-    shape: int | Sequence[int] | None = None,
-    dtype: DType | None = None,
-) -> Node:
-    """Return beta distributed random numbers, of mean `alpha / (alpha + beta)`.
-
-    Formula: g / (g + h) with gamma numbers g and h of shapes `alpha` and `beta`.
-
-    Args:
-        key: uint32, shape (4,).
-        alpha, beta: positive, broadcast to `shape`.
-        shape: of the result. Default: that of the parameters.
-        dtype: of the result. Default: that of the parameters. Computed in float64.
-
-    Gradient: none.
-    """
-    _check_one_key("beta", key)
-    dtype = _float_dtype("beta", dtype, alpha, beta)
-    full = _shape("beta", shape, alpha, beta)
-    first, second = _keys(key, 2)
-    difference = elementwise.subtract(
-        _log_gamma(first, _concentration("beta", alpha, full)),
-        _log_gamma(second, _concentration("beta", beta, full)),
-    )
-    return elementwise.cast(elementwise.sigmoid(difference), dtype)
-
-
-def dirichlet(
-    key: Node,
-    concentration: Node,
-    *,
-    shape: int | Sequence[int] | None = None,
-    dtype: DType | None = None,
-) -> Node:
-    """Return Dirichlet distributed random vectors: positive numbers whose sum is 1.
-
-    Args:
-        key: uint32, shape (4,).
-        concentration: positive, shape (..., k).
-        shape: of the result without its last axis. Default: that of `concentration`
-            without its last axis.
-        dtype: of the result. Default: that of `concentration`. Computed in float64.
-
-    Raises:
-        ShapeError: `concentration` is a scalar or has no elements on its last axis.
-
-    Gradient: none.
-    """
-    _check_one_key("dirichlet", key)
-    if not concentration.shape or not concentration.shape[-1]:
-        raise ShapeError(
-            "[dirichlet] the last axis must hold the concentrations",
-            got=str(concentration.shape),
-        )
-    dtype = _float_dtype("dirichlet", dtype, concentration)
-    *lead, count = concentration.shape
-    full = (*(lead if shape is None else as_shape("dirichlet", shape)), count)
-    _shape("dirichlet", full, concentration)
-    logs = _log_gamma(key, _concentration("dirichlet", concentration, full))
-    top = reduce.max(logs, -1, keepdims=True)
-    weights = elementwise.exp(elementwise.subtract(logs, top))
-    result = elementwise.divide(weights, reduce.sum(weights, -1, keepdims=True))
-    return elementwise.cast(result, dtype)
-
-
-_POISSON_SMALL = 10.0
-_POISSON_TERMS = 38
-_POISSON_ROUNDS = 15
-
-
-def poisson(
-    key: Node,
-    rate: Operand = 1.0,
-    *,
-    shape: int | Sequence[int] | None = None,
-    dtype: DType | None = None,
-) -> Node:
-    """Return Poisson distributed random counts, of mean `rate`.
-
-    Below a rate of 10 by adding up probabilities until they exceed a uniform number,
-    from there on by Hörmann's rejection. Both are computed in float64.
-
-    Args:
-        key: uint32, shape (4,).
-        rate: not negative, broadcast to `shape`.
-        shape: of the result. Default: that of `rate`.
-        dtype: of the result. Default: int64.
-
-    Special cases: -1 where `rate` is negative, infinite or nan.
-
-    Gradient: none.
-
-    Source: W. Hörmann, "The transformed rejection method for generating Poisson random
-    variables", Insurance: Mathematics and Economics 12, 1993, algorithm PTRS. With a
-    probability below 1e-9 all 15 rounds fail, and the result is the rate rounded down.
-    """
-    _check_one_key("poisson", key)
-    full = _shape("poisson", shape, rate)
-    mean = source.stop_gradient(_parameter("poisson", rate, float64, full))
-    small_key, large_key = _keys(key, 2)
-    small = elementwise.less(mean, _POISSON_SMALL)
-    count = elementwise.select(
-        small,
-        _poisson_small(small_key, elementwise.select(small, mean, 1.0)),
-        _poisson_large(large_key, elementwise.select(small, _POISSON_SMALL, mean)),
-    )
-    valid = elementwise.logical_and(
-        elementwise.greater_equal(mean, 0), elementwise.less(mean, math.inf)
-    )
-    count = elementwise.select(valid, count, -1.0)
-    return elementwise.cast(
-        count, default_integer if dtype is None else as_dtype(dtype)
-    )
-
-
-def _poisson_small(key: Node, mean: Node) -> Node:
-    u = _unit(key, mean.shape, float64)
-    term = elementwise.exp(elementwise.negative(mean))
-    total = term
-    count = source.full_like(mean, 0)
-    for k in range(1, _POISSON_TERMS):
-        beyond = elementwise.greater_equal(u, total)
-        count = elementwise.add(count, elementwise.cast(beyond, float64))
-        term = elementwise.multiply(term, elementwise.divide(mean, float(k)))
-        total = elementwise.add(total, term)
-    return count
-
-
-def _poisson_large(key: Node, mean: Node) -> Node:
-    keys = _keys(key, 2 * _POISSON_ROUNDS)
-    log_mean = elementwise.log(mean)
-    b = elementwise.add(elementwise.multiply(elementwise.sqrt(mean), 2.53), 0.931)
-    a = elementwise.subtract(elementwise.multiply(b, 0.02483), 0.059)
-    scale = elementwise.add(
-        elementwise.divide(1.1328, elementwise.subtract(b, 3.4)), 1.1239
-    )
-    count = elementwise.floor(mean)
-    for i in reversed(range(_POISSON_ROUNDS)):
-        # The last rounds first, so that the first to accept has the last word.
-        u = elementwise.subtract(_unit(keys[2 * i], mean.shape, float64), 0.5)
-        e = _standard_exponential(keys[2 * i + 1], mean.shape, float64)
-        room = elementwise.maximum(
-            elementwise.subtract(0.5, elementwise.abs(u)), 2.0**-54
-        )
-        stretch = elementwise.add(
-            elementwise.divide(elementwise.multiply(a, 2), room), b
-        )
-        k = elementwise.floor(
-            elementwise.add(
-                elementwise.multiply(stretch, u), elementwise.add(mean, 0.43)
-            )
-        )
-        possible = elementwise.greater_equal(k, 0)
-        k = elementwise.select(possible, k, 0)
-        hat = elementwise.log(
-            elementwise.divide(
-                scale,
-                elementwise.add(elementwise.divide(a, elementwise.square(room)), b),
-            )
-        )
-        log_probability = elementwise.subtract(
-            elementwise.subtract(elementwise.multiply(k, log_mean), mean),
-            special.lgamma(elementwise.add(k, 1)),
-        )
-        # log(v) + log(hat) <= log(probability), with -log(v) exponential.
-        accepted = elementwise.less_equal(elementwise.subtract(hat, e), log_probability)
-        count = elementwise.select(
-            elementwise.logical_and(possible, accepted), k, count
-        )
-    return count
-
-
-PRIMITIVES = (RANDOM_BITS,)
-
 # The first parameter is the key. Where it is left out, plait.random supplies one.
 RANDOM_OPS = (
-    bits, uniform, normal, truncated_normal, bernoulli, randint, categorical,
-    permutation, shuffle, exponential, gamma, beta, dirichlet, poisson,
+    bits, uniform, normal, truncated_normal, bernoulli, randint, permutation, shuffle,
 )  # fmt: skip
-
-KEY_OPS = (split, fold_in)

@@ -137,6 +137,16 @@ class Adam(Optimizer):
         divisor = plait.sqrt(second) / scale + eps
         return parameter - first / divisor * step_size, new
 
+    @staticmethod
+    def samples() -> list[dict[str, Any]]:
+        return [
+            {"lr": 0.03},
+            {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1},
+            {"lr": 0.1, "amsgrad": True},
+            {"lr": 0.1, "amsgrad": True, "maximize": True},
+            {"lr": 0.1, "betas": (0.0, 0.0)},
+        ]
+
 
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient.
@@ -178,3 +188,7 @@ class AdamW(Adam):
         numbers = Adam.coefficients(step, lr=lr, weight_decay=0.0, **others)
         numbers["shrink"] = 1 - lr * weight_decay if weight_decay else None
         return numbers
+
+    @staticmethod
+    def samples() -> list[dict[str, Any]]:
+        return [{"lr": 0.03, "weight_decay": 0.0}, *Adam.samples()]

@@ -96,6 +96,14 @@ class Optimizer:
         """Return the parameter and its state after one step, of the same types."""
         raise NotImplementedError
 
+    @staticmethod
+    def samples() -> list[dict[str, Any]]:
+        """Return sets of hyperparameters for the tests, for each branch of the rule.
+
+        With the first, the tests expect it to find the minima of simple functions.
+        """
+        return []
+
     def refuse(self, condition: bool, what: str, got: Any) -> None:
         """Raise ArgumentError if `condition`: a hyperparameter is out of range."""
         if condition:
@@ -352,18 +360,10 @@ def _recorded(
         gradients = [next(rest) for _ in names]
         states = [{name: next(rest) for name in own} for own in names]
         numbers = [{label: next(rest) for label in labels} for _ in range(sets)]
-        results = []
+        sets_of_numbers = numbers if sets > 1 else numbers * len(names)
+        rows = zip(parameters, gradients, states, sets_of_numbers, strict=True)
         with plait.no_grad():
-            for parameter, gradient, state, coefficients in zip(
-                parameters,
-                gradients,
-                states,
-                numbers if sets > 1 else numbers * len(names),
-                strict=True,
-            ):
-                _check_gradient(parameter, gradient)
-                gradient = gradient.to(parameter.dtype)
-                results.append(update(parameter, gradient, state, **coefficients))
+            results = [_update_one(update, *row) for row in rows]
         new = [parameter for parameter, _ in results]
         for own, (_, state) in zip(names, results, strict=True):
             new += [state[name] for name in own]
@@ -372,9 +372,25 @@ def _recorded(
     return plait.jit(updated)
 
 
-def _check_gradient(parameter: Tensor, gradient: Tensor) -> None:
+def _update_one(
+    update: Callable[..., Any],
+    parameter: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    numbers: dict[str, Any],
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Apply the rule to one parameter; everything keeps its type."""
     if gradient.shape != parameter.shape:
         raise ShapeError(
             "[step] a gradient differs in shape from its parameter",
             got=f"{gradient.shape} for a parameter of shape {parameter.shape}",
         )
+    try:
+        new, kept = update(parameter, gradient.to(parameter.dtype), state, **numbers)
+    except KeyError as error:
+        raise ArgumentError(
+            "[step] the state lacks what the hyperparameters ask for now",
+            got=f"no {error}",
+            fix="set the hyperparameter when making the optimizer, or make a new one",
+        ) from None
+    return new.to(parameter.dtype), {n: kept[n].to(x.dtype) for n, x in state.items()}

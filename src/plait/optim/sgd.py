@@ -123,3 +123,13 @@ class SGD(Optimizer):
             gradient = gradient + buffer * momentum if nesterov else buffer
             state = {"momentum_buffer": buffer}
         return parameter - gradient * lr, state
+
+    @staticmethod
+    def samples() -> list[dict[str, Any]]:
+        return [
+            {"lr": 1e-3, "momentum": 0.9},
+            {"lr": 0.1},
+            {"lr": 0.1, "weight_decay": 0.1, "maximize": True},
+            {"lr": 0.1, "momentum": 0.9, "dampening": 0.3},
+            {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1},
+        ]

@@ -79,11 +79,18 @@ def backward(
     )  # fmt: skip
     places, spends = step.result
     histories = list(trace.adopted) if spends else []
-    found = [(_owner(trace, inputs, at), pending(trace, ct)) for at, ct in places]
+    found = [
+        (_owner(trace, inputs, at), pending(trace, ct), isinstance(at, tuple))
+        for at, ct in places
+    ]
     for place, spent in spends:
         histories[place].spend(spent)
-    for owner, gradient in found:
-        _deliver(owner, gradient, create_graph)
+    for owner, gradient, computed in found:
+        if owner._hooks and not computed:
+            with grad_mode(create_graph):
+                gradient = _after_hooks(owner._hooks, gradient)
+        if owner.requires_grad:  # it may have been switched off since
+            _accumulate(owner, gradient, create_graph)
 
 
 def _owner(trace: Trace, inputs: Sequence[Tensor] | None, place: Any) -> Tensor:
@@ -228,15 +235,12 @@ def _after_hooks(hooks: Any, gradient: Tensor) -> Tensor:
     return gradient
 
 
-def _deliver(owner: Tensor, gradient: Tensor, create_graph: bool) -> None:
-    """Run the hooks of a leaf, and add `gradient` to its own."""
-    if not owner.requires_grad:
-        return  # it was switched off since
-    with grad_mode(create_graph):
-        if owner._hooks and owner._requires_grad:
-            gradient = _after_hooks(owner._hooks, gradient)
-        before = owner.grad
-        owner.grad = gradient if before is None else before + gradient
+def _accumulate(owner: Tensor, gradient: Tensor, create_graph: bool) -> None:
+    before = owner.grad
+    if before is not None:
+        with grad_mode(create_graph):
+            gradient = before + gradient
+    owner.grad = gradient
     for hook in list(owner._after_hooks.values()) if owner._after_hooks else ():
         hook(owner)
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from ..dtypes import uint32
 from ..errors import ArgumentError, TracingError
-from ..ops import random as ops
+from ..ops import distribution, philox
+from ..ops import random as draws
 from .lift import lift
 from .record import recorder
 from .tensor import Tensor, concrete
@@ -46,7 +47,7 @@ class Generator:
             ArgumentError: the seed is not in 0..2**64-1.
             ArgumentTypeError: it is not an integer.
         """
-        ops.key_of(seed)
+        philox.key_of(seed)
         with self._lock:
             self._seed = operator.index(seed)
             self._stream = 0
@@ -70,7 +71,7 @@ class Generator:
         with self._lock:
             stream = self._stream
             self._stream += 1
-        return concrete(ops.key_of(self._seed, stream), uint32)
+        return concrete(philox.key_of(self._seed, stream), uint32)
 
     def state_dict(self) -> dict[str, int]:
         """Return the seed and the number of the next stream."""
@@ -88,7 +89,7 @@ class Generator:
                 got=f"entries {sorted(state)}",
                 expected="seed and stream",
             )
-        ops.key_of(state["seed"], state["stream"])
+        philox.key_of(state["seed"], state["stream"])
         with self._lock:
             self._seed, self._stream = state["seed"], state["stream"]
 
@@ -103,7 +104,7 @@ def manual_seed(seed: int) -> Generator:
 
 def key(seed: int) -> Tensor:
     """Return the key of `seed`: uint32, shape (4,)."""
-    return concrete(ops.key_of(seed), uint32)
+    return concrete(philox.key_of(seed), uint32)
 
 
 def _refuse_in_jit(name: str) -> None:
@@ -153,9 +154,12 @@ def published(lifted: Any) -> Any:
     return draw
 
 
-FUNCTIONS: dict[str, Any] = {op.__name__: published(lift(op)) for op in ops.RANDOM_OPS}
-split = lift(ops.split)
-fold_in = lift(ops.fold_in)
+FUNCTIONS: dict[str, Any] = {
+    op.__name__: published(lift(op))
+    for op in (*draws.RANDOM_OPS, *distribution.RANDOM_OPS)
+}
+split = lift(philox.split)
+fold_in = lift(philox.fold_in)
 
 globals().update(FUNCTIONS)
 

@@ -472,6 +472,20 @@ def pending(trace: Trace, node: Node) -> Tensor:
     return tensor
 
 
+def mark_variable(tensor: Tensor) -> None:
+    """Make a pending tensor a place that derivatives are taken with respect to."""
+    trace = recorder.trace
+    if tensor._trace is not trace:
+        evaluate(tensor)
+        tensor._trace = None  # enters as the leaf that it is
+        return
+    node = tensor._node
+    key = ("variable", node)
+    step = follow(trace, key, lambda: Step(trace.step, source.variable(node), ()))
+    tensor._node = step.result
+    trace.variables[step.result] = tensor
+
+
 # Running
 
 

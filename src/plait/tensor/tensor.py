@@ -33,7 +33,7 @@ from ..ir.graph import Node, TensorType
 from . import autograd
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
-from .record import evaluate, install, record, recorder, watch
+from .record import evaluate, install, mark_variable, record, recorder, watch
 
 Scalar = bool | int | float
 Key = Any
@@ -395,18 +395,10 @@ class Tensor:
         if self._value is not None:
             self._trace = None  # enters anew, as what it is now
         elif requires_grad:
-            self._mark_variable()
+            mark_variable(self)
         else:
             self._become(_detach(self))
         return self
-
-    def _mark_variable(self) -> None:
-        """Make a pending tensor a place that derivatives are taken with respect to."""
-        marked = record(source.variable, [self])
-        trace = recorder.trace
-        self._trace, self._node, self._value = trace, marked._node, None
-        trace.variables[self._node] = self
-        trace.pending.append(ref(self))
 
     def backward(
         self,
@@ -463,7 +455,7 @@ class Tensor:
         self._become(_detach(value) if value.requires_grad else value)
         if self._requires_grad:
             if self._value is None:
-                self._mark_variable()
+                mark_variable(self)
             else:
                 self._trace = None  # enters anew, as the leaf that it is
 
@@ -554,7 +546,7 @@ class Tensor:
             new = new.to(self.dtype)
         self._become(new)
         if leaf:
-            self._mark_variable()
+            mark_variable(self)
         else:
             self._hooks = None  # they stay with what this tensor was
 

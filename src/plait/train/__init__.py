@@ -14,6 +14,7 @@ from .meters import (
     ThroughputMeter,
     TimeMeter,
 )
+from .schedule import RateSchedule, cosine_decay, linear_decay
 
 __all__ = [
     "EVENTS",
@@ -32,10 +33,13 @@ __all__ = [
     "JSONLinesLog",
     "Measure",
     "Meter",
+    "RateSchedule",
     "State",
     "ThroughputMeter",
     "TimeMeter",
+    "cosine_decay",
     "fit",
+    "linear_decay",
     "load_checkpoint",
     "save_checkpoint",
 ]

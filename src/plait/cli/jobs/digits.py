@@ -14,7 +14,7 @@ import plait
 from plait import nn, optim
 
 from ...data import Loader, digits
-from ...train import ClassErrorMeter, fit
+from ...train import ClassErrorMeter, RateSchedule, fit
 from ..console import natural, new_parser, positive
 from ..digit_model import new_model, save_model
 
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         epochs=options.epochs,
         meters={"accuracy": ClassErrorMeter(accuracy=True)},
         evaluate_on=test_loader,
+        hooks=[RateSchedule()],  # down to 0 on a straight line
         quiet=options.quiet,
     )
     save_model(model, options.hidden, options.output)
@@ -72,13 +73,17 @@ def _options(arguments: Sequence[str]) -> Any:
         "Train a multilayer perceptron to tell handwritten digits apart, and save it.",
     )
     add = parser.add_argument
-    add("--epochs", type=positive, default=10, help="how often to go through the data")
-    add("--batch-size", type=positive, default=64, help="images for each step")
+    add("--epochs", type=positive, default=8, metavar="N",
+        help="how often to go through the data")  # fmt: skip
+    add("--batch-size", type=positive, default=128, metavar="N",
+        help="images for each step")  # fmt: skip
     add("--hidden", type=positive, nargs="*", default=[128], metavar="UNITS",
         help="size of each hidden layer; none for a linear model")  # fmt: skip
-    add("--lr", type=float, default=1e-3, help="learning rate")
+    add("--lr", type=float, default=3e-3, metavar="RATE",
+        help="learning rate at first")  # fmt: skip
     add("--optimizer", choices=sorted(OPTIMIZERS), default="adam", help="how to update")
-    add("--seed", type=natural, default=0, help="of the first weights and the order")
+    add("--seed", type=natural, default=0, metavar="N",
+        help="of the first weights and the order")  # fmt: skip
     add("--data", metavar="SOURCE",
         help="mnist, mnist-5k, or a folder with the four MNIST files (default: mnist, "
         "or mnist-5k where that cannot be had)")  # fmt: skip
