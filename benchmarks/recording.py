@@ -1,7 +1,7 @@
 """What plait costs in Python: importing it, recording an op, recording a training step.
 
-Prints medians beside PyTorch's eager dispatch of the same loops where torch is installed.
-Times are of this process alone; the programs' own running time is taken out.
+Prints medians beside PyTorch's eager dispatch of the same loops where torch is
+installed. Times are of this process alone; the programs' own running time is taken out.
 
     python benchmarks/recording.py [--json FILE]
 """
@@ -46,7 +46,8 @@ def import_milliseconds() -> float:
     )
 
     # Compiled modules must be kept, as an installed package has them.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def once() -> float:
         run = subprocess.run(
@@ -58,7 +59,9 @@ def import_milliseconds() -> float:
     return median_of(once, 7)
 
 
-def op_microseconds(make: Callable[[], tuple[Any, Any]], end: Callable[[], None]) -> float:
+def op_microseconds(
+    make: Callable[[], tuple[Any, Any]], end: Callable[[], None]
+) -> float:
     """Return the time of one `x + y` of a loop that keeps the latest result."""
 
     def once() -> float:
@@ -83,7 +86,9 @@ def plait_pair() -> tuple[Any, Any]:
 
 
 def plait_step_microseconds() -> tuple[float, float]:
-    """Return the time of a training step outside of running it, and the whole step's."""
+    """Return the time of a training step outside of running it, and the whole
+    step's.
+    """
     model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     images = plait.asarray(np.random.default_rng(0).random((64, 784), np.float32))
@@ -154,6 +159,7 @@ def measure() -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="also write the figures to this file")
     options = parser.parse_args()

@@ -1,4 +1,6 @@
-"""Functions of functions: derivatives, many examples at once, loops that are recorded."""
+"""Functions of functions: derivatives, many examples at once, loops that are
+recorded.
+"""
 
 import plait
 
@@ -20,7 +22,8 @@ print(value.item(), slope.item())  # 0.0 5.0
 
 # Written for one example, run for many: here a gradient for each row.
 points = plait.tensor([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
-print(plait.vmap(plait.grad(energy))(points).tolist())  # [[0.0, 2.0], [0.0, 5.0], [0.0, 10.0]]
+slopes = plait.vmap(plait.grad(energy))(points)
+print(slopes.tolist())  # [[0.0, 2.0], [0.0, 5.0], [0.0, 10.0]]
 
 
 # A loop as one recorded operation, with a derivative: a running average.
@@ -37,4 +40,5 @@ def smoothed(signal, keep):
 signal = plait.tensor([1.0, 1.0, 0.0, 0.0])
 last, all_of_them = smoothed(signal, 0.5)
 print(all_of_them.tolist())  # [0.5, 0.75, 0.375, 0.1875]
-print(plait.grad(lambda s: smoothed(s, 0.5)[0])(signal).tolist())  # [0.0625, 0.125, 0.25, 0.5]
+slope = plait.grad(lambda s: smoothed(s, 0.5)[0])(signal)
+print(slope.tolist())  # [0.0625, 0.125, 0.25, 0.5]

@@ -3,8 +3,8 @@
 The true derivative of rounding is 0 almost everywhere, which teaches nothing. The
 straight-through estimator passes gradients on as if nothing had been rounded.
 
-Source: Y. Bengio, N. Leonard, A. Courville, "Estimating or propagating gradients through
-stochastic neurons for conditional computation", 2013.
+Source: Y. Bengio, N. Leonard, A. Courville, "Estimating or propagating gradients
+through stochastic neurons for conditional computation", 2013.
 """
 
 import plait

@@ -1,7 +1,8 @@
-"""Writes `src/plait/__init__.pyi`: what type checkers and editors see of `import plait`.
+"""Writes `src/plait/__init__.pyi`: what type checkers and editors see of `import
+plait`.
 
-Ops are lifted to functions and methods when plait is imported, which no type checker can
-follow; this writes their signatures down, from the same catalogue.
+Ops are lifted to functions and methods when plait is imported, which no type checker
+can follow; this writes their signatures down, from the same catalogue.
 
     python tools/stubs.py           write the stub
     python tools/stubs.py --check   exit with 1 if it is not up to date
@@ -42,8 +43,8 @@ WORDS = {
     "Spec": "Any",
 }
 KNOWN = {
-    "Any", "Callable", "Iterator", "Sequence", "AbstractContextManager", "Tensor", "DType",
-    "Device", "Generator", "np", "ndarray", "int", "float", "bool", "complex", "str",
+    "Any", "Callable", "Iterator", "Sequence", "AbstractContextManager", "Tensor",
+    "DType", "Device", "Generator", "np", "ndarray", "int", "float", "bool", "complex", "str",
     "tuple", "list", "dict", "None", "type", "Handle",
 }  # fmt: skip
 
@@ -63,7 +64,9 @@ def annotation(value: Any) -> str:
 
 
 def signature(function: Any, method: bool = False) -> str:
-    """Return `(parameters) -> result` as a stub has it; of a method, with `self` first."""
+    """Return `(parameters) -> result` as a stub has it; of a method, with `self`
+    first.
+    """
     found = inspect.signature(function)
     parts = ["self"] if method else []
     starred = False
@@ -101,8 +104,8 @@ def class_lines(name: str, cls: type) -> list[str]:
                 lines.append(f"    @{key}.setter")
                 lines.append(f"    def {key}(self, value: Any) -> None: ...")
         elif inspect.isfunction(value):
-            plain = value.__qualname__.startswith(name)
-            if plain or key in methods.METHODS or len(inspect.signature(value).parameters) == 1:
+            written = value.__qualname__.startswith(name) or key in methods.METHODS
+            if written or len(inspect.signature(value).parameters) == 1:
                 lines.append(method_line(key, value))
             else:
                 result = "Any" if key in ("__eq__", "__ne__") else "Tensor"
@@ -120,7 +123,7 @@ def stub() -> str:
     imported = ["from .tensor.tensor import Handle"]
     for name in sorted(vars(plait)):
         value = getattr(plait, name)
-        if name.startswith("_") and not name.startswith("__array"):
+        if name.startswith("_") and not name.startswith(("__array", "__version")):
             continue
         if inspect.ismodule(value):
             if name not in ("tensor", "ops", "ir", "transform", "linalg", "random"):
@@ -137,10 +140,9 @@ def stub() -> str:
         elif name != "bool":
             lines.append(f"{name}: {annotation(type(value))}")
     lines.append("bool: DType")
-    for module in (linalg, random):
-        name = module.__name__.rpartition(".")[2]
-        lines.append(f"class {name}:")
-        for key, value in sorted(vars(module).items()):
+    for room in (linalg, random):
+        lines.append(f"class {room.__name__.rpartition('.')[2]}:")
+        for key, value in sorted(vars(room).items()):
             if inspect.isfunction(value) and not key.startswith("_") and key != "lift":
                 lines += ["    @staticmethod", f"    def {key}{signature(value)}: ..."]
             elif isinstance(value, plait.Generator):
@@ -150,6 +152,7 @@ def stub() -> str:
 
 
 def main() -> int:
+    """Write the stub, or compare it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     options = parser.parse_args()

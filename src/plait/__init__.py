@@ -45,7 +45,7 @@ from .tensor.create import (
 from .tensor.device import Device
 from .tensor.inspection import (
     ARRAY_API_VERSIONS,
-    __array_namespace_info__,
+    __array_namespace_info__,  # noqa: F401
     astype,
     can_cast,
     e,
@@ -93,7 +93,7 @@ from . import nn, optim  # isort: skip
 
 __version__ = "0.1.0.dev0"
 __array_api_version__ = "2024.12"
-__all__ = [  # noqa: PLE0604
+__all__ = [  # noqa: F405
     *_functions,
     "arange",
     "ARRAY_API_VERSIONS",

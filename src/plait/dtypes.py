@@ -77,7 +77,8 @@ _SIGNED = {dtype.bits: dtype for dtype in (int8, int16, int32, int64)}
 
 
 def as_dtype(what: object) -> DType:
-    """Return the element type meant by a `DType`, a NumPy dtype, a Python type or a name.
+    """Return the element type meant by a `DType`, a NumPy dtype, a Python type or a
+    name.
 
     Raises:
         DTypeError: it names no type that plait has.
@@ -90,7 +91,7 @@ def as_dtype(what: object) -> DType:
         return _BY_PYTHON[what]
     try:
         if what is None or isinstance(what, str):
-            raise KeyError(what)  # NumPy would read them as float64, or as its own codes
+            raise KeyError(what)  # NumPy would read float64, or codes of its own
         return _BY_NUMPY[np.dtype(what).newbyteorder("=")]  # type: ignore[call-overload]
     except (KeyError, TypeError):
         raise DTypeError(
@@ -103,9 +104,9 @@ def as_dtype(what: object) -> DType:
 def promote(a: DType, b: DType) -> DType:
     """Return the smallest type that both promote to.
 
-    Within a kind this is the table of the Array API standard 2024.12. Between kinds, where
-    the standard leaves it open, bool yields to anything and an integer yields to a
-    floating-point type, as in PyTorch.
+    Within a kind this is the table of the Array API standard 2024.12. Between kinds,
+    where the standard leaves it open, bool yields to anything and an integer yields to
+    a floating-point type, as in PyTorch.
 
     Raises:
         DTypeError: uint64 with a signed type, which no integer type holds.
@@ -137,8 +138,8 @@ def promote(a: DType, b: DType) -> DType:
 def promote_scalar(dtype: DType, scalar: DType) -> DType:
     """Return the type of a tensor of `dtype` combined with a Python scalar.
 
-    A Python scalar is weak: it takes the tensor's type unless its kind is higher, and then
-    becomes the default type of its kind.
+    A Python scalar is weak: it takes the tensor's type unless its kind is higher, and
+    then becomes the default type of its kind.
     """
     order = {"bool": 0, "unsigned": 1, "signed": 1, "float": 2}
     if order[scalar.kind] <= order[dtype.kind]:

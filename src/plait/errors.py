@@ -1,8 +1,9 @@
 """Every exception that plait raises on purpose.
 
-Each class's docstring is its page in the documentation: when it is raised, and what to do.
-The message has four parts, in this order: what happened, what was got, what was
-expected, and how to fix it; the user's source line and the layer path follow when known.
+Each class's docstring is its page in the documentation: when it is raised, and what to
+do. The message has four parts, in this order: what happened, what was got, what was
+expected, and how to fix it; the user's source line and the layer path follow when
+known.
 
 Read first: `PlaitError`.
 """
@@ -24,7 +25,8 @@ class PlaitError(Exception):
         got: the offending values. Shown after "Got:".
         expected: what would have been accepted. Shown after "Expected:".
         fix: one thing to try. Shown after "Fix:".
-        where: the user's line (`file.py:12`). Default: the innermost frame outside plait.
+        where: the user's line (`file.py:12`). Default: the innermost frame outside
+            plait.
 
     Attributes:
         layer: the path of the layer that was running (`encoder.0.linear`), or "".
@@ -56,7 +58,8 @@ class PlaitError(Exception):
             text = getattr(self, label)
             if text:
                 parts.append(f"{label.capitalize()}: {text}")
-        return " ".join(part if part.endswith((".", "?")) else part + "." for part in parts)
+        ended = (part if part.endswith((".", "?")) else part + "." for part in parts)
+        return " ".join(ended)
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -115,15 +118,21 @@ class TracingError(PlaitError, RuntimeError):
 
 
 class GraphError(PlaitError, ValueError):
-    """A graph breaks its grammar: text that does not parse, or a node whose type is wrong."""
+    """A graph breaks its grammar: text that does not parse, or a node whose type is
+    wrong.
+    """
 
 
 class LinearAlgebraError(PlaitError, ValueError):
-    """A matrix is singular or not positive definite, or an iteration did not converge."""
+    """A matrix is singular or not positive definite, or an iteration did not
+    converge.
+    """
 
 
 class FileFormatError(PlaitError, ValueError):
-    """A file is damaged, truncated, hostile, or not of the format that its reader expects."""
+    """A file is damaged, truncated, hostile, or not of the format that its reader
+    expects.
+    """
 
 
 class StateDictError(PlaitError, KeyError):

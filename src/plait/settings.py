@@ -21,13 +21,13 @@ class Settings:
     """What can be set, with its environment variable and meaning."""
 
     show: str = _setting(
-        "", "PLAIT_SHOW", "stages to print as programs are made: graph, simplified, all"
+        "", "PLAIT_SHOW", "stages to print as programs are made: graph, simplified"
     )
     max_trace: int = _setting(
-        10_000, "PLAIT_MAX_TRACE", "steps after which a trace is run even if nobody looks"
+        10_000, "PLAIT_MAX_TRACE", "steps after which a trace is run unasked"
     )
     max_steps: int = _setting(
-        1_000_000, "PLAIT_MAX_STEPS", "recorded steps remembered before all are forgotten"
+        1_000_000, "PLAIT_MAX_STEPS", "recorded steps kept before all are forgotten"
     )
 
     def __post_init__(self) -> None:

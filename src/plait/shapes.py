@@ -108,7 +108,7 @@ def as_shape(op: str, shape: int | Sequence[int]) -> Shape:
     """
     items = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        result = tuple(operator.index(n) for n in items)  # type: ignore[arg-type]
+        result = tuple(operator.index(n) for n in items)
     except TypeError:
         raise ArgumentTypeError(
             f"[{op}] sizes must be integers", got=f"{shape!r}"

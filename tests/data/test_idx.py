@@ -121,6 +121,7 @@ def test_damage_is_named(tmp_path, content, message):
         gzip.compress(GOOD)[:-8] + bytes(8),  # a wrong checksum
         gzip.compress(GOOD) + b"left over",
     ],
+    ids=["cut", "zeros", "no end", "checksum", "left over"],
 )
 def test_damaged_compression_is_named(stored):
     with pytest.raises(FileFormatError, match="gzip compression is damaged"):

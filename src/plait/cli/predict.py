@@ -51,12 +51,11 @@ def run(arguments: Sequence[str]) -> int:
     model = load_model(options.model)
     for name, picture, label in _pictures(options):
         chances = _probabilities(model, picture)
-        lines = [_line(chances)] if options.brief else _table(picture, chances)
+        verdict = _verdict(chances, label)
         if options.brief:
-            print(f"{name}: {lines[0]}{_verdict(chances, label)}")
+            print(f"{name}: {_line(chances)}{verdict}")
         else:
-            print(f"{name}{_verdict(chances, label)}")
-            print("\n".join(lines))
+            print(f"{name}{verdict}\n{_table(picture, chances)}")
     return 0
 
 
@@ -95,10 +94,10 @@ def _verdict(chances: NDArray[np.float64], label: int | None) -> str:
 
 def _line(chances: NDArray[np.float64]) -> str:
     best = int(chances.argmax())
-    return f"{best}  {100 * chances[best]:5.1f} %"
+    return f"{best} with {100 * chances[best]:.1f} %"
 
 
-def _table(picture: Picture, chances: NDArray[np.float64]) -> list[str]:
+def _table(picture: Picture, chances: NDArray[np.float64]) -> str:
     """Return the picture with the probability of each digit beside it."""
     beside = ["", "", *[""] * 10, "", ""]
     for digit, chance in enumerate(chances):
@@ -106,4 +105,4 @@ def _table(picture: Picture, chances: NDArray[np.float64]) -> list[str]:
         bar = "#" * round(_BAR * chance)
         beside[digit + 2] = f"{mark} {digit}  {100 * chance:5.1f} %  {bar}"
     rows = zip(draw(picture), beside, strict=True)
-    return [f"  {left}  {right}".rstrip() for left, right in rows]
+    return "\n".join(f"  {left}  {right}".rstrip() for left, right in rows).strip("\n")

@@ -92,7 +92,9 @@ def picks(node: Node) -> tuple[Node, ...]:
 def substitute(
     outputs: Sequence[Node], replacements: Mapping[Node, Node]
 ) -> list[Node]:
-    """Return `outputs` rebuilt with each key of `replacements` replaced by its value."""
+    """Return `outputs` rebuilt with each key of `replacements` replaced by its
+    value.
+    """
     new = dict(replacements)
     for node in topological_order(outputs, lambda node: node not in new):
         if node not in new:

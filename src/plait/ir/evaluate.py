@@ -9,48 +9,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from ..errors import PlaitError
-from .graph import Graph, Node, remembered
+from .graph import Graph, Node, TensorType, remembered
+
+# Values that are known before a run are kept if they have at most as many bytes.
+_KEPT_BYTES = 1 << 16
 
 
 class Interpreted:
     """A graph made ready to be run any number of times.
 
-    Intermediate values are dropped as soon as their last user has run.
+    A value lives in a slot of the run's memory, which a later value takes over as soon
+    as the last node that needs it has run. Nodes that depend on no input are computed
+    here, if they are small.
     """
 
     def __init__(self, graph: Graph) -> None:
-        nodes = graph.nodes()
-        slots = {node: i for i, node in enumerate((*graph.inputs, *nodes))}
-        last: dict[int, int] = {}
+        known = _known(graph)
+        nodes = [node for node in graph.nodes() if node not in known]
+        last = {x: at for at, node in enumerate(nodes) for x in node.operands}
+        last.update(dict.fromkeys(graph.outputs, len(nodes)))
+        slots = {x: i for i, x in enumerate((*graph.inputs, *known))}
+        size = len(slots)
+        steps = []
         for at, node in enumerate(nodes):
-            for operand in node.operands:
-                last[slots[operand]] = at
-        keep = {slots[node] for node in graph.outputs}
-        frees: list[list[int]] = [[] for _ in nodes]
-        for slot, at in last.items():
-            if slot not in keep:
-                frees[at].append(slot)
-        for at, node in enumerate(nodes):
-            if slots[node] not in last and slots[node] not in keep:
-                frees[at].append(slots[node])
-        self._inputs = [_converter(node) for node in graph.inputs]
-        self._outputs = [slots[node] for node in graph.outputs]
-        self._size = len(slots)
-        self._steps = [
-            (
-                _bound(node),
-                tuple(slots[operand] for operand in node.operands),
-                slots[node],
-                tuple(free),
-                _place(node),
-            )
-            for node, free in zip(nodes, frees, strict=True)
-        ]
+            given = tuple(slots[x] for x in node.operands)
+            free = [slots[x] for x in dict.fromkeys(node.operands) if last[x] == at]
+            if free:
+                slot = free.pop()
+            else:
+                slot, size = size, size + 1
+            slots[node] = slot
+            steps.append((_bound(node), _getter(given), slot, free, _place(node)))
+        self._steps = steps
+        self._weak = [(i, x.dtype.numpy) for i, x in enumerate(graph.inputs) if x.weak]
+        self._count = len(graph.inputs)
+        self._rest = [*known.values(), *[None] * (size - self._count - len(known))]
+        self._outputs = [slots[x] for x in graph.outputs]
 
     def run(self, values: Sequence[Any]) -> list[np.ndarray]:
         """Return the values of the outputs, given those of the inputs.
@@ -58,20 +58,42 @@ class Interpreted:
         Raises:
             PlaitError: what a reference refuses, naming the line that recorded it.
         """
-        memory: list[Any] = [
-            value if convert is None else convert(value)
-            for convert, value in zip(self._inputs, values, strict=True)
-        ]
-        memory.extend([None] * (self._size - len(memory)))
-        for function, operands, slot, frees, where in self._steps:
-            try:
-                memory[slot] = function(*[memory[i] for i in operands])
-            except PlaitError as error:
-                error.where = where or error.where
-                raise
-            for i in frees:
-                memory[i] = None
+        if len(values) != self._count:
+            raise ValueError(f"{len(values)} values for {self._count} inputs")
+        memory: list[Any] = [*values, *self._rest]
+        for slot, dtype in self._weak:
+            memory[slot] = np.asarray(memory[slot], dtype)
+        where = ""
+        try:
+            with np.errstate(all="ignore"):
+                for function, operands, slot, free, where in self._steps:
+                    memory[slot] = function(*operands(memory))
+                    for dead in free:
+                        memory[dead] = None
+        except PlaitError as error:
+            error.where = where or error.where
+            raise
         return [_owned(memory[slot]) for slot in self._outputs]
+
+
+def _known(graph: Graph) -> dict[Node, Any]:
+    """Return the values of nodes that depend on no input, where that is cheap."""
+    known: dict[Node, Any] = {}
+    with np.errstate(all="ignore"):
+        for node in graph.nodes():
+            if (
+                isinstance(node.type, TensorType)
+                and node.type.size * node.dtype.bits <= 8 * _KEPT_BYTES
+                and all(x in known for x in node.operands)
+                and not any(isinstance(x, Graph) for x in node.attributes.values())
+            ):
+                try:
+                    value = _bound(node)(*[known[x] for x in node.operands])
+                except PlaitError:
+                    continue  # it is raised when the graph runs
+                known[node] = np.array(value)
+                known[node].flags.writeable = False
+    return known
 
 
 def _owned(value: Any) -> np.ndarray:
@@ -86,15 +108,18 @@ def _owned(value: Any) -> np.ndarray:
 
 
 def _bound(node: Node) -> Callable[..., Any]:
+    """Return the reference with the attributes filled in."""
     reference = node.primitive.reference
+    # A run silences NumPy's warnings once, which costs more than many a reference.
+    reference = getattr(reference, "__wrapped__", reference)
     return partial(reference, **node.attributes) if node.attributes else reference
 
 
-def _converter(node: Node) -> Callable[[Any], np.ndarray] | None:
-    if not node.weak:
-        return None
-    dtype = node.dtype.numpy
-    return lambda value: np.asarray(value, dtype)
+def _getter(slots: tuple[int, ...]) -> Callable[[list[Any]], Sequence[Any]]:
+    """Return a function from the memory to the values in `slots`."""
+    if len(slots) > 1:
+        return itemgetter(*slots)
+    return itemgetter(slice(slots[0], slots[0] + 1) if slots else slice(0))
 
 
 def _place(node: Node) -> str:

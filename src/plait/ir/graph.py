@@ -3,10 +3,12 @@
     Graph      ::= inputs: Node*  outputs: Node*
     Node       ::= primitive  operands: Node*  attributes  type  where
     TensorType ::= shape  dtype
-    attribute  ::= int | float | bool | str | None | DType | Graph | Literal | (attribute*)
+    attribute  ::= int | float | bool | str | None | DType | Graph | Literal |
+    (attribute*)
 
-A node has one result, except those of a primitive with several results: their `type` is a
-tuple, and `pick` nodes select from them. An input is a node of the primitive `input`.
+A node has one result, except those of a primitive with several results: their `type`
+is a tuple, and `pick` nodes select from them. An input is a node of the primitive
+`input`.
 
 Read first: `Node`, `Graph`, `topological_order`.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -33,7 +35,7 @@ class TensorType:
     __slots__ = ("shape", "dtype")
     shape: Shape
     dtype: DType
-    _all: dict[tuple[Shape, DType], TensorType] = {}
+    _all: ClassVar[dict[tuple[Shape, DType], TensorType]] = {}
 
     def __new__(cls, shape: Shape, dtype: DType) -> TensorType:
         key = (shape, dtype)
@@ -99,7 +101,8 @@ class Node:
         primitive, operands, attributes: what it computes.
         type: its TensorType, or a tuple of them when the primitive has several results.
         shape, dtype: those of `type`; a node with several results has None.
-        differentiable: whether a derivative with respect to some input can flow through.
+        differentiable: whether a derivative with respect to some input can flow
+            through.
         weak: it holds a Python scalar, which yields to the type of what it meets.
         where: the user's line that recorded it, or "".
     """

@@ -8,6 +8,7 @@ Read first: `unary`, `binary`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,12 @@ def refused(name: str, kinds: str) -> Iterator[tuple[np.ndarray, str]]:
 
 
 def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` without NumPy's warnings: infinities and nans are values."""
+    """Return `function` without NumPy's warnings: infinities and nans are values.
 
+    The function itself is `__wrapped__` in it, for callers that have silenced them.
+    """
+
+    @wraps(function)
     def reference(*arrays: Any, **attributes: Any) -> Any:
         with np.errstate(all="ignore"):
             return function(*arrays, **attributes)

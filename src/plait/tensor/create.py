@@ -17,6 +17,7 @@ from ..ops import elementwise, movement, source
 from ..ops.operand import as_node
 from ..shapes import Shape, as_shape
 from .device import as_device
+from .inspection import iinfo
 from .record import record
 from .tensor import Tensor, concrete
 
@@ -51,8 +52,8 @@ def asarray(
             `__dlpack__`, `__array__` or a buffer.
         dtype: default: that of `obj`; for Python numbers bool, int64 or float32.
         copy: False shares the memory of an array, which must then not be changed, or
-            raises if it cannot; True and None copy. A tensor is never changed by others,
-            so None returns it as it is.
+            raises if it cannot; True and None copy. A tensor is never changed by
+            others, so None returns it as it is.
     """
     as_device(device)
     wanted = None if dtype is None else as_dtype(dtype)
@@ -118,7 +119,7 @@ def _from_python(obj: Any, wanted: DType | None) -> Tensor:
         numpy_inside = _holds_numpy(obj)
         wanted = default_float if found.is_float and not numpy_inside else found
     if wanted.is_integer and array.dtype.kind in "iu" and array.size:
-        limits = np.iinfo(wanted.numpy)
+        limits = iinfo(wanted)
         if int(array.max()) > limits.max or int(array.min()) < limits.min:
             raise DTypeError(
                 f"[tensor] a number does not fit in {wanted.name}",
@@ -155,7 +156,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
         raise ArgumentTypeError(
             "[from_dlpack] the object has no __dlpack__", got=type(x).__name__
         )
-    return _from_numpy(np.from_dlpack(x), None, False if not copy else True)
+    return _from_numpy(np.from_dlpack(x), None, bool(copy))
 
 
 def _full(value: Any, shape: Shape, dtype: DType | None) -> Node:
@@ -270,7 +271,8 @@ def arange(
         else as_dtype("int64" if whole else "float32")
     )
     count = max(0, math.ceil((stop - start) / step))
-    wide = np.arange(count, dtype=np.int64 if whole else np.float64) * step + start
+    steps: np.ndarray = np.arange(count, dtype=np.int64 if whole else np.float64)
+    wide = steps * step + start
     return concrete(wide.astype(kind.numpy), kind)
 
 

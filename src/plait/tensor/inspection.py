@@ -1,4 +1,5 @@
-"""What the namespace tells of itself, and functions of dtypes: the Array API's inspection.
+"""What the namespace tells of itself, and functions of dtypes: the Array API's
+inspection.
 
 Read first: `NamespaceInfo`, `finfo`, `result_type`.
 """
@@ -77,7 +78,7 @@ def finfo(type: Any, /) -> FloatInfo:
     dtype = _dtype_of(type)
     if not dtype.is_float:
         raise DTypeError("[finfo] a floating-point type is needed", got=dtype.name)
-    info = ml_dtypes.finfo(dtype.numpy)
+    info = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
     return FloatInfo(
         dtype.bits, float(info.eps), float(info.max), float(info.min),
         float(info.smallest_normal), dtype,
@@ -93,8 +94,9 @@ def iinfo(type: Any, /) -> IntegerInfo:
     dtype = _dtype_of(type)
     if not dtype.is_integer:
         raise DTypeError("[iinfo] an integer type is needed", got=dtype.name)
-    info = np.iinfo(dtype.numpy)
-    return IntegerInfo(dtype.bits, int(info.max), int(info.min), dtype)
+    signed = dtype.kind == "signed"
+    top = 1 << (dtype.bits - signed)
+    return IntegerInfo(dtype.bits, top - 1, -top if signed else 0, dtype)
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:
@@ -154,7 +156,9 @@ _cast = lift(elementwise.cast)
 def astype(
     x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None
 ) -> Tensor:
-    """Return `x` with elements of `dtype`; with `copy=False` `x` itself if it has it."""
+    """Return `x` with elements of `dtype`; with `copy=False` `x` itself if it has
+    it.
+    """
     as_device(device)
     dtype = as_dtype(dtype)
     if x.dtype is dtype:
@@ -163,7 +167,9 @@ def astype(
 
 
 class NamespaceInfo:
-    """What the namespace offers, as the Array API asks; see `__array_namespace_info__`."""
+    """What the namespace offers, as the Array API asks; see
+    `__array_namespace_info__`.
+    """
 
     def capabilities(self) -> dict[str, Any]:
         """Return which optional features there are."""

@@ -44,8 +44,8 @@ class Lifted:
     """
 
     __slots__ = (
-        "op", "name", "names", "operands", "sequences", "defaults", "positional", "leading",
-        "variadic", "draws", "signature",
+        "op", "name", "names", "operands", "sequences", "defaults", "positional",
+        "leading", "variadic", "draws", "signature",
     )  # fmt: skip
 
     def __init__(self, op: Callable[..., Any]) -> None:
@@ -94,8 +94,8 @@ class Lifted:
         """Return the operands and the static values of a call, in order.
 
         Raises:
-            ArgumentTypeError: an argument is missing, unknown, given twice, or of a kind
-                that cannot be static.
+            ArgumentTypeError: an argument is missing, unknown, given twice, or of a
+                kind that cannot be static.
         """
         values = dict(zip(self.names[: self.positional], args, strict=False))
         if len(args) > self.positional:
@@ -139,7 +139,8 @@ class Lifted:
 
     def describe(self) -> str:
         """Return the signature as text."""
-        return f"{self.name}{_public_signature(self.signature)}".replace(" -> 'Node'", "")
+        signature = _public_signature(self.signature)
+        return self.name + str(signature.replace(return_annotation=signature.empty))
 
     def _sequence(self, name: str, value: Any) -> list[Any]:
         if isinstance(value, (list, tuple)):
@@ -161,7 +162,7 @@ class Lifted:
             return value.item()
         if isinstance(value, (int, float)):
             return value
-        if isinstance(value, np.dtype) or isinstance(value, type):
+        if isinstance(value, (np.dtype, type)):
             return as_dtype(value)
         try:
             return operator.index(value)
@@ -336,8 +337,9 @@ _STATIC_CLASSES = frozenset((str, tuple, DType))
 
 
 def _lift_variadic(spec: Lifted) -> Callable[..., Any]:
-    """Lift `op(static, ..., *tensors, **static)`; several results come as a list, as the
-    Array API asks of these functions."""
+    """Lift `op(static, ..., *tensors, **static)`; several results come as a list, as
+    the Array API asks of these functions.
+    """
     before = spec.variadic
 
     def function(*args: Any, **named: Any) -> Any:

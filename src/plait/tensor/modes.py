@@ -28,8 +28,8 @@ def is_grad_enabled() -> bool:
 def flush() -> None:
     """Run what this thread has recorded, so that every living tensor has its value.
 
-    Looking at a value does this by itself. Call it to end a step at a place of your own,
-    as optimizers do after an update.
+    Looking at a value does this by itself. Call it to end a step at a place of your
+    own, as optimizers do after an update.
     """
     trace = record.recorder.trace
     if trace.function is None:

@@ -15,7 +15,6 @@ import inspect
 import operator
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from ..dtypes import uint32
@@ -112,8 +111,8 @@ def _refuse_in_jit(name: str) -> None:
     while trace is not None:
         if trace.function == "jit":
             raise TracingError(
-                f"[{name}] a draw without a key inside jit would give the same numbers at "
-                "every call",
+                f"[{name}] a draw without a key inside jit would give the same numbers "
+                "at every call",
                 fix="pass a key as an argument of the function",
             )
         trace = trace.outer  # type: ignore[assignment]
@@ -171,7 +170,9 @@ def _shape(shape: tuple[Any, ...]) -> Any:
 
 
 def rand(*shape: Any, **named: Any) -> Tensor:
-    """Return uniform random numbers in [0, 1) of `shape`; see `plait.random.uniform`."""
+    """Return uniform random numbers in [0, 1) of `shape`; see
+    `plait.random.uniform`.
+    """
     return FUNCTIONS["uniform"](shape=_shape(shape), **named)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,5 @@
-"""Functions whose result's shape depends on values: they look, and run what is recorded.
+"""Functions whose result's shape depends on values: they look, and run what is
+recorded.
 
 Read first: `nonzero`, `unique_all`.
 """
@@ -47,8 +48,8 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Return `x` with each slice along `axis` repeated.
 
     Args:
-        repeats: one count for all, or a tensor of one count for each slice, whose values
-            are looked at.
+        repeats: one count for all, or a tensor of one count for each slice, whose
+            values are looked at.
         axis: None repeats the elements of the flattened tensor.
 
     Raises:
@@ -74,7 +75,8 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
 
 
 def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
-    """Return the positions of elements that are not zero: one index tensor for each axis.
+    """Return the positions of elements that are not zero: one index tensor for each
+    axis.
 
     Raises:
         ArgumentTypeError: `x` has no axes.
@@ -112,7 +114,9 @@ def unique_counts(x: Tensor, /) -> UniqueCounts:
 
 
 def unique_inverse(x: Tensor, /) -> UniqueInverse:
-    """Return the distinct elements in order, and for each element of `x` which it is."""
+    """Return the distinct elements in order, and for each element of `x` which it
+    is.
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 

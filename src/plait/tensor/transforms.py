@@ -1,9 +1,9 @@
 """Functions of functions: derivatives, vectorisation, control flow, custom derivatives.
 
-All of them compose with one another, to any order. Those that differentiate record in the
-trace at hand, so Python branches on values work inside; those that need a function for
-any values (`vmap`, `scan`, `cond`, `while_loop`, `recompute`, `custom_vjp`, `jit`) record
-it once as a graph.
+All of them compose with one another, to any order. Those that differentiate record in
+the trace at hand, so Python branches on values work inside; those that need a function
+for any values (`vmap`, `scan`, `cond`, `while_loop`, `recompute`, `custom_vjp`, `jit`)
+record it once as a graph.
 
 Read first: `value_and_grad`, `vmap`, `scan`.
 """
@@ -63,7 +63,8 @@ def _scalar_output(name: str, loss: Any) -> Tensor:
 
 
 def _replaced(args: Sequence[Any], argnums: int | Sequence[int], op: str) -> Any:
-    """Return the arguments with those to differentiate by as aliases, and what they were.
+    """Return the arguments with those to differentiate by as aliases, and what they
+    were.
 
     Returns:
         New arguments, the leaves, their aliases, and the structure of the chosen ones.
@@ -143,8 +144,8 @@ def grad(
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     """Return `function(*primals)` and the function from cotangents to cotangents.
 
-    Formula: the second maps a cotangent of the result, of its structure, to the tuple of
-    cotangents of `primals`: c -> c @ J.
+    Formula: the second maps a cotangent of the result, of its structure, to the tuple
+    of cotangents of `primals`: c -> c @ J.
     """
     with grad_mode(True):
         new, pairs, structure = _replaced(primals, range(len(primals)), "vjp")
@@ -202,8 +203,8 @@ def jacobian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function giving the Jacobian: all derivatives of a tensor by a tensor.
 
     Returns:
-        For each output of shape s and argument of shape t, a tensor of shape s + t, in the
-        structure of the outputs and, inside, of the arguments.
+        For each output of shape s and argument of shape t, a tensor of shape s + t, in
+        the structure of the outputs and, inside, of the arguments.
     """
 
     @functools.wraps(function)
@@ -236,7 +237,9 @@ def hessian(function: Function, argnums: int = 0) -> Function:
 def _graph_of(
     name: str, function: Function, structure: Any, types: Sequence[TensorType]
 ) -> tuple[Recorded, Any]:
-    """Record `function`, called with the tree of `structure`, and its result's structure."""
+    """Record `function`, called with the tree of `structure`, and its result's
+    structure.
+    """
     found: list[Any] = []
 
     def flat(arguments: list[Tensor]) -> list[Tensor]:
@@ -261,9 +264,10 @@ def _inline(*values: Any) -> list[Node]:
 def jit(function: Function) -> Function:
     """Return `function` recorded once for each set of argument types.
 
-    Later calls record one step instead of all the ops inside. The function must be pure:
-    what it does besides returning a value happens only while it is recorded. Floats may
-    be arguments and may change; other arguments that are not tensors are part of the key.
+    Later calls record one step instead of all the ops inside. The function must be
+    pure: what it does besides returning a value happens only while it is recorded.
+    Floats may be arguments and may change; other arguments that are not tensors are
+    part of the key.
     """
     cache: dict[Any, tuple[Graph, Any, list[Any]]] = {}
 
@@ -526,8 +530,8 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         ShapeError: arguments with different numbers of examples.
         ArgumentError: no argument has examples.
 
-    Random numbers drawn inside from the default generator are the same for all examples;
-    pass one key for each to have them differ.
+    Random numbers drawn inside from the default generator are the same for all
+    examples; pass one key for each to have them differ.
     """
 
     @functools.wraps(function)
@@ -546,7 +550,8 @@ def vmap(function: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         each = [
             axis for axis, arg in zip(axes, args, strict=True) for _ in flatten(arg)[0]
         ]
-        moved, types, sizes = [], [], {}
+        moved, types = [], []
+        sizes: dict[int, None] = {}
         for leaf, axis in zip(leaves, each, strict=True):
             if axis is not None:
                 at = normalize_axis("vmap", axis, leaf.ndim, "in_axes")
@@ -589,7 +594,8 @@ def _placed(tree: Any, out_axes: Any) -> Any:
 def cond(
     predicate: Any, true_function: Function, false_function: Function, *operands: Any
 ) -> Any:
-    """Return `true_function(*operands)` if `predicate` is true, else `false_function`'s.
+    """Return `true_function(*operands)` if `predicate` is true, else
+    `false_function`'s.
 
     Both are recorded, one is run. They must return tensors of equal types.
 
@@ -627,7 +633,8 @@ def _cond(predicate: Node, *values: Any) -> Any:
 
 
 def while_loop(condition: Function, body: Function, init: Any) -> Any:
-    """Return the state after `state = body(state)` was repeated while `condition(state)`.
+    """Return the state after `state = body(state)` was repeated while
+    `condition(state)`.
 
     Args:
         condition: from the state to a bool tensor of one element.

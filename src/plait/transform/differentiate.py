@@ -32,7 +32,7 @@ def pull_back(
         links: inputs that hold the value of another expression: the derivative goes on
             through that expression.
         overrides: nodes whose accumulated cotangent is replaced by another.
-        fixed: nodes known not to depend on `wrt`, so that what they need is not searched.
+        fixed: nodes known not to depend on `wrt`: what they need is not searched.
 
     Raises:
         GradientError: a primitive on the way has no derivative.

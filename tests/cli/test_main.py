@@ -1,0 +1,138 @@
+"""The command as a whole: help, statuses, messages, and how it is interrupted."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import plait
+
+from .conftest import environment
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "digits", "--help"],
+        ["predict", "--help"],
+        ["show", "--help"],
+        ["doctor", "--help"],
+    ],
+)
+def test_help_fits_in_80_columns(plait_command, arguments):
+    done = plait_command(*arguments)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("usage: plait")
+    assert [line for line in done.out.splitlines() if len(line) > 80] == []
+
+
+def test_the_help_names_every_command(plait_command):
+    out = plait_command("--help").out
+    for name in ("train", "predict", "show", "doctor", "--version", "--traceback"):
+        assert f"\n  {name}" in out
+    assert plait_command().status == 2
+    assert plait_command().out == out
+
+
+def test_the_version(plait_command):
+    assert plait_command("--version").out == f"plait {plait.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "plait: error: there is no command 'trian'; did you mean 'train'?\n"),
+        (["xyz"], "plait: error: there is no command 'xyz'\n"),
+        (["--fast"], "plait: error: unrecognized arguments: --fast\n"),
+        (
+            ["train", "digit"],
+            "plait train: error: 'digit' is neither an example nor a Python file; did "
+            "you mean 'digits'?\n",
+        ),
+        (
+            ["train"],
+            "plait train: error: the following arguments are required: JOB\n",
+        ),
+        (
+            ["train", "digits", "--epochs", "0"],
+            "plait train digits: error: argument --epochs: invalid positive integer "
+            "value: '0'\n",
+        ),
+        (
+            ["train", "digits", "--epoch", "1"],
+            "plait train digits: error: unrecognized arguments: --epoch 1\n",
+        ),
+        (
+            ["predict"],
+            "plait predict: error: name a file with pictures, or use --test-index\n",
+        ),
+        (
+            ["predict", "--test-index", "-1"],
+            "plait predict: error: argument --test-index: expected at least one "
+            "argument\n",
+        ),
+        (
+            ["show", "--stage", "x"],
+            "plait show: error: argument --stage: invalid choice: 'x'",
+        ),
+        (["doctor", "x"], "plait doctor: error: unrecognized arguments: x\n"),
+    ],
+)
+def test_arguments_that_make_no_sense(plait_command, arguments, message):
+    done = plait_command(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(message)
+    assert "--help`." in done.err.splitlines()[-1]
+
+
+def test_an_error_is_a_message_and_with_traceback_more(plait_command, tmp_path):
+    arguments = ("train", "digits", "--data", tmp_path / "none")
+    done = plait_command(*arguments)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "plait: error: [digits] no such folder\n"
+        f"  got: {tmp_path / 'none'}\n"
+        "  expected: 'mnist', 'mnist-5k', or a folder with the four MNIST files\n"
+    )
+    done = plait_command("--traceback", *arguments)
+    assert done.status == 1
+    assert done.err.startswith("Traceback")
+    assert "DataError" in done.err
+
+
+def test_ctrl_c_ends_with_its_status(tmp_path):
+    script = tmp_path / "long.py"
+    script.write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "plait", "train", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "\ninterrupted\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    script = tmp_path / "many.py"
+    script.write_text("for i in range(100_000): print('line', i)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "plait", "train", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    process.stdout.readline()
+    time.sleep(0.2)
+    process.stdout.close()
+    assert process.wait(timeout=30) == 1
+    assert process.stderr.read() == ""
+    process.stderr.close()
