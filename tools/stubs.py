@@ -44,8 +44,8 @@ WORDS = {
 }
 KNOWN = {
     "Any", "Callable", "Iterator", "Sequence", "AbstractContextManager", "Tensor",
-    "DType", "Device", "Generator", "np", "ndarray", "int", "float", "bool", "complex", "str",
-    "tuple", "list", "dict", "None", "type", "Handle",
+    "DType", "Device", "Generator", "np", "ndarray", "int", "float", "bool", "complex",
+    "str", "tuple", "list", "dict", "None", "type", "HookHandle",
 }  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def class_lines(name: str, cls: type) -> list[str]:
 def stub() -> str:
     """Return the whole stub."""
     lines = [HEADER]
-    imported = ["from .tensor.tensor import Handle"]
+    imported: list[str] = []
     for name in sorted(vars(plait)):
         value = getattr(plait, name)
         if name.startswith("_") and not name.startswith(("__array", "__version")):

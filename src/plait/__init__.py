@@ -70,7 +70,7 @@ from .tensor.sets import (
     unique_inverse,
     unique_values,
 )
-from .tensor.tensor import Tensor
+from .tensor.tensor import HookHandle, Tensor
 from .tensor.transforms import (
     cond,
     custom_vjp,
@@ -126,6 +126,7 @@ __all__ = [  # noqa: F405
     "Generator",
     "grad",
     "hessian",
+    "HookHandle",
     "iinfo",
     "inf",
     "int16",

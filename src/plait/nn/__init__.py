@@ -62,7 +62,7 @@ from .loss import (
     SoftMarginLoss,
     TripletMarginLoss,
 )
-from .module import HookHandle, Module
+from .module import Module
 from .normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -81,7 +81,6 @@ __all__ = [
     "Module",
     "Parameter",
     "Buffer",
-    "HookHandle",
     "Sample",
     "functional_call",
     "init",

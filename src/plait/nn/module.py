@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 import plait
-from plait import Tensor
+from plait import HookHandle, Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, PlaitError
 from . import state
@@ -22,25 +22,6 @@ from .parameter import Buffer, Parameter
 _MISSING = object()
 
 Owned = TypeVar("Owned")
-
-
-class HookHandle:
-    """What registering a hook returns; `remove()` takes the hook away."""
-
-    __slots__ = ("_hooks", "_key")
-    _made = 0
-
-    def __init__(self, hooks: OrderedDict[int, Any], hook: Any, first: bool) -> None:
-        HookHandle._made += 1
-        self._hooks = hooks
-        self._key = HookHandle._made
-        hooks[self._key] = hook
-        if first:
-            hooks.move_to_end(self._key, last=False)
-
-    def remove(self) -> None:
-        """Take the hook away."""
-        self._hooks.pop(self._key, None)
 
 
 class _Hooks:

@@ -468,7 +468,7 @@ class Tensor:
         new._become(self.clone() if self.requires_grad else self)
         return new
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call `hook(gradient)` when the gradient of this tensor is computed.
 
         What the hook returns, unless None, replaces the gradient.
@@ -485,7 +485,7 @@ class Tensor:
             self._hooks = OrderedDict()
             if not self._requires_grad:
                 watch(self, self._hooks)
-        return Handle(self._hooks, hook)
+        return HookHandle(self._hooks, hook)
 
     def retain_grad(self) -> None:
         """Let `backward()` accumulate `.grad` here, though this is no leaf."""
@@ -503,11 +503,11 @@ class Tensor:
 
     def register_post_accumulate_grad_hook(
         self, hook: Callable[[Tensor], None]
-    ) -> Handle:
+    ) -> HookHandle:
         """Call `hook(tensor)` after a gradient was added to this leaf's `.grad`."""
         if self._after_hooks is None:
             self._after_hooks = OrderedDict()
-        return Handle(self._after_hooks, hook)
+        return HookHandle(self._after_hooks, hook)
 
     # In place
 
@@ -710,17 +710,21 @@ _tile = lift(movement.tile)
 _expand_dims = lift(movement.expand_dims)
 
 
-class Handle:
-    """What `register_hook` returns; `remove()` takes the hook away."""
+class HookHandle:
+    """What registering a hook returns; `remove()` takes the hook away."""
 
     __slots__ = ("_hooks", "_key")
-    _count = 0
+    _made = 0
 
-    def __init__(self, hooks: OrderedDict[int, Any], hook: Any) -> None:
-        Handle._count += 1
+    def __init__(
+        self, hooks: OrderedDict[int, Any], hook: Any, first: bool = False
+    ) -> None:
+        HookHandle._made += 1
         self._hooks = hooks
-        self._key = Handle._count
+        self._key = HookHandle._made
         hooks[self._key] = hook
+        if first:
+            hooks.move_to_end(self._key, last=False)
 
     def remove(self) -> None:
         """Take the hook away."""
