@@ -21,10 +21,10 @@ def data():
 
 
 @pytest.fixture
-def predict(trained, plait_command):
+def predict(trained, plait_here):
     def run(*arguments):
         model = trained[0] / "digits.safetensors"
-        return plait_command("predict", "--model", model, *arguments)
+        return plait_here("predict", "--model", model, *arguments)
 
     return run
 
@@ -107,7 +107,7 @@ def test_a_large_image_is_brought_into_the_form_of_the_data(data, tmp_path):
     big.save(tmp_path / "big.png")
     (found,) = read_pictures(tmp_path / "big.png")
     assert found.shape == (28, 28)
-    assert np.corrcoef(found.ravel(), picture.ravel())[0, 1] > 0.9
+    assert np.corrcoef(found.ravel(), picture.ravel())[0, 1] > 0.8
 
 
 def test_an_image_without_ink_is_blank(tmp_path):
@@ -166,7 +166,7 @@ def test_an_image_far_too_large_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "how", ["cut off", "text", "empty", "other weights", "odd metadata", "hostile"]
 )
-def test_a_damaged_model_is_a_clean_error(trained, plait_command, tmp_path, how):
+def test_a_damaged_model_is_a_clean_error(trained, plait_here, tmp_path, how):
     whole = trained[0] / "digits.safetensors"
     path = tmp_path / "model.safetensors"
     weights = load_weights(whole)
@@ -184,7 +184,7 @@ def test_a_damaged_model_is_a_clean_error(trained, plait_command, tmp_path, how)
     elif how == "hostile":
         metadata["hidden"] = [10**12]
         save_weights(weights, path, {"plait.model": json.dumps(metadata)})
-    done = plait_command(
+    done = plait_here(
         *("predict", "--model", path, "--test-index", "0", "--data", "mnist-5k")
     )
     assert (done.status, done.out) == (1, "")
@@ -193,8 +193,8 @@ def test_a_damaged_model_is_a_clean_error(trained, plait_command, tmp_path, how)
     assert "Traceback" not in done.err
 
 
-def test_no_model_and_no_such_picture(predict, plait_command, tmp_path):
-    done = plait_command("predict", "--test-index", "0", folder=tmp_path)
+def test_no_model_and_no_such_picture(predict, plait_here, tmp_path):
+    done = plait_here("predict", "--test-index", "0", folder=tmp_path)
     assert (done.status, done.err) == (
         1,
         "plait: error: there is no model digits.safetensors; `plait train digits` writes "

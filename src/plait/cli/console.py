@@ -71,4 +71,4 @@ def natural(text: str) -> int:
     return number
 
 
-natural.__name__ = "number"
+natural.__name__ = "non-negative integer"

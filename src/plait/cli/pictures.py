@@ -100,9 +100,13 @@ def _read_image(path: Path) -> NDArray[np.float32]:
 
 def _from_image(grey: NDArray[np.float32]) -> Picture:
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = 1 - grey if np.median(border) > 0.5 else grey
+    paper = float(np.median(border))
+    ink = 1 - grey / paper if paper > 0.5 else (grey - paper) / (1 - paper)
+    ink = np.clip(ink, 0, 1).astype(np.float32)
     if ink.shape == (_SIDE, _SIDE):
         return ink
+    if ink.max() > _INK:
+        ink /= ink.max()  # a pencil's grey becomes black
     return _centred(_scaled(_cropped(ink)))
 
 

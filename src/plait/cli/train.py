@@ -33,10 +33,15 @@ def run(arguments: Sequence[str]) -> int:
     parser = new_parser("plait train", _DESCRIPTION)
     parser.usage = "plait train [--help] JOB [arguments]"
     parser.add_argument(
-        "job", metavar="JOB", help=f"{' or '.join(JOBS)}, or the path of a Python file"
+        "job",
+        metavar="JOB",
+        nargs="?",
+        help=f"{' or '.join(JOBS)}, or the path of a Python file",
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.job is None:
+        parser.error("name an example or a Python file")
     job = JOBS.get(options.job)
     if job is not None:
         return job(options.rest)
@@ -64,6 +69,8 @@ def run_script(path: Path, arguments: Sequence[str]) -> int:
     except PlaitError as error:
         # It names the line of the script, which is what its author wants to know.
         raise Failure(str(error)) from error
+    except BrokenPipeError:
+        raise  # whoever read the output has had enough
     except Exception:
         _print_traceback()
         return 1

@@ -45,7 +45,7 @@ def apply(primitive: Primitive, *operands: Node, **attributes: Any) -> Node:
     """
     type = primitive.infer(*(operand.type for operand in operands), **attributes)
     return Node(
-        primitive, operands, attributes, type, _flows(primitive, type, operands),
+        primitive, operands, attributes, type, flows(primitive, type, operands),
         where=user_line(),
     )  # fmt: skip
 
@@ -56,11 +56,12 @@ def rebuild(node: Node, operands: tuple[Node, ...]) -> Node:
         return node
     return Node(
         node.primitive, operands, node.attributes, node.type,
-        _flows(node.primitive, node.type, operands), node.weak, node.where,
+        flows(node.primitive, node.type, operands), node.weak, node.where,
     )  # fmt: skip
 
 
-def _flows(primitive: Primitive, type: Any, operands: Iterable[Node]) -> bool:
+def flows(primitive: Primitive, type: Any, operands: Iterable[Node]) -> bool:
+    """Return whether derivatives flow through `primitive` applied to `operands`."""
     if primitive.differentiable is not None:
         return primitive.differentiable
     if isinstance(type, TensorType) and not type.dtype.is_float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .build import INPUT, _flows, rebuild
+from .build import INPUT, flows, rebuild
 from .graph import Graph, Node
 from .primitive import Primitive
 
@@ -59,7 +59,7 @@ def derive(
     Unlike the ops, it neither casts nor expands, and a weak operand counts like others.
     """
     type = primitive.infer(*(operand.type for operand in operands), **attributes)
-    flowing = _flows(primitive, type, operands)
+    flowing = flows(primitive, type, operands)
     return Node(primitive, operands, attributes, type, flowing, where=node.where)
 
 

@@ -41,7 +41,7 @@ import numpy as np
 from ..dtypes import ALL, DType, as_dtype, bool_
 from ..errors import GraphError, PlaitError
 from ..shapes import Shape, size_of
-from .build import INPUT, PICK, _flows, make_input, pick
+from .build import INPUT, PICK, flows, make_input, pick
 from .graph import Graph, Literal, Node, TensorType
 from .primitive import Primitive
 
@@ -431,7 +431,7 @@ class _Reader:
                 got=f"{len(targets)} names", expected=str(len(stated)),
             )  # fmt: skip
         weak = isinstance(type, TensorType) and bool(self.flags(("weak",)))
-        flowing = _flows(primitive, type, operands)
+        flowing = flows(primitive, type, operands)
         node = Node(primitive, tuple(operands), attributes, type, flowing, weak)
         for index, (name, place) in enumerate(targets):
             if name != "_":

@@ -23,13 +23,14 @@ from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape
 from . import elementwise, movement, reduce
-from .family import NUMERIC, check_kind
+from .family import NUMERIC, check_kind, quiet
 from .operand import as_float, as_node, common_dtype, require
 from .source import constant, full_like, iota
 
 Pairs = tuple[tuple[int, int], ...]
-# Elements of the matrix of windows that a convolution lays out at once.
-_LAID_OUT = 1 << 22
+# Elements of the matrix of windows that a convolution lays out at once: as many as fit
+# the second-level cache.
+_LAID_OUT = 1 << 18
 
 
 def _array(*shape: int) -> np.ndarray:
@@ -137,6 +138,13 @@ def _spread(x: np.ndarray, padding: Pairs, dilation: Shape) -> np.ndarray:
     return result
 
 
+def _laid_out(x: np.ndarray, memory: np.ndarray) -> np.ndarray:
+    """Return a contiguous copy of `x` in `memory`, which is flat and large enough."""
+    copy = memory[: x.size].reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
 def _convolution_reference(
     x: np.ndarray,
     weight: np.ndarray,
@@ -171,19 +179,20 @@ def _convolution_reference(
     # They are laid out as a matrix whose fastest axis is the longer one, to copy fast.
     by_place = out[-1] >= kernel[-1]
     order = (1, 0, *range(3 + rank, 3 + 2 * rank), *range(2, 3 + rank))
-    at_once = max(1, _LAID_OUT // max(1, groups * inner * places))
-    with np.errstate(all="ignore"):
-        for start in range(0, batch, at_once):
-            part = windows[start : start + at_once]
-            some = slice(start, start + len(part))
-            if by_place:
-                columns = part.reshape(len(part), groups, inner, places)
-                np.matmul(matrix, columns, out=result[some])
-            else:
-                table = part.transpose(order).reshape(groups, -1, inner)
-                product = np.matmul(table, matrix.transpose(0, 2, 1))
-                shape = (groups, len(part), places, rows)
-                result[some] = product.reshape(shape).transpose(1, 0, 3, 2)
+    elements = groups * inner * places
+    at_once = max(1, min(batch, _LAID_OUT // max(1, elements)))
+    memory = np.empty(at_once * elements, x.dtype)
+    for start in range(0, batch, at_once):
+        part = windows[start : start + at_once]
+        some = slice(start, start + len(part))
+        if by_place:
+            columns = _laid_out(part, memory).reshape(-1, groups, inner, places)
+            np.matmul(matrix, columns, out=result[some])
+        else:
+            table = _laid_out(part.transpose(order), memory).reshape(groups, -1, inner)
+            product = np.matmul(table, matrix.transpose(0, 2, 1))
+            shape = (groups, len(part), places, rows)
+            result[some] = product.reshape(shape).transpose(1, 0, 3, 2)
     full = result.reshape(batch, groups * rows, *out)
     return full if full.dtype == dtype else full.astype(dtype)
 
@@ -364,7 +373,7 @@ def _convolution_failures() -> list[Failure]:
 CONVOLUTION = Primitive(
     name="convolution",
     infer=_convolution_infer,
-    reference=_convolution_reference,
+    reference=quiet(_convolution_reference),
     vjp=_convolution_vjp,
     batch=_convolution_batch,
     samples=_convolution_samples,
