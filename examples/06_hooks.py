@@ -12,7 +12,14 @@ import numpy as np
 import plait
 from plait import nn, optim
 from plait.data import Loader, digits
-from plait.train import ClassErrorMeter, Hook, JSONLinesLog, fit
+from plait.train import (
+    ClassErrorMeter,
+    Hook,
+    JSONLinesLog,
+    RateSchedule,
+    cosine_decay,
+    fit,
+)
 
 data = digits(sys.argv[1] if len(sys.argv) > 1 else "mnist-5k")
 epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
@@ -23,16 +30,12 @@ def rows(images):
     return images.reshape(len(images), 784).astype(np.float32) / 255
 
 
-class WarmUp(Hook):
-    """Raise the learning rate from 0 over the first steps."""
-
-    def __init__(self, lr, steps):
-        self.lr, self.steps = lr, steps
+class ClipGradients(Hook):
+    """Make gradients shorter that are too long."""
 
     def on_backward(self, state):
-        """Set the rate before the update."""
-        for group in state.optimizer.param_groups:
-            group["lr"] = self.lr * min(1.0, (state.step + 1) / self.steps)
+        """Change the gradients before they are used."""
+        optim.clip_grad_norm_(state.model.parameters(), 1.0)
 
 
 class StopEarly(Hook):
@@ -60,6 +63,6 @@ records = fit(
     epochs=epochs,
     meters={"accuracy": ClassErrorMeter(accuracy=True)},
     evaluate_on=Loader((rows(data.test_images), data.test_labels), 1000),
-    hooks=[WarmUp(2e-3, steps=100), StopEarly(), JSONLinesLog(log)],
+    hooks=[ClipGradients(), RateSchedule(cosine_decay), StopEarly(), JSONLinesLog(log)],
 )
 print(f"{len(log.read_text().splitlines())} epochs logged")

@@ -4,7 +4,7 @@ usage: python3 tools/dev.py COMMAND [arguments]
 
   train    run `plait train digits [arguments]`: a first look at plait
   test     format check, lint, types, then pytest; [arguments] go to pytest
-  check    format check, lint and types only
+  check    format check, lint, types and type stub only
   format   sort imports, fix what lint can fix, and format the source
 
 The commands run in `.venv` beside this folder. It is made, and plait installed in it in
@@ -58,6 +58,7 @@ def check(_: list[str]) -> int:
         or run("-m", "ruff", "check")
         or run("-m", "ruff", "format", "--check")
         or run("-m", "mypy")
+        or run("tools/stubs.py", "--check")
     )
 
 
@@ -80,8 +81,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 def run(*arguments: str) -> int:
     """Run the environment's Python in the project's folder; return its exit status."""
-    if arguments[0] == "-m":
-        print("+", *arguments[1:], file=sys.stderr, flush=True)
+    shown = arguments[1:] if arguments[0] == "-m" else arguments
+    print("+", *shown, file=sys.stderr, flush=True)
     return subprocess.run([PYTHON, *arguments], cwd=ROOT).returncode
 
 

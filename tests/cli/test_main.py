@@ -44,7 +44,10 @@ def test_the_version(plait_here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "plait: error: there is no command 'trian'; did you mean 'train'?\n"),
+        (
+            ["trian"],
+            "plait: error: there is no command 'trian'; did you mean 'train'?\n",
+        ),
         (["xyz"], "plait: error: there is no command 'xyz'\n"),
         (["--fast"], "plait: error: unrecognized arguments: --fast\n"),
         (

@@ -138,7 +138,12 @@ def test_pictures_that_cannot_be_read(tmp_path):
     pickled = np.array([{}], object)
     np.save(tmp_path / "p.npy", pickled, allow_pickle=True)
     assert "no array" in refused("q.npy", (tmp_path / "p.npy").read_bytes()).what
-    for array in (np.zeros((28, 27)), np.zeros((2, 2, 28, 28)), np.zeros(3), np.int64(3)):
+    for array in (
+        np.zeros((28, 27)),
+        np.zeros((2, 2, 28, 28)),
+        np.zeros(3),
+        np.int64(3),
+    ):
         np.save(tmp_path / "a.npy", array)
         assert "no pictures" in refused("b.npy", (tmp_path / "a.npy").read_bytes()).what
     for value in (2.0, -1.0, np.nan):
@@ -197,8 +202,8 @@ def test_no_model_and_no_such_picture(predict, plait_here, tmp_path):
     done = plait_here("predict", "--test-index", "0", folder=tmp_path)
     assert (done.status, done.err) == (
         1,
-        "plait: error: there is no model digits.safetensors; `plait train digits` writes "
-        "one\n",
+        "plait: error: there is no model digits.safetensors; `plait train digits` "
+        "writes one\n",
     )
     done = predict("--test-index", "5000", "--data", "mnist-5k")
     assert (done.status, done.err) == (

@@ -59,6 +59,12 @@ def test_what_is_no_number_stays_as_it_is():
     assert (number.dtype, fraction.dtype) == (plait.int64, plait.float32)
 
 
+def test_foreign_byte_orders_become_native():
+    batch = next(iter(Loader(np.arange(3, dtype=">f4"), 3)))
+    assert batch.dtype is plait.float32
+    assert batch.tolist() == [0, 1, 2]
+
+
 def test_tensors_do_not_share_memory_with_the_data():
     x = np.zeros((4, 3))
     batch = next(iter(Loader(x, 2)))
@@ -290,6 +296,25 @@ def test_the_interpreter_can_leave_at_any_time(way):
     failed = way == "1 / 0"
     assert done.returncode == (1 if failed else 0)
     assert ("ZeroDivisionError" in done.stderr) if failed else not done.stderr
+
+
+def test_leaving_the_loop_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setattr("plait.data.loader._PATIENCE", 0.05)
+    stuck = threading.Event()
+
+    def load(index):
+        if index == 1:
+            stuck.wait(30)
+        return index
+
+    batches = iter(Loader(ListDataset(range(3), load), 1, prefetch=1))
+    next(batches)
+    start = time.monotonic()
+    batches.close()
+    assert time.monotonic() - start < 5
+    stuck.set()
+    while loader_threads():
+        time.sleep(0.01)
 
 
 def test_ops_in_a_data_set_run_in_the_thread():

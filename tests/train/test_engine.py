@@ -202,8 +202,8 @@ class Misspelt:
             lambda: Engine([print]),
             ArgumentTypeError,
             "[Engine] this is no hook. Got: a builtin_function_or_method. Expected: an "
-            "object with a method such as on_end_epoch(state). Fix: for a function, use "
-            "engine.on('on_end_epoch', function).",
+            "object with a method such as on_end_epoch(state). Fix: for a function, "
+            "use engine.on('on_end_epoch', function).",
         ),
         (
             lambda: Engine().on("on_updates", print),

@@ -195,7 +195,8 @@ def test_time_and_throughput(monkeypatch):
         (
             lambda: ConfusionMeter(0),
             ArgumentError,
-            "[ConfusionMeter] the number of classes must be an integer above 0. Got: 0.",
+            "[ConfusionMeter] the number of classes must be an integer above 0. Got: "
+            "0.",
         ),
         (
             lambda: ConfusionMeter(3).add(np.ones((3, 2)), np.ones(3, int)),

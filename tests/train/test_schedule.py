@@ -34,7 +34,12 @@ def rates(schedule, epochs=2):
 
 
 def test_the_rate_goes_down_to_nothing():
-    assert rates(RateSchedule()) == [[1, 0.5], [0.75, 0.375], [0.5, 0.25], [0.25, 0.125]]
+    assert rates(RateSchedule()) == [
+        [1, 0.5],
+        [0.75, 0.375],
+        [0.5, 0.25],
+        [0.25, 0.125],
+    ]
     waves = [one[0] for one in rates(RateSchedule(cosine_decay))]
     expected = [(1 + math.cos(math.pi * i / 4)) / 2 for i in range(4)]
     assert waves == pytest.approx(expected)
@@ -68,6 +73,6 @@ def test_what_is_refused():
     with pytest.raises(ArgumentError) as caught:
         RateSchedule(warm_up=1)
     assert caught.value.message == (
-        "[RateSchedule] warm_up is a share of the training. Got: 1. Expected: at least 0 "
-        "and below 1."
+        "[RateSchedule] warm_up is a share of the training. Got: 1. Expected: at least "
+        "0 and below 1."
     )

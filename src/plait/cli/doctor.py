@@ -188,7 +188,7 @@ def _usable_cores() -> int:
 
 def _numpy_config() -> dict[str, Any]:
     try:
-        return dict(np.show_config(mode="dicts") or {})  # type: ignore[call-overload]
+        return dict(np.show_config(mode="dicts") or {})
     except Exception:  # an odd build of NumPy is no reason to stop
         return {}
 

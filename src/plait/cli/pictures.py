@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..data import read_idx
 from ..errors import FileFormatError, optional
 
-Picture = NDArray[np.float32]
+Picture = NDArray[Any]  # of float32
 
 _SIDE, _DIGIT = 28, 20
 _INKS = " .:-=+*#%@"
@@ -79,7 +79,7 @@ def _from_array(path: Path, array: NDArray[Any]) -> list[Picture]:
     return list(grey)
 
 
-def _read_image(path: Path) -> NDArray[np.float32]:
+def _read_image(path: Path) -> Picture:
     """Return the grey values of an image, transparent places white, from 0 to 1."""
     image_library = optional("PIL.Image", "image", "read images")
     with open(path, "rb") as stream, warnings.catch_warnings():
@@ -98,7 +98,7 @@ def _read_image(path: Path) -> NDArray[np.float32]:
         return np.asarray(grey, np.float32) / 255
 
 
-def _from_image(grey: NDArray[np.float32]) -> Picture:
+def _from_image(grey: Picture) -> Picture:
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     paper = float(np.median(border))
     ink = 1 - grey / paper if paper > 0.5 else (grey - paper) / (1 - paper)
@@ -110,7 +110,7 @@ def _from_image(grey: NDArray[np.float32]) -> Picture:
     return _centred(_scaled(_cropped(ink)))
 
 
-def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cropped(ink: Picture) -> Picture:
     """Cut off what is blank around the digit."""
     dark = ink > _INK
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
@@ -119,14 +119,15 @@ def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _scaled(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scaled(ink: Picture) -> Picture:
     """Make the longer side 20, by averages over areas."""
     scale = _DIGIT / max(ink.shape)
     rows, columns = (max(1, round(n * scale)) for n in ink.shape)
-    return _shares(ink.shape[0], rows) @ ink @ _shares(ink.shape[1], columns).T
+    scaled = _shares(ink.shape[0], rows) @ ink @ _shares(ink.shape[1], columns).T
+    return np.asarray(scaled)
 
 
-def _shares(old: int, new: int) -> NDArray[np.float32]:
+def _shares(old: int, new: int) -> Picture:
     """Return the part of each new pixel that each old one makes up: (new, old).
 
     Pixels are intervals of length 1/old and 1/new; the part is that of the overlap.
@@ -134,10 +135,10 @@ def _shares(old: int, new: int) -> NDArray[np.float32]:
     old_edges, new_edges = np.linspace(0, 1, old + 1), np.linspace(0, 1, new + 1)
     starts = np.maximum(old_edges[:-1], new_edges[:-1, None])
     ends = np.minimum(old_edges[1:], new_edges[1:, None])
-    return (np.maximum(ends - starts, 0) * new).astype(np.float32)
+    return np.asarray(np.maximum(ends - starts, 0) * new, np.float32)
 
 
-def _centred(ink: NDArray[np.float32]) -> Picture:
+def _centred(ink: Picture) -> Picture:
     """Put the digit on a blank picture, its centre of mass in the middle if it fits."""
     picture = np.zeros((_SIDE, _SIDE), np.float32)
     total = max(float(ink.sum()), 1e-6)

@@ -218,7 +218,7 @@ def _as_tensors(batch: Any) -> Any:
         if dtype.kind in "OSUMm" or dtype.names is not None:
             return batch  # no numbers
         # What `gather` and `collate` return is new, so that nobody else changes it.
-        return plait.from_numpy(batch)
+        return plait.from_numpy(batch) if dtype.isnative else plait.asarray(batch)
     if type(batch) is tuple:
         return tuple([_as_tensors(part) for part in batch])
     if isinstance(batch, dict):
@@ -267,6 +267,7 @@ class _Ahead:
         return value
 
 
+_PATIENCE = 5.0  # seconds; a thread that is stuck longer ends by itself, or at exit
 _READY, _DONE, _FAILED = "ready", "done", "failed"
 
 
@@ -299,8 +300,8 @@ def _prepare(
 def _end(
     thread: threading.Thread, room: threading.Semaphore, stop: threading.Event
 ) -> None:
-    """Let the thread finish what it is at, and wait for that."""
+    """Let the thread finish what it is at, and wait for that, but not for ever."""
     stop.set()
     room.release()
     if thread is not threading.current_thread():
-        thread.join()
+        thread.join(_PATIENCE)

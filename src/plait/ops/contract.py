@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from ..errors import (
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
-from ..shapes import broadcast, normalize_axes, normalize_axis
+from ..shapes import Shape, broadcast, normalize_axes, normalize_axis
 from . import elementwise, movement, reduce
-from .family import NUMERIC, check_axes, check_kind
+from .family import NUMERIC, check_axes, check_kind, quiet
 from .operand import as_node, common_dtype
 from .source import iota
 
@@ -75,20 +76,32 @@ def _dot_reference(
     dtype = x.dtype
     if dtype.itemsize == 2 and dtype.kind not in "iu":
         x, y = x.astype(np.float32), y.astype(np.float32)
-    rest_x, rest_y = _rest(x.ndim, axes[0], batch[0]), _rest(y.ndim, axes[1], batch[1])
-    lead = tuple(x.shape[i] for i in batch[0])
-    rows = tuple(x.shape[i] for i in rest_x)
-    columns = tuple(y.shape[j] for j in rest_y)
-    inner = math.prod(x.shape[i] for i in axes[0])
-    a = x.transpose(batch[0] + rest_x + axes[0])
-    b = y.transpose(batch[1] + axes[1] + rest_y)
-    a = a.reshape(*lead, math.prod(rows), inner)
-    b = b.reshape(*lead, inner, math.prod(columns))
-    with np.errstate(all="ignore"):
-        # A sum of one product starts from it, not from 0, which would lose a -0.
-        table = np.matmul(a, b) if axes[0] else a * b
-    result = table.reshape(lead + rows + columns)
-    return np.asarray(result, dtype)
+    first, second, rows, columns, shape = _dot_plan(x.shape, y.shape, axes, batch)
+    # Views where possible: BLAS takes transposed matrices as they are.
+    a = x.transpose(first).reshape(rows)
+    b = y.transpose(second).reshape(columns)
+    # A sum of one product starts from it, not from 0, which would lose a -0.
+    table = np.matmul(a, b) if axes[0] else a * b
+    return np.asarray(table.reshape(shape), dtype)
+
+
+@lru_cache(1024)
+def _dot_plan(x: Shape, y: Shape, axes: Pair, batch: Pair) -> tuple[Shape, ...]:
+    """Return how to make stacks of matrices of operands of shapes `x` and `y`.
+
+    Returns:
+        The order of axes of each, the shape of each, and the shape of the result.
+    """
+    rest_x, rest_y = _rest(len(x), axes[0], batch[0]), _rest(len(y), axes[1], batch[1])
+    lead = tuple(x[i] for i in batch[0])
+    rows = tuple(x[i] for i in rest_x)
+    columns = tuple(y[j] for j in rest_y)
+    inner = math.prod(x[i] for i in axes[0])
+    return (
+        batch[0] + rest_x + axes[0], batch[1] + axes[1] + rest_y,
+        (*lead, math.prod(rows), inner), (*lead, inner, math.prod(columns)),
+        lead + rows + columns,
+    )  # fmt: skip
 
 
 def _dot_vjp(ct: Node, node: Node, x: Node, y: Node) -> tuple[Node, Node]:
@@ -138,7 +151,7 @@ def _dot_batch(operands: Sequence[Node], batched: Sequence[bool], node: Node) ->
 DOT = Primitive(
     name="dot",
     infer=_dot_infer,
-    reference=_dot_reference,
+    reference=quiet(_dot_reference),
     vjp=_dot_vjp,
     batch=_dot_batch,
     samples=lambda: [

@@ -30,7 +30,7 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from . import movement
-from .family import ANY, EDGES, NUMERIC, binary, check_same, unary, uniform
+from .family import ANY, EDGES, NUMERIC, binary, check_same, quiet, unary, uniform
 from .operand import Operand, as_float, as_node, common_dtype, require, together
 from .source import full_like
 
@@ -58,15 +58,10 @@ def _float_binary(primitive: Primitive, x: Operand, y: Operand) -> Node:
 # Casts
 
 
-def _cast_reference(x: np.ndarray, *, dtype: DType) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return x.astype(dtype.numpy)
-
-
 CAST = Primitive(
     name="cast",
     infer=lambda x, *, dtype: TensorType(x.shape, dtype),
-    reference=_cast_reference,
+    reference=quiet(lambda x, *, dtype: x.astype(dtype.numpy)),
     vjp=lambda ct, node, x: (cast(ct, x.dtype) if x.dtype.is_float else None,),
     batch="elementwise",
     samples=lambda: [
@@ -213,7 +208,14 @@ def _power_reference(x: np.ndarray, y: np.ndarray) -> Any:
             units = np.where(x == -1, 1 - 2 * (y & 1), x == 1)
             result = np.where(negative_exponent, units, result).astype(x.dtype)
         return result
-    return np.power(x, y)
+    if not (x < 0).any():
+        return np.power(x, y)
+    # NumPy is slow for negative numbers, so their sign is dealt with apart.
+    half = y * y.dtype.type(0.5)
+    whole, even = np.floor(y) == y, np.floor(half) == half
+    size = np.power(np.abs(x), y)
+    size = np.where(np.signbit(x) & whole & ~even, -size, size)
+    return np.where((x < 0) & np.isfinite(x) & ~whole, np.nan, size).astype(x.dtype)
 
 
 def _power_vjp(ct: Node, node: Node, x: Node, y: Node) -> tuple[Node, Node]:
@@ -531,6 +533,21 @@ def _select_infer(condition: TensorType, x: TensorType, y: TensorType) -> Tensor
     return x
 
 
+def _select_reference(
+    condition: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    if condition.size < _BRANCHING:
+        return np.where(condition, x, y)
+    # np.where branches at each element, which is slow where the condition often changes.
+    # This takes the bits of x under a mask, and those of y beside it.
+    word = f"i{x.dtype.itemsize}"
+    chosen = condition.astype(word)
+    np.negative(chosen, out=chosen)  # all bits are set where the condition is true
+    chosen &= x.view(word) ^ y.view(word)
+    chosen ^= y.view(word)
+    return chosen.view(x.dtype)
+
+
 def _select_vjp(
     ct: Node, node: Node, condition: Node, x: Node, y: Node
 ) -> tuple[None, Node, Node]:
@@ -538,10 +555,13 @@ def _select_vjp(
     return None, select(condition, ct, zero), select(condition, zero, ct)
 
 
+# From as many elements on, arithmetic on bits is faster than np.where.
+_BRANCHING = 2048
+
 SELECT = Primitive(
     name="select",
     infer=_select_infer,
-    reference=lambda condition, x, y: np.where(condition, x, y),
+    reference=_select_reference,
     vjp=_select_vjp,
     batch="elementwise",
     samples=lambda: [
@@ -759,9 +779,9 @@ def reciprocal(x: Operand) -> Node:
 
 
 def _sigmoid_reference(x: np.ndarray) -> Any:
-    # exp of a negative number only: no overflow, and full precision in both tails.
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small).astype(x.dtype) / (small + x.dtype.type(1))
+    # exp of negative numbers only: no overflow, and full precision in both tails.
+    one = x.dtype.type(1)
+    return np.exp(np.minimum(x, x.dtype.type(0))) / (np.exp(-np.abs(x)) + one)
 
 
 SIGMOID = unary(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -243,6 +244,23 @@ def _expand_infer(x: TensorType, *, shape: Shape) -> TensorType:
     return TensorType(shape, x.dtype)
 
 
+def _expand_reference(x: np.ndarray, *, shape: Shape) -> np.ndarray:
+    if not (isinstance(x, np.ndarray) and x.flags.c_contiguous):
+        return np.broadcast_to(x, shape)
+    # The same in a quarter of the time.
+    result = np.ndarray(
+        shape, x.dtype, x, 0, _expanded_strides(x.shape, x.strides, shape)
+    )
+    result.flags.writeable = False
+    return result
+
+
+@lru_cache(1024)
+def _expanded_strides(shape: Shape, strides: Shape, result: Shape) -> Shape:
+    lead = (0,) * (len(result) - len(shape))
+    return lead + tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
+
+
 def _expand_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     lead = node.ndim - x.ndim
     axes = tuple(range(lead)) + tuple(
@@ -263,7 +281,7 @@ def _expand_batch(
 EXPAND = Primitive(
     name="expand",
     infer=_expand_infer,
-    reference=lambda x, *, shape: np.broadcast_to(x, shape),
+    reference=_expand_reference,
     vjp=_expand_vjp,
     batch=_expand_batch,
     samples=lambda: [
@@ -332,6 +350,17 @@ def _pad_infer(
     return TensorType(shape, x.dtype)
 
 
+def _pad_reference(
+    x: np.ndarray, *, widths: tuple[tuple[int, int], ...], value: float
+) -> np.ndarray:
+    sizes = zip(x.shape, widths, strict=True)
+    result = np.empty([n + low + high for n, (low, high) in sizes], x.dtype)
+    result[...] = np.asarray(value).astype(x.dtype)
+    sizes = zip(x.shape, widths, strict=True)
+    result[tuple(slice(low, low + n) for n, (low, _) in sizes)] = x
+    return result
+
+
 def _pad_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     widths = node.attributes["widths"]
     starts = tuple(low for low, _ in widths)
@@ -342,11 +371,7 @@ def _pad_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
 PAD: Primitive = Primitive(
     name="pad",
     infer=_pad_infer,
-    reference=lambda x, *, widths, value: np.pad(
-        x, widths, constant_values=np.asarray(value).astype(x.dtype)
-    )
-    if widths
-    else x,
+    reference=_pad_reference,
     vjp=_pad_vjp,
     batch=lambda operands, batched, node: apply(
         PAD, *operands,

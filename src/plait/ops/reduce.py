@@ -6,6 +6,7 @@ Read first: `SUM`, `sum_over`, `sum`, `max`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape, normalize_axes, normalize_axis, reduced_shape, size_of
 from . import elementwise, movement
-from .family import ANY, NUMERIC, check_axes, check_kind, refused
+from .family import ANY, NUMERIC, check_axes, check_kind, quiet, refused
 from .operand import as_float, require
 from .source import constant, full_like, iota, stop_gradient
 
@@ -33,16 +34,14 @@ def _keep(x: Node, shape: Shape, axes: Sequence[int]) -> Node:
     return movement.expand(movement.reshape(x, reduced_shape(shape, axes, True)), shape)
 
 
-def _wide(reference: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `reference` accumulating 16-bit floats in float32."""
+def _wide(function: np.ufunc) -> Callable[..., Any]:
+    """Return the reduction by `function`, of 16-bit floats in float32."""
 
     def widened(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
-                return np.asarray(reference(x.astype(np.float32), axis=axes)).astype(
-                    x.dtype
-                )
-            return np.asarray(reference(x, axis=axes), dtype=x.dtype)
+        dtype = x.dtype
+        if dtype.itemsize == 2 and dtype.kind not in "iu":
+            return np.asarray(function.reduce(x.astype(np.float32), axes), dtype)
+        return np.asarray(function.reduce(x, axes, dtype))
 
     return widened
 
@@ -56,7 +55,7 @@ def _reduction_batch(
 
 def reduction(
     name: str,
-    reference: Callable[..., Any],
+    function: np.ufunc,
     vjp: Callable[..., Any],
     *,
     empty: bool,
@@ -65,6 +64,7 @@ def reduction(
     """Return the record of a reduction over several axes.
 
     Args:
+        function: of two operands, which it is repeated over.
         empty: whether reducing no elements has a value.
         kinds: the dtype kinds it accepts.
     """
@@ -122,7 +122,7 @@ def reduction(
     return Primitive(
         name=name,
         infer=infer,
-        reference=_wide(reference),
+        reference=quiet(_wide(function)),
         vjp=vjp,
         batch=_reduction_batch,
         samples=samples,
@@ -132,7 +132,7 @@ def reduction(
 
 
 SUM = reduction(
-    "sum", np.sum,
+    "sum", np.add,
     lambda ct, node, x: (_keep(ct, x.shape, node.attributes["axes"]),),
     empty=True,
 )  # fmt: skip
@@ -173,7 +173,7 @@ def _product_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     )
 
 
-PRODUCT = reduction("product", np.prod, _product_vjp, empty=True)
+PRODUCT = reduction("product", np.multiply, _product_vjp, empty=True)
 
 
 def _extremum_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
@@ -184,8 +184,8 @@ def _extremum_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     return (elementwise.multiply(_keep(ct, x.shape, axes), share),)
 
 
-MAX = reduction("max", np.max, _extremum_vjp, empty=False, kinds=ANY)
-MIN = reduction("min", np.min, _extremum_vjp, empty=False, kinds=ANY)
+MAX = reduction("max", np.maximum, _extremum_vjp, empty=False, kinds=ANY)
+MIN = reduction("min", np.minimum, _extremum_vjp, empty=False, kinds=ANY)
 
 
 def _result(op: str, primitive: Primitive, x: Node, axis: Axes, keepdims: bool) -> Node:
@@ -363,6 +363,9 @@ def logsumexp(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
 
 # Position of the extremes
 
+# Lines of at most _FEW elements, at least _MANY of them, are searched side by side.
+_FEW, _MANY = 64, 2048
+
 
 def _arg_infer(name: str) -> Callable[..., TensorType]:
     def infer(x: TensorType, *, axis: int) -> TensorType:
@@ -396,11 +399,32 @@ def _axis_failures(name: str, kinds: str) -> list[Failure]:
     ]  # fmt: skip
 
 
-def _position(name: str, reference: Callable[..., Any]) -> Primitive:
+def _position_reference(
+    reference: Callable[..., Any], extreme: np.ufunc, x: np.ndarray, *, axis: int
+) -> np.ndarray:
+    n = x.shape[axis]
+    if n > _FEW or x.size < _MANY * n:
+        return np.asarray(reference(x, axis), np.int64)
+    # NumPy looks at one short line after the other. Here all lines go side by side, and
+    # the elements before the first extreme one are counted.
+    x = np.moveaxis(x, axis, 0)
+    best = extreme.reduce(x, 0)
+    has_nan = x.dtype.kind not in "iu" and bool(np.isnan(best).any())
+    before = np.ones(best.shape, bool)
+    position = np.zeros(best.shape, np.uint8)
+    for row in x[:-1]:
+        before &= row != best
+        if has_nan:
+            before &= row == row
+        position += before
+    return position.astype(np.int64)
+
+
+def _position(name: str, reference: Callable[..., Any], extreme: np.ufunc) -> Primitive:
     return Primitive(
         name=name,
         infer=_arg_infer(name),
-        reference=lambda x, *, axis: np.asarray(reference(x, axis), np.int64),
+        reference=partial(_position_reference, reference, extreme),
         batch=lambda operands, batched, node: apply(
             node.primitive, *operands, axis=node.attributes["axis"] + 1
         ),
@@ -424,8 +448,8 @@ def _position(name: str, reference: Callable[..., Any]) -> Primitive:
     )  # fmt: skip
 
 
-ARGMAX = _position("argmax", np.argmax)
-ARGMIN = _position("argmin", np.argmin)
+ARGMAX = _position("argmax", np.argmax, np.maximum)
+ARGMIN = _position("argmin", np.argmin, np.minimum)
 
 
 def _arg(primitive: Primitive, x: Node, axis: int | None, keepdims: bool) -> Node:
@@ -474,16 +498,14 @@ def cumulative(
         return x
 
     def narrow(x: np.ndarray, *, axis: int) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
-                wide = reference(x.astype(np.float32), axis)
-                return np.asarray(wide, x.dtype)
-            return np.asarray(reference(x, axis), dtype=x.dtype)
+        if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
+            return np.asarray(reference(x.astype(np.float32), axis), x.dtype)
+        return np.asarray(reference(x, axis), x.dtype)
 
     return Primitive(
         name=name,
         infer=infer,
-        reference=narrow,
+        reference=quiet(narrow),
         vjp=vjp,
         batch=lambda operands, batched, node: apply(
             node.primitive, *operands, axis=node.attributes["axis"] + 1

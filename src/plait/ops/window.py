@@ -22,10 +22,10 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape
-from . import elementwise, movement, reduce
+from . import elementwise, gather, movement, reduce
 from .family import NUMERIC, check_kind, quiet
 from .operand import as_float, as_node, common_dtype, require
-from .source import constant, full_like, iota
+from .source import constant, full_like
 
 Pairs = tuple[tuple[int, int], ...]
 # Elements of the matrix of windows that a convolution lays out at once: as many as fit
@@ -186,7 +186,7 @@ def _convolution_reference(
         part = windows[start : start + at_once]
         some = slice(start, start + len(part))
         if by_place:
-            columns = _laid_out(part, memory).reshape(-1, groups, inner, places)
+            columns = _laid_out(part, memory).reshape(len(part), groups, inner, places)
             np.matmul(matrix, columns, out=result[some])
         else:
             table = _laid_out(part.transpose(order), memory).reshape(groups, -1, inner)
@@ -502,16 +502,15 @@ def _fold_reference(
         shape[place] = size[i]
         total = np.zeros(shape, x.dtype)
         index = [slice(None)] * len(shape)
-        with np.errstate(all="ignore"):
-            for j in range(min(count, k)):
-                if k <= count:
-                    part = x[..., j]
-                    target = slice(j * gap, j * gap + _span(count, step), step)
-                else:
-                    part = np.moveaxis(x.take(j, place), -1, place)
-                    target = slice(j * step, j * step + _span(k, gap), gap)
-                index[place] = target
-                total[tuple(index)] += part
+        for j in range(min(count, k)):
+            if k <= count:
+                part = x[..., j]
+                target = slice(j * gap, j * gap + _span(count, step), step)
+            else:
+                part = np.moveaxis(x.take(j, place), -1, place)
+                target = slice(j * step, j * step + _span(k, gap), gap)
+            index[place] = target
+            total[tuple(index)] += part
         x = total
     return x if x.dtype == dtype else x.astype(dtype)
 
@@ -527,7 +526,7 @@ def _fold_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
 FOLD = Primitive(
     name="fold",
     infer=_fold_infer,
-    reference=_fold_reference,
+    reference=quiet(_fold_reference),
     vjp=_fold_vjp,
     batch=_same_over_leading,
     samples=lambda: [
@@ -932,25 +931,41 @@ def _highest(dtype: DType) -> float:
     return (1 << (dtype.bits - (dtype.kind == "signed"))) - 1
 
 
-def _select_first(position: Callable[..., Node]) -> Callable[[Node], Node]:
-    """Return the reduction of the first axis to the element at `position`."""
-
-    def reduction(x: Node) -> Node:
-        found = movement.expand_dims(position(x, 0))
-        row = movement.reshape(iota(x.shape[0], int64), (-1,) + (1,) * (x.ndim - 1))
-        chosen = elementwise.equal(row, found)
-        return reduce.sum_over(elementwise.select(chosen, x, 0), (0,))
-
-    return reduction
-
-
 # kind -> the value of padding, and the reduction of the first axis.
 _KINDS: dict[str, tuple[Callable[[DType], float], Callable[[Node], Node]]] = {
     "sum": (lambda dtype: 0, lambda x: reduce.sum_over(x, (0,))),
     "prod": (lambda dtype: 1, lambda x: apply(reduce.PRODUCT, x, axes=(0,))),
-    "max": (_lowest, _select_first(reduce.argmax)),
-    "min": (_highest, _select_first(reduce.argmin)),
+    "max": (_lowest, lambda x: reduce.argmax(x, 0)),
+    "min": (_highest, lambda x: reduce.argmin(x, 0)),
 }
+
+
+def _at_positions(
+    x: Node, position: Node, window: Shape, stride: Shape, dilation: Shape
+) -> Node:
+    """Return the element at a position of each window, counted in row-major order."""
+    rank = len(window)
+    lead, sizes = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
+    out = position.shape[len(lead) :]
+    starts = _flat_positions(
+        [np.arange(n) * s for n, s in zip(out, stride, strict=True)], sizes
+    )
+    offsets = _flat_positions(
+        [np.arange(n) * s for n, s in zip(window, dilation, strict=True)], sizes
+    )
+    within = gather.gather(constant(offsets, int64), position, 0)
+    count = math.prod(lead)
+    at = movement.reshape(
+        elementwise.add(within, constant(starts.reshape(out), int64)),
+        (count, math.prod(out)),
+    )
+    found = gather.gather(movement.reshape(x, (count, math.prod(sizes))), at, 1, 1)
+    return movement.reshape(found, position.shape)
+
+
+def _flat_positions(places: Sequence[np.ndarray], sizes: Shape) -> np.ndarray:
+    """Return flat positions of the points of a grid, given its places on each axis."""
+    return np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), sizes).reshape(-1)
 
 
 def _rounded_up(
@@ -1005,14 +1020,15 @@ def _reduce_windows(
     _window_counts(op, padded, sizes, steps, gaps)
     full = _rounded_up(spatial, sizes, steps, gaps, widths) if ceil_mode else widths
     neutral, reduction = _KINDS[kind]
-    found = apply(
-        WINDOWS, _pad_spatial(x, full, neutral(x.dtype)),
-        window=sizes, stride=steps, dilation=gaps,
-    )  # fmt: skip
+    x = _pad_spatial(x, full, neutral(x.dtype))
+    found = apply(WINDOWS, x, window=sizes, stride=steps, dilation=gaps)
     # The window first: reductions over it then run along whole rows.
     lead = movement.moveaxis(found, tuple(range(-rank, 0)), tuple(range(rank)))
     flat = movement.reshape(lead, (math.prod(sizes), *found.shape[:-rank]))
-    return reduction(flat), sizes, steps, widths
+    result = reduction(flat)
+    if kind in ("max", "min"):
+        result = _at_positions(x, result, sizes, steps, gaps)
+    return result, sizes, steps, widths
 
 
 def window_reduce(

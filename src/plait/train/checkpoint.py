@@ -150,7 +150,7 @@ def _parts(state: State, also: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _packed(value: Any, tensors: dict[str, Any], path: str) -> Any:
-    """Return a tree as JSON can hold it; its tensors go into `tensors` by their path."""
+    """Return a tree as JSON can hold it; its tensors go into `tensors` by path."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (plait.Tensor, np.ndarray)):

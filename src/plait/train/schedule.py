@@ -31,7 +31,7 @@ class RateSchedule(Hook):
 
     Formula: lr = initial_lr * factor(step / (max_epochs * batches in the loader)).
 
-    The optimizer's groups keep `initial_lr`, so that a resumed training goes on rightly.
+    The optimizer's groups keep `initial_lr`, so that a resumed training goes on well.
 
     Args:
         factor: from the progress, 0 at the first step and below 1 at the last, to a

@@ -6,6 +6,7 @@ Read first: `main`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from plait import nn, optim
 
 from ...data import Loader, digits
 from ...train import ClassErrorMeter, RateSchedule, fit
-from ..console import natural, new_parser, positive
+from ..console import Failure, natural, new_parser, positive
 from ..digit_model import new_model, save_model
 
 OPTIMIZERS: dict[str, Any] = {
@@ -28,6 +29,9 @@ OPTIMIZERS: dict[str, Any] = {
 def main(arguments: Sequence[str]) -> int:
     """Train, and write the model to a file."""
     options = _options(arguments)
+    if not Path(options.output).absolute().parent.is_dir():
+        # Better now than after the training.
+        raise Failure(f"{options.output}: the folder it would be in does not exist")
     plait.manual_seed(options.seed)
     data = digits(options.data)
     train_loader = Loader(
