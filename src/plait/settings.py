@@ -27,7 +27,7 @@ class Settings:
         10_000, "PLAIT_MAX_TRACE", "steps after which a trace is run unasked"
     )
     max_steps: int = _setting(
-        1_000_000, "PLAIT_MAX_STEPS", "recorded steps kept before all are forgotten"
+        100_000, "PLAIT_MAX_STEPS", "recorded steps kept before all are forgotten"
     )
 
     def __post_init__(self) -> None:

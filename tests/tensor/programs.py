@@ -153,7 +153,7 @@ class _Writer:
         self.add("look", self.any())
 
     def backward(self) -> None:
-        self.add("backward", self.any(), value=self.draw.random() < 0.6)
+        self.add("backward", self.any(), value=self.draw.random() < 0.8)
 
     def second_order(self) -> None:
         self.add("second_order", self.any(), self.draw.choice(self.leaves))

@@ -66,7 +66,7 @@ class Interpreted:
         where = ""
         try:
             with np.errstate(all="ignore"):
-                for function, operands, slot, free, where in self._steps:
+                for function, operands, slot, free, where in self._steps:  # noqa: B007
                     memory[slot] = function(*operands(memory))
                     for dead in free:
                         memory[dead] = None

@@ -7,6 +7,8 @@ Read first: `backward`, `gradients`.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -79,15 +81,18 @@ def backward(
     )  # fmt: skip
     places, spends = step.result
     histories = list(trace.adopted) if spends else []
-    found = [
-        (_owner(trace, inputs, at), pending(trace, ct), isinstance(at, tuple))
-        for at, ct in places
-    ]
+    # A leaf has one gradient, though it may have entered with several values.
+    found: dict[int, tuple[Tensor, list[Tensor], bool]] = {}
+    for at, cotangent in places:
+        owner = _owner(trace, inputs, at)
+        entry = found.setdefault(id(owner), (owner, [], isinstance(at, tuple)))
+        entry[1].append(pending(trace, cotangent))
     for place, spent in spends:
         histories[place].spend(spent)
-    for owner, gradient, computed in found:
-        if owner._hooks and not computed:
-            with grad_mode(create_graph):
+    for owner, parts, computed in found.values():
+        with grad_mode(create_graph):
+            gradient = functools.reduce(operator.add, parts)
+            if owner._hooks and not computed:
                 gradient = _after_hooks(owner._hooks, gradient)
         if owner.requires_grad:  # it may have been switched off since
             _accumulate(owner, gradient, create_graph)
@@ -289,8 +294,7 @@ def _transformed(
     given = tuple([None if x is None else enter(trace, x) for x in extra])
     originals = tuple([enter(trace, x) for _, x in alias_of])
     adopt_all(trace)
-    # An alias that is not of this trace was run, and nothing here depends on it.
-    places = tuple([x._node if x._trace is trace else None for x, _ in alias_of])
+    places = tuple([_place(trace, x) for x, _ in alias_of])
 
     def make() -> Step:
         links = trace.step.all_links()
@@ -315,6 +319,14 @@ def _transformed(
 
     step = follow(trace, (name, nodes, given, places, originals), make)
     return [pending(trace, node) for node in step.result]
+
+
+def _place(trace: Trace, alias: Tensor) -> Node | None:
+    """Return the node of an alias, or None if nothing in `trace` depends on it."""
+    if alias._trace is trace:
+        node: Node = alias._node
+        return node
+    return trace.entered.get(alias._history)
 
 
 def _settled(links: dict[Node, Node], table: dict[Node, Node]) -> dict[Node, Node]:

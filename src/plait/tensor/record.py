@@ -120,6 +120,7 @@ class Trace:
         pending: weak references to the tensors made on the way.
         variables: tensors that are places to differentiate at, by their node.
         origins: what leaves were computed from before a flush: (history, node), or SPENT.
+        entered: the leaf of each origin.
         historic: leaves that `adopt_all` has not looked at yet.
         linked: leaves that hold the value of an expression, as in `Step.links`.
         adopted: what nodes of a history have become in this trace.
@@ -132,7 +133,8 @@ class Trace:
     """
 
     __slots__ = (
-        "step", "values", "owners", "pending", "variables", "origins", "historic",
+        "step", "values", "owners", "pending", "variables", "origins", "entered",
+        "historic",
         "linked", "adopted", "hooked", "marks", "function", "captured", "outer",
         "closed", "__weakref__",
     )  # fmt: skip
@@ -151,6 +153,7 @@ class Trace:
         self.pending: list[weakref.ref[Tensor]] = []
         self.variables: dict[Node, Tensor] = {}
         self.origins: dict[Node, Any] = {}
+        self.entered: dict[Any, Node] = {}
         self.historic: list[Node] = []
         self.linked: set[Node] = set()
         self.adopted: dict[History, dict[Node, Node]] = {}
@@ -216,17 +219,22 @@ def enter(trace: Trace, tensor: Tensor) -> Node:
     if value is None:
         value = evaluate(tensor)
     kind = _kind(tensor)
-    node = enter_value(trace, tensor._node.type, value, tensor, kind)
-    # In this order, as other threads may look.
-    tensor._trace = trace
-    tensor._node = node
-    if kind is COMPUTED or kind is SPENT:
-        origin = trace.origins[node] = SPENT if kind is SPENT else tensor._history
-        if origin is not SPENT:
+    origin = tensor._history if kind is COMPUTED else None
+    node = trace.entered.get(origin) if origin is not None else None
+    if node is None:
+        node = enter_value(trace, tensor._node.type, value, tensor, kind)
+        if origin is not None:
+            trace.origins[node] = origin
+            trace.entered[origin] = node
             trace.historic.append(node)
             history, before = origin
             if before in history.hooks:
                 trace.hooked[node] = history.hooks[before]
+        elif kind is SPENT:
+            trace.origins[node] = SPENT
+    # In this order, as other threads may look.
+    tensor._trace = trace
+    tensor._node = node
     return node
 
 
@@ -820,6 +828,11 @@ def _adopt(trace: Trace, leaf: Node) -> None:
 
 def _restore(trace: Trace, history: History, node: Node, kept: Kept) -> Node:
     """Enter a value that `history` keeps, by the tensor that holds it if it still does."""
+    if kept.kind is COMPUTED:
+        origin = kept.origin or (history, node)
+        return trace.entered.get(origin) or enter(
+            trace, _stand_in(node, kept.value, origin)
+        )
     tensor = None if kept.handle is None else kept.handle()
     if (
         tensor is not None
@@ -827,8 +840,6 @@ def _restore(trace: Trace, history: History, node: Node, kept: Kept) -> Node:
         and _kind(tensor) is kept.kind
     ):
         return enter(trace, tensor)
-    if kept.kind is COMPUTED:
-        return enter(trace, _stand_in(node, kept.value, kept.origin or (history, node)))
     value = np.asarray(kept.value, node.dtype.numpy) if node.weak else kept.value
     leaf = enter_value(trace, node.type, value, kept.owner, kept.kind)
     if kept.kind is SPENT:

@@ -544,11 +544,11 @@ class Tensor:
                     fix="convert the tensor first, for example x = x.to(plait.float32)",
                 )
             new = new.to(self.dtype)
+        if self._hooks and not self.is_leaf:
+            self._hooks = None  # they stay with what this tensor was
         self._become(new)
         if leaf:
             mark_variable(self)
-        else:
-            self._hooks = None  # they stay with what this tensor was
 
     def copy_(self, values: Any) -> Tensor:
         """Set all elements to those of `values`, broadcast and cast; return this tensor."""
