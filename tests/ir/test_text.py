@@ -21,7 +21,7 @@ from plait.dtypes import (
     uint8,
 )
 from plait.errors import GraphError
-from plait.ir.build import _flows, apply, make_input, pick, picks
+from plait.ir.build import flows, apply, make_input, pick, picks
 from plait.ir.graph import Graph, Literal, Node, TensorType, topological_order
 from plait.ir.primitive import Primitive
 from plait.ir.text import MAX_NESTING, from_text, to_text
@@ -460,4 +460,4 @@ def test_flows_is_what_the_reader_uses():
     graph = Graph([x], [source.stop_gradient(x), elementwise.exp(x)])
     back = from_text(to_text(graph), KNOWN)
     assert [node.differentiable for node in back.outputs] == [False, True]
-    assert _flows(elementwise.EXP, x.type, [x])
+    assert flows(elementwise.EXP, x.type, [x])

@@ -1,6 +1,7 @@
 """Compares an op with a function of PyTorch, at ordinary numbers and at edges.
 
-Where PyTorch is not installed, a test that gets as far as using `F` is skipped.
+Where PyTorch is not installed, a test that gets as far as using `F` or `agree` is
+skipped.
 
 Read first: `agree`.
 """
@@ -53,6 +54,8 @@ def agree(
         derivative: False to compare values only.
         settings: keyword arguments of both functions.
     """
+    if torch is None:
+        pytest.skip("torch is not installed")
     arrays = tuple(np.array(x) for x in arrays)
     wanted = [i for i, x in enumerate(arrays) if x.dtype.kind == "f" and i not in fixed]
     tensors = [torch.tensor(x) for x in arrays]

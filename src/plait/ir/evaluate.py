@@ -8,7 +8,7 @@ Read first: `Interpreted`, `interpret`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any
 
@@ -30,6 +30,7 @@ class Interpreted:
     """
 
     def __init__(self, graph: Graph) -> None:
+        _keep_freed_memory()
         known = _known(graph)
         nodes = [node for node in graph.nodes() if node not in known]
         last = {x: at for at, node in enumerate(nodes) for x in node.operands}
@@ -74,6 +75,18 @@ class Interpreted:
             error.where = where or error.where
             raise
         return [_owned(memory[slot]) for slot in self._outputs]
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have glibc keep blocks of up to 32 MiB that are freed, for the next run.
+
+    It does so once a block of that size was freed (mallopt(3), M_MMAP_THRESHOLD), and
+    else returns large ones to the system. The page faults of getting them back cost more
+    than most arithmetic: softmax of 256 x 1000 numbers takes 1000 us with them and 270
+    without (2026-11).
+    """
+    np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
 def _known(graph: Graph) -> dict[Node, Any]:

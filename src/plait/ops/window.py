@@ -492,25 +492,27 @@ def _fold_reference(
 ) -> np.ndarray:
     dtype = x.dtype
     x = _wide(x)
-    lead = x.ndim - 2 * len(size)
-    # One axis at a time, the last first: its window axis is then the last of all. Along
-    # it, either all windows at one offset or all offsets of one window are added.
-    for i in reversed(range(len(size))):
-        place, step, gap = lead + i, stride[i], dilation[i]
-        count, k = x.shape[place], x.shape[-1]
-        shape = list(x.shape[:-1])
+    rank = len(size)
+    lead = x.ndim - 2 * rank
+    # The axes of the windows first: what is added up then lies in long rows.
+    x = np.moveaxis(x, range(-rank, 0), range(rank))
+    # One axis at a time, the last first, which is then the last of the windows' axes.
+    # Along it, either all windows at one offset or all offsets of one window are added.
+    for i in reversed(range(rank)):
+        place, step, gap = lead + 2 * i, stride[i], dilation[i]
+        k, count = x.shape[i], x.shape[place + 1]
+        shape = [*x.shape[:i], *x.shape[i + 1 :]]
         shape[place] = size[i]
         total = np.zeros(shape, x.dtype)
         index = [slice(None)] * len(shape)
         for j in range(min(count, k)):
             if k <= count:
-                part = x[..., j]
+                part = x[(*index[:i], j)]
                 target = slice(j * gap, j * gap + _span(count, step), step)
             else:
-                part = np.moveaxis(x.take(j, place), -1, place)
+                part = np.moveaxis(x[(*index[: place + 1], j)], i, place)
                 target = slice(j * step, j * step + _span(k, gap), gap)
-            index[place] = target
-            total[tuple(index)] += part
+            total[(*index[:place], target)] += part
         x = total
     return x if x.dtype == dtype else x.astype(dtype)
 

@@ -27,9 +27,9 @@ from ..errors import (
     ShapeError,
     TracingError,
 )
-from ..ops import contract, elementwise, indexing, movement, reduce, source
 from ..ir.build import make_input
 from ..ir.graph import Node, TensorType
+from ..ops import contract, elementwise, indexing, movement, source
 from . import autograd
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
