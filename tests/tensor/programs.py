@@ -403,8 +403,8 @@ class _Run:
         self.slots[i] = None
 
     def do_freeze(self, leaf: int) -> None:
-        tensor = self.slots[leaf]
-        tensor.requires_grad_(not tensor.requires_grad)
+        # Not on again: PyTorch then differentiates formulas by what was constant in them.
+        self.slots[leaf].requires_grad_(False)
 
     def do_off(self, i: int, value: float) -> None:
         with self.backend.no_grad():
@@ -437,3 +437,30 @@ def run(
             return state.log, f"{number} {instruction.op}: {error}".splitlines()[0]
     state.end()
     return state.log, ""
+
+
+def difference(one: list[Any], other: list[Any], tolerance: float = 1e-9) -> str:
+    """Return how two logs differ, or ""."""
+    one, other = _in_order(one), _in_order(other)
+    if [name for name, _ in one] != [name for name, _ in other]:
+        return f"{[name for name, _ in one]} and {[name for name, _ in other]}"
+    for (name, x), (_, y) in zip(one, other, strict=True):
+        if (x is None) != (y is None):
+            return f"{name}: {x} and {y}"
+        if x is not None and not np.allclose(x, y, tolerance, tolerance, equal_nan=True):
+            return f"{name}: {x} and {y}"
+    return ""
+
+
+def _in_order(log: list[Any]) -> list[Any]:
+    """Return the log with calls of hooks that follow one another in order of number."""
+    result: list[Any] = []
+    hooks: list[Any] = []
+    for entry in [*log, ("", None)]:
+        if entry[0].startswith("hook"):
+            hooks.append(entry)
+        else:
+            result += sorted(hooks, key=lambda entry: entry[0])
+            result.append(entry)
+            hooks = []
+    return result

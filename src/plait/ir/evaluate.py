@@ -82,9 +82,9 @@ def _keep_freed_memory() -> None:
     """Have glibc keep blocks of up to 32 MiB that are freed, for the next run.
 
     It does so once a block of that size was freed (mallopt(3), M_MMAP_THRESHOLD), and
-    else returns large ones to the system. The page faults of getting them back cost more
-    than most arithmetic: softmax of 256 x 1000 numbers takes 1000 us with them and 270
-    without (2026-11).
+    else returns large ones to the system. The page faults of getting them back cost
+    more than most arithmetic: softmax of 256 x 1000 numbers takes 1000 us with them and
+    270 without (2026-11).
     """
     np.empty((1 << 25) - (1 << 16), np.uint8)
 

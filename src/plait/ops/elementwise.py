@@ -30,7 +30,17 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from . import movement
-from .family import ANY, EDGES, NUMERIC, binary, check_same, quiet, unary, uniform
+from .family import (
+    ANY,
+    EDGES,
+    NUMERIC,
+    binary,
+    check_same,
+    choose,
+    quiet,
+    unary,
+    uniform,
+)
 from .operand import Operand, as_float, as_node, common_dtype, require, together
 from .source import full_like
 
@@ -533,21 +543,6 @@ def _select_infer(condition: TensorType, x: TensorType, y: TensorType) -> Tensor
     return x
 
 
-def _select_reference(
-    condition: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:
-    if condition.size < _BRANCHING:
-        return np.where(condition, x, y)
-    # np.where branches at each element, which is slow where the condition often changes.
-    # This takes the bits of x under a mask, and those of y beside it.
-    word = f"i{x.dtype.itemsize}"
-    chosen = condition.astype(word)
-    np.negative(chosen, out=chosen)  # all bits are set where the condition is true
-    chosen &= x.view(word) ^ y.view(word)
-    chosen ^= y.view(word)
-    return chosen.view(x.dtype)
-
-
 def _select_vjp(
     ct: Node, node: Node, condition: Node, x: Node, y: Node
 ) -> tuple[None, Node, Node]:
@@ -555,13 +550,10 @@ def _select_vjp(
     return None, select(condition, ct, zero), select(condition, zero, ct)
 
 
-# From as many elements on, arithmetic on bits is faster than np.where.
-_BRANCHING = 2048
-
 SELECT = Primitive(
     name="select",
     infer=_select_infer,
-    reference=_select_reference,
+    reference=choose,
     vjp=_select_vjp,
     batch="elementwise",
     samples=lambda: [

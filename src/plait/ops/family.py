@@ -20,6 +20,8 @@ from ..ir.primitive import Failure, Primitive, Sample
 
 NUMERIC = "float signed unsigned"
 ANY = "float signed unsigned bool"
+# From as many elements on, arithmetic on bits is faster than np.where.
+_BRANCHING = 2048
 EDGES = np.array([0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-30, 1e30])
 
 
@@ -98,6 +100,22 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arrays, **attributes)
 
     return reference
+
+
+def choose(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return `np.where(condition, x, y)`, for arrays of one shape.
+
+    `x` and `y` have one dtype. np.where branches at each element, which is slow where the condition often changes.
+    Many elements are chosen by arithmetic on their bits instead.
+    """
+    if condition.size < _BRANCHING:
+        return np.where(condition, x, y)
+    word = f"i{x.dtype.itemsize}"
+    chosen = condition.astype(word)
+    np.negative(chosen, out=chosen)  # all bits are set where the condition is true
+    chosen &= x.view(word) ^ y.view(word)
+    chosen ^= y.view(word)
+    return chosen.view(x.dtype)
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, seed: int) -> np.ndarray:

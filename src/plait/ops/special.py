@@ -22,7 +22,7 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from . import elementwise
-from .family import EDGES, check_kind, quiet, unary, uniform
+from .family import EDGES, check_kind, choose, quiet, unary, uniform
 from .operand import Operand, as_float, together
 
 # A vector of float64 or float32: what NumPy's operators return has no closer type.
@@ -195,12 +195,12 @@ def _erfc_tail_float32(x: Array) -> Array:
 def _erf_float32(x: Array) -> Array:
     far = np.copysign(1 - _erfc_tail_float32(x), x)
     near = x * _polynomial(x * x, _ERF_NEAR_FLOAT32)
-    return np.where(np.abs(x) <= 0.5, near, far)
+    return choose(np.abs(x) <= 0.5, near, far)
 
 
 def _erfc_float32(x: Array) -> Array:
     tail = _erfc_tail_float32(x)
-    return np.where(x < 0, 2 - tail, tail)
+    return choose(x < 0, 2 - tail, tail)
 
 
 ERF = unary(

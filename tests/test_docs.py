@@ -1,0 +1,36 @@
+"""The documents name files and settings that exist."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from plait import settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    path
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("b*/*.md"))
+    if ".venv" not in path.parts
+)
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_links_and_paths_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    paths = re.findall(
+        r"`((?:src|tests|tools|docs|examples|benchmarks)/[\w./]+)`", text
+    )
+    missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [path for path in paths if not (ROOT / path).exists()]
+    assert not missing
+
+
+def test_settings_say_how_they_are_set():
+    for item in dataclasses.fields(settings):
+        assert item.metadata["env"].startswith("PLAIT_")
+        assert item.metadata["meaning"]
