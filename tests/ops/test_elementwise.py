@@ -215,3 +215,34 @@ def test_derivatives_keep_the_dtype(dtype):
         assert slope.dtype == x.dtype
     for op in (e.hypot, e.logaddexp, e.pow, e.maximum, e.atan2):
         assert all(slope.dtype == x.dtype for slope in slopes(op, x, x))
+
+
+# --- references that take another way for many elements
+
+
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=lambda dtype: dtype.name)
+def test_selecting_among_many_elements(dtype):
+    rng = np.random.default_rng(0)
+    shape = (70, 50)
+    x, y = (rng.integers(0, 2, shape).astype(dtype.numpy) for _ in range(2))
+    if dtype.is_float:
+        x[rng.random(shape) < 0.2] = nan
+        y[rng.random(shape) < 0.2] = -0.0
+    condition = rng.random(shape) < 0.5
+    for one, other in ((x, y), (x, np.broadcast_to(y[:1, :1], shape)), (x.T, y.T)):
+        mask = condition.reshape(one.shape)
+        found = e.SELECT.reference(mask, one, other)
+        assert found.dtype == dtype.numpy
+        assert found.tobytes() == np.where(mask, one, other).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_powers_of_many_numbers(dtype):
+    with np.errstate(all="ignore"):
+        x, y = (np.tile(line, 3).astype(dtype) for line in PAIRS)
+        right = np.power(x, y)
+    found = e.POWER.reference(x, y)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, right)
+    known = ~np.isnan(right)  # the sign of a nan means nothing
+    np.testing.assert_array_equal(np.signbit(found[known]), np.signbit(right[known]))

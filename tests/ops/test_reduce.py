@@ -157,3 +157,17 @@ def test_derivatives_at_the_edges_are_those_of_torch():
     like_torch(reduce.min, lambda x: torch.amin(x, 1), [ties], axis=1)
     low = np.array([[-inf, 0.0], [1e3, -1e3]])
     like_torch(reduce.logsumexp, lambda x: torch.logsumexp(x, 1), [low], axis=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int8, np.uint16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("shape", [(3, 5000), (2, 64, 2100), (50, 3, 50)])
+def test_positions_in_many_short_lines(dtype, shape):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 5, shape).astype(dtype)
+    if dtype not in (np.int8, np.uint16):
+        x[rng.random(shape) < 0.1] = nan
+    for axis in range(x.ndim - 1):
+        for op, right in ((reduce.ARGMAX, np.argmax), (reduce.ARGMIN, np.argmin)):
+            found = op.reference(x, axis=axis)
+            assert found.dtype == np.int64
+            np.testing.assert_array_equal(found, right(x.astype(float), axis))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from plait import shapes
-from plait.dtypes import float32, float64, int64
+from plait.dtypes import as_dtype, float32, float64, int64
 from plait.errors import ArgumentError, ArgumentTypeError, AxisError, ShapeError
 from plait.ir.build import make_input
 from plait.ops import contract, elementwise, movement, reduce
@@ -566,3 +566,17 @@ def test_elementwise_ops_broadcast(some):
     same(value(elementwise.where, x > 0, y, z), np.where(x > 0, y, z))
     low, high = np.minimum(y, z), np.maximum(y, z)
     same(value(elementwise.clip, x, low, high), np.asarray(np.clip(x, low, high)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int64"])
+def test_expanded_arrays_are_views_that_cannot_be_written(dtype):
+    x = np.arange(6).astype(as_dtype(dtype).numpy).reshape(2, 1, 3)
+    cases = [
+        (x, (4, 2, 5, 3)), (x[:, :, ::2], (2, 3, 2)), (x[:0], (0, 2, 3)),
+        (x[0, 0, 0], (2, 2)), (x[:1, :, 0], (3, 0)), (x, (2, 1, 3)),
+    ]  # fmt: skip
+    for array, shape in cases:
+        found = movement.EXPAND.reference(array, shape=shape)
+        same(found, np.broadcast_to(array, shape))
+        assert not found.flags.writeable
+        assert not found.size or np.shares_memory(found, array) or array.ndim == 0

@@ -18,7 +18,14 @@ from ..errors import PlaitError
 from .graph import Graph, Node, TensorType, remembered
 
 # Values that are known before a run are kept if they have at most as many bytes.
-_KEPT_BYTES = 1 << 16
+_KEPT_BYTES = 1 << 14
+
+
+# A reference, what takes its operands out of the memory, the slot of its result, slots
+# that nobody needs any more, and the line that recorded it.
+_Step = tuple[
+    Callable[..., Any], Callable[[list[Any]], Sequence[Any]], int, list[int], str
+]
 
 
 class Interpreted:
@@ -31,13 +38,14 @@ class Interpreted:
 
     def __init__(self, graph: Graph) -> None:
         _keep_freed_memory()
-        known = _known(graph)
-        nodes = [node for node in graph.nodes() if node not in known]
+        nodes = graph.nodes()
+        known = _known(graph, nodes)
+        nodes = [node for node in nodes if node not in known]
         last = {x: at for at, node in enumerate(nodes) for x in node.operands}
         last.update(dict.fromkeys(graph.outputs, len(nodes)))
         slots = {x: i for i, x in enumerate((*graph.inputs, *known))}
-        size = len(slots)
-        steps = []
+        size = len(graph.inputs) + len(known)
+        steps: list[_Step] = []
         for at, node in enumerate(nodes):
             given = tuple(slots[x] for x in node.operands)
             free = [slots[x] for x in dict.fromkeys(node.operands) if last[x] == at]
@@ -89,24 +97,36 @@ def _keep_freed_memory() -> None:
     np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
-def _known(graph: Graph) -> dict[Node, Any]:
+def _known(graph: Graph, nodes: Sequence[Node]) -> dict[Node, np.ndarray]:
     """Return the values of nodes that depend on no input, where that is cheap."""
-    known: dict[Node, Any] = {}
+    known: dict[Node, np.ndarray] = {}
+    unknown = set(graph.inputs)
     with np.errstate(all="ignore"):
-        for node in graph.nodes():
-            if (
-                isinstance(node.type, TensorType)
-                and node.type.size * node.dtype.bits <= 8 * _KEPT_BYTES
-                and all(x in known for x in node.operands)
-                and not any(isinstance(x, Graph) for x in node.attributes.values())
-            ):
-                try:
-                    value = _bound(node)(*[known[x] for x in node.operands])
-                except PlaitError:
-                    continue  # it is raised when the graph runs
-                known[node] = np.array(value)
-                known[node].flags.writeable = False
+        for node in nodes:
+            if not unknown.isdisjoint(node.operands) or not _is_cheap(node):
+                unknown.add(node)
+                continue
+            try:
+                value = _bound(node)(*[known[x] for x in node.operands])
+            except PlaitError:  # it is raised when the graph runs
+                unknown.add(node)
+                continue
+            known[node] = np.asarray(value).view()
+            known[node].flags.writeable = False
     return known
+
+
+def _is_cheap(node: Node) -> bool:
+    type = node.type
+    return (
+        isinstance(type, TensorType)
+        and type.size * type.dtype.bits <= 8 * _KEPT_BYTES
+        and not _holds_graph(node)
+    )
+
+
+def _holds_graph(node: Node) -> bool:
+    return any(isinstance(value, Graph) for value in node.attributes.values())
 
 
 def _owned(value: Any) -> np.ndarray:
@@ -137,9 +157,7 @@ def _getter(slots: tuple[int, ...]) -> Callable[[list[Any]], Sequence[Any]]:
 
 def _place(node: Node) -> str:
     """Return the line to name in errors; "" leaves the one named inside a sub-graph."""
-    if any(isinstance(value, Graph) for value in node.attributes.values()):
-        return ""
-    return node.where
+    return "" if _holds_graph(node) else node.where
 
 
 @remembered

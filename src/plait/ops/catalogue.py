@@ -6,6 +6,7 @@ Read first: `PRIMITIVES`, `OPS`.
 from . import (
     activation,
     contract,
+    convolution,
     elementwise,
     factor,
     gather,
@@ -23,7 +24,7 @@ from . import (
 
 MODULES = (
     source, elementwise, special, movement, reduce, contract, gather, index, sort,
-    window, factor, system, philox, activation, loss,
+    convolution, window, factor, system, philox, activation, loss,
 )  # fmt: skip
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())

@@ -105,8 +105,8 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
 def choose(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return `np.where(condition, x, y)`, for arrays of one shape.
 
-    `x` and `y` have one dtype. np.where branches at each element, which is slow where the condition often changes.
-    Many elements are chosen by arithmetic on their bits instead.
+    `x` and `y` have one dtype. np.where branches at each element, which is slow where
+    the condition often changes; many elements are chosen by arithmetic on their bits.
     """
     if condition.size < _BRANCHING:
         return np.where(condition, x, y)

@@ -31,7 +31,7 @@ from .operand import Operand, as_node, common_dtype
 # numbers: as easy as 1, 2, 3", SC 2011. The key of a round grows by the second pair.
 _MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
 _INCREMENTS = np.array([[0x9E3779B9], [0xBB67AE85]], np.uint64)
-_ROUNDS = 10
+_GROWN = np.arange(10, dtype=np.uint64)[:, None, None] * _INCREMENTS  # in ten rounds
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
@@ -81,15 +81,13 @@ def philox(key: np.ndarray, shape: Shape, start: int = 0) -> np.ndarray:
         np.bitwise_and(index, _LOW, out=even[0])
         np.right_shift(index, _32, out=odd[0])
         even[1], odd[1] = words[2], words[3]
-        round_key = words[:2].copy()
-        for _ in range(_ROUNDS):
+        exchanged = product[::-1]
+        for round_key in (words[:2] + _GROWN) & _LOW:
             np.multiply(even, _MULTIPLIERS, out=product)
-            np.right_shift(product[::-1], _32, out=even)
+            np.right_shift(exchanged, _32, out=even)
             even ^= odd
             even ^= round_key
-            np.bitwise_and(product[::-1], _LOW, out=odd)
-            round_key += _INCREMENTS
-            round_key &= _LOW
+            np.bitwise_and(exchanged, _LOW, out=odd)
         block = result[begin:end]
         block[:, 0], block[:, 2] = even
         block[:, 1], block[:, 3] = odd

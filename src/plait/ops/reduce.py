@@ -424,7 +424,7 @@ def _position(name: str, reference: Callable[..., Any], extreme: np.ufunc) -> Pr
     return Primitive(
         name=name,
         infer=_arg_infer(name),
-        reference=partial(_position_reference, reference, extreme),
+        reference=quiet(partial(_position_reference, reference, extreme)),
         batch=lambda operands, batched, node: apply(
             node.primitive, *operands, axis=node.attributes["axis"] + 1
         ),

@@ -28,6 +28,7 @@ from .record import (
     enter,
     follow,
     grad_mode,
+    is_variable,
     pending,
     record,
     recorder,
@@ -176,12 +177,12 @@ def _backward_step(
         for place, cotangent in zip(places.values(), cotangents, strict=True)
         if cotangent is not None
     ]
-    spends: list[tuple[int, frozenset[Node]]] = []
+    spends: list[tuple[int, list[int]]] = []
     step = Step(trace.step, (result, spends), ())
     if not retain_graph:
         step.spent = frozenset(node for node in path if node not in places)
         for i, table in enumerate(trace.adopted.values()):
-            used = frozenset(old for old, new in table.items() if new in step.spent)
+            used = [old for old, new in table.items() if new in step.spent]
             if used:
                 spends.append((i, used))
     return step
@@ -191,7 +192,9 @@ def _next_hooked(
     trace: Trace, nodes: Sequence[Node], changed: dict[int, Tensor]
 ) -> Node | None:
     """Return the node with hooks to run next: none after it has any left."""
-    left = {n for n, hooks in trace.hooked.items() if hooks and id(hooks) not in changed}
+    left = {
+        n for n, hooks in trace.hooked.items() if hooks and id(hooks) not in changed
+    }
     if not left:
         return None
     order = dependents(nodes, left, trace.step.all_links())
@@ -311,7 +314,9 @@ def _transformed(
         table.update(_settled(links, table))
         results = substitute(made, table)
         if not trace.step.grad_enabled:
-            results = [source.stop_gradient(x) if x.differentiable else x for x in results]
+            results = [
+                source.stop_gradient(x) if x.differentiable else x for x in results
+            ]
         step.result = tuple(
             [x if x.operands and x not in originals else distinct(x) for x in results]
         )
@@ -344,7 +349,7 @@ def _settled(links: dict[Node, Node], table: dict[Node, Node]) -> dict[Node, Nod
             depends = links[node] in varying
             if not depends:
                 result[node] = source.stop_gradient(node)
-        elif node.primitive is source.VARIABLE or not node.operands:
+        elif not node.operands or is_variable(node):
             depends = True
         else:
             depends = any(operand in varying for operand in node.operands)

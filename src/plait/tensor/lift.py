@@ -364,6 +364,7 @@ def _slowly(
         and recorder.trace is trace
         and trace.step.parent is before
         and not trace.step.leaves
+        and (spec, static) not in recording.roots.located
         and all(_is_simple(v) for part in alias[1:] for v in _values(part))
     ):
         before.next.setdefault(alias, trace.step)

@@ -16,20 +16,23 @@ Read first: `Step`, `Trace`, `record`, `flush`.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..dtypes import as_dtype
-from ..errors import GradientError, TracingError
+from ..errors import GradientError, PlaitError, TracingError, user_line
 from ..ir.build import INPUT, apply, make_input, rebuild
 from ..ir.evaluate import Interpreted
 from ..ir.graph import Graph, Node, TensorType, topological_order
+from ..ir.primitive import Primitive
 from ..ir.text import to_text
 from ..ops import movement, source
 from ..settings import settings
@@ -123,7 +126,7 @@ class Trace:
         entered: the leaf of each origin.
         historic: leaves that `adopt_all` has not looked at yet.
         linked: leaves that hold the value of an expression, as in `Step.links`.
-        adopted: what nodes of a history have become in this trace.
+        adopted: what nodes of a history have become in this trace, by their places.
         hooked: gradient hooks of computed tensors, by their node.
         marks: tensors that keep hooked nodes alive.
         function: for a function being recorded, its name; None for a real trace.
@@ -156,7 +159,7 @@ class Trace:
         self.entered: dict[Any, Node] = {}
         self.historic: list[Node] = []
         self.linked: set[Node] = set()
-        self.adopted: dict[History, dict[Node, Node]] = {}
+        self.adopted: dict[History, dict[int, Node]] = {}
         self.hooked: dict[Node, Any] = {}
         self.marks: list[Tensor] = []
         self.captured: dict[int, tuple[Tensor, Node]] = {}
@@ -173,6 +176,8 @@ class _Roots:
         self.grad = Step(None, None, ())
         self.no_grad = Step(None, None, ())
         self.no_grad.grad_enabled = False
+        self.forms: dict[Any, int] = {}  # of programs, see `Program.form`
+        self.located: set[Any] = set()  # ops that may fail when they run
         self.count = 0
 
 
@@ -348,9 +353,7 @@ def record(
     key = (*parts, static) if static else tuple(parts)
     step = trace.step.next.get(key)
     if step is None:
-        made = _make(trace.step, op, parts[1:], static)
-        step = trace.step.next.setdefault(key, made)
-        roots.count += 1
+        step = _new_step(trace.step, key, op, parts[1:], static)
     if numbers:
         trace.values.extend(numbers)
         trace.owners.extend([None] * len(numbers))
@@ -403,6 +406,52 @@ def _part(x: Any, numbers: list[Any]) -> Any:
 _NUMBER_DTYPES = {float: "float64", int: "int64", bool: "bool"}
 
 
+def _new_step(
+    parent: Step,
+    key: Any,
+    op: Callable[..., Any],
+    parts: Sequence[Any],
+    static: tuple[Any, ...],
+) -> Step:
+    """Return the step that an op makes, which is new but for its line.
+
+    What may fail when it runs is a step for each line that records it, so that the error
+    can name the line.
+    """
+    located = (op, static)
+    if located in roots.located:
+        key = (key, user_line())
+        found = parent.next.get(key)
+        if found is not None:
+            return found
+    made = _make(parent, op, parts, static)
+    if located not in roots.located and _may_fail(made, parts):
+        roots.located.add(located)
+        key = (key, user_line())
+    roots.count += 1
+    return parent.next.setdefault(key, made)
+
+
+def _may_fail(step: Step, parts: Sequence[Any]) -> bool:
+    known = {part for part in _flat(parts) if isinstance(part, Node)}
+    results = (step.result,) if isinstance(step.result, Node) else step.result
+    made = topological_order(results, lambda node: node not in known)
+    return any(_fails(node.primitive) for node in made)
+
+
+@functools.cache
+def _fails(primitive: Primitive) -> bool:
+    """Return whether values, and not types alone, can make a primitive fail."""
+    for failure in primitive.failures():
+        types = [TensorType(x.shape, as_dtype(x.dtype)) for x in failure.operands]
+        try:
+            primitive.infer(*types, **failure.attributes)
+        except PlaitError:
+            continue
+        return True
+    return False
+
+
 def _make(
     parent: Step,
     op: Callable[..., Any],
@@ -437,12 +486,12 @@ def _make(
     return Step(parent, result, tuple(leaves))
 
 
-def _flat(arguments: Sequence[Any]) -> Iterator[Node]:
+def _flat(arguments: Sequence[Any]) -> Iterator[Any]:
     for argument in arguments:
-        if isinstance(argument, Node):
-            yield argument
-        elif isinstance(argument, list):
+        if isinstance(argument, (list, tuple)):
             yield from argument
+        else:
+            yield argument
 
 
 def distinct(node: Node) -> Node:
@@ -547,11 +596,16 @@ class History:
         self.spent: frozenset[Node] = program.spent
         self.hooks: dict[Node, Any] = {}
 
-    def spend(self, nodes: frozenset[Node]) -> None:
-        """Use up the derivative of `nodes`: let go of what only they needed."""
-        self.spent |= nodes
-        left = [node for node in self.program.roots if node not in self.spent]
-        needed = {one for node in left for one in self.program.cone(node)}
+    def spend(self, places: Iterable[int]) -> None:
+        """Use up derivatives, and let go of what only they needed.
+
+        Args:
+            places: in the order of the program's nodes.
+        """
+        program = self.program
+        self.spent |= {program.order[i] for i in places}
+        left = [node for node in program.roots if node not in self.spent]
+        needed = {program.order[i] for node in left for i in program.cone(node)}
         for node in list(self.kept):
             if node in self.spent or node not in needed:
                 del self.kept[node]
@@ -567,13 +621,18 @@ class Program:
         histories: for each target, whether it needs a history, or SPENT.
         roots: the targets that need one.
         saved: further nodes whose values are kept for later derivatives.
-        leaves: places and nodes of the leaves that derivatives may need.
         spent: nodes whose derivative was used up before.
+        order: what the roots are differentiated by, operands before users. What cannot be
+            differentiated is not looked into where its value is saved, nor are leaves that
+            were computed.
+        index: the place of each node in `order`.
+        leaves: the leaves among them, and their places among all leaves.
+        form: equal for programs whose `order` is the same but for its nodes.
     """
 
     __slots__ = (
-        "arity", "targets", "histories", "roots", "saved", "leaves", "spent", "_cones",
-        "_interpreted",
+        "arity", "targets", "histories", "roots", "saved", "spent", "order", "index",
+        "leaves", "form", "_ends", "_cones", "_interpreted",
     )  # fmt: skip
 
     def __init__(self, step: Step, targets: tuple[Node, ...]) -> None:
@@ -587,9 +646,12 @@ class Program:
         ]
         self.spent = frozenset(spent) if self.roots else frozenset()
         self.saved = _residuals(self.roots, inputs, spent) if self.roots else []
-        self._cones: dict[Node, list[Node]] = {}
-        reached = {node for root in self.roots for node in self.cone(root)}
-        self.leaves = [(i, node) for i, node in enumerate(inputs) if node in reached]
+        self._ends = {n for n in self.saved if not n.differentiable or is_variable(n)}
+        self._cones: dict[tuple[Node, bool], list[int]] = {}
+        self.order = _ordered(self.roots, self._ends)
+        self.index = {node: i for i, node in enumerate(self.order)}
+        self.leaves = [(i, x) for i, x in enumerate(inputs) if x in self.index]
+        self.form = self._form()
         graph = Graph(inputs, tuple(dict.fromkeys((*targets, *self.saved))))
         simplified = simplify(graph)
         for stage, one in (("graph", graph), ("simplified", simplified)):
@@ -598,36 +660,63 @@ class Program:
         self._interpreted = Interpreted(simplified)
 
     def run(self, values: Sequence[Any]) -> list[np.ndarray]:
+        """Return the values of targets and saved nodes, given those of the leaves."""
         return self._interpreted.run(values)
 
-    def cone(self, node: Node) -> list[Node]:
-        """Return what `node` is computed from, operands before users.
+    def cone(self, node: Node, kept: bool = False) -> list[int]:
+        """Return the places of what `node` is computed from, operands before users.
 
-        What cannot be differentiated is not looked into where its value is saved, nor are
-        leaves that were computed.
+        Args:
+            kept: only of what a history may have kept.
         """
-        found = self._cones.get(node)
+        found = self._cones.get((node, kept))
         if found is None:
-            ends = {n for n in self.saved if not n.differentiable or _is_variable(n)}
-            found = self._cones[node] = _cone(node, ends)
+            cone = _ordered([node], self._ends)
+            if kept:
+                saved = {*self.saved, *(leaf for _, leaf in self.leaves)}
+                cone = [one for one in cone if one in saved]
+            found = self._cones[node, kept] = sorted(self.index[one] for one in cone)
         return found
 
+    def _form(self) -> int:
+        saved = set(self.saved)
+        parts = tuple(
+            (
+                node.primitive,
+                tuple(node.attributes.items()),
+                node.type,
+                node.differentiable,
+                node.weak,
+                node in saved,
+                node not in self._ends
+                and tuple([self.index[operand] for operand in node.operands]),
+            )
+            for node in self.order
+        )
+        return roots.forms.setdefault(parts, next(_count)) if parts else 0
 
-def _cone(node: Node, ends: set[Node]) -> list[Node]:
+
+_count = itertools.count(1)
+
+
+def _ordered(nodes: Sequence[Node], ends: set[Node]) -> list[Node]:
+    """Return `nodes` and what they need, operands before users, not beyond `ends`."""
     order: list[Node] = []
     done: set[Node] = set()
-    stack = [node]
+    stack = list(reversed(nodes))
     while stack:
-        one = stack.pop()
-        if one in done:
+        node = stack.pop()
+        if node in done:
             continue
-        waiting = [x for x in one.operands if x not in done] if one not in ends else []
+        waiting = (
+            [x for x in node.operands if x not in done] if node not in ends else []
+        )
         if waiting:
-            stack.append(one)
+            stack.append(node)
             stack.extend(reversed(waiting))
         else:
-            done.add(one)
-            order.append(one)
+            done.add(node)
+            order.append(node)
     return order
 
 
@@ -638,13 +727,13 @@ def _program(step: Step, targets: tuple[Node, ...]) -> Program:
     return program
 
 
-def _is_variable(node: Node) -> bool:
+def is_variable(node: Node) -> bool:
     """Return whether `node` is a leaf, though its value was computed."""
     return node.primitive is source.VARIABLE and not node.operands[0].differentiable
 
 
 def _needs_history(node: Node, spent: set[Node]) -> Any:
-    if not node.differentiable or _is_variable(node):
+    if not node.differentiable or is_variable(node):
         return None
     return SPENT if node in spent else True
 
@@ -685,9 +774,15 @@ def flush(trace: Trace) -> None:
     recorder.trace = _fresh_trace()
     trace.closed = True
     if live:
-        # Should this fail, the tensors stay in the closed trace, where looking at one
-        # again computes it alone, or gives the same error.
-        _run(trace, live)
+        try:
+            _run(trace, live)
+        except PlaitError:
+            # The tensors stay in the closed trace, where looking at one again computes
+            # it alone, or gives the same error. What entered may go.
+            for owner in trace.owners:
+                if owner is not None and owner._value is not None:
+                    owner._trace = None
+            raise
         for tensor in live:
             tensor._trace = None
     trace.clear()
@@ -733,7 +828,7 @@ def _keep(
         elif node not in saved:
             continue
         holder = holders.get(node)
-        if _is_variable(node):
+        if is_variable(node):
             owner = trace.variables.get(node)
             holder = holder if owner is None else owner
             kind = CONSTANT if holder is None else LEAF
@@ -786,43 +881,55 @@ def adopt_all(trace: Trace) -> None:
 
 def _adopt(trace: Trace, leaf: Node) -> None:
     history, node = trace.origins[leaf]
+    program = history.program
     known = trace.adopted.setdefault(history, {})
     place = list(trace.adopted).index(history)
     trace.linked.add(leaf)
-    cone = [one for one in history.program.cone(node) if one not in known]
-    entered: dict[Node, Node] = {}
-    for one in cone:
+    at = program.index[node]
+    entered: dict[int, Node] = {}
+    linked: list[int] = []
+    for i in program.cone(node, kept=not history.hooks):
+        if i in known:
+            continue
+        one = program.order[i]
         kept = history.kept.get(one)
         if kept is not None:
-            entered[one] = leaf if one is node else _restore(trace, history, one, kept)
-    if any(one.primitive is INPUT and one not in entered for one in cone):
-        # Let go of, as all that was computed with it was used up.
-        trace.origins[leaf] = SPENT
-        return
-    spent = frozenset(one for one in cone if one in history.spent)
-    computed = [
-        one for one, at in entered.items() if at in trace.origins and one.operands
+            entered[i] = leaf if i == at else _restore(trace, history, one, kept)
+            if one.operands and entered[i] in trace.origins:
+                linked.append(i)
+                trace.linked.add(entered[i])
+        elif one.primitive is INPUT:
+            # It was let go of, as all that was computed with it was used up.
+            trace.origins[leaf] = SPENT
+            return
+    spent = [
+        i
+        for i in program.cone(node)
+        if history.spent and program.order[i] in history.spent
     ]
-    trace.linked.update(entered[one] for one in computed)
 
     def make() -> Step:
         step = Step(trace.step, None, ())
         table = {**known, **entered}
-        for one in cone:
-            if one in entered and one not in computed:
+        cone = [i for i in program.cone(node) if i not in known]
+        for i in cone:
+            if i in entered and i not in linked:
                 continue
-            rebuilt = rebuild(one, tuple([table[operand] for operand in one.operands]))
-            if one in entered:
-                step.links[entered[one]] = rebuilt
+            one = program.order[i]
+            operands = tuple([table[program.index[x]] for x in one.operands])
+            if i in entered:
+                step.links[entered[i]] = rebuild(one, operands)
             else:
-                table[one] = rebuilt
-        if table[node] is not leaf:
-            step.links[leaf] = table[node]
-        step.result = {one: table[one] for one in cone}
-        step.spent = frozenset(table[one] for one in spent)
+                table[i] = rebuild(one, operands)
+        if table[at] is not leaf:
+            step.links[leaf] = table[at]
+        step.result = {i: table[i] for i in cone}
+        step.spent = frozenset(table[i] for i in spent)
         return step
 
-    key = ("adopt", leaf, node, place, spent, tuple(entered.items()))
+    key = (
+        "adopt", leaf, program.form, at, place, tuple(entered.items()), tuple(spent)
+    )  # fmt: skip
     known.update(follow(trace, key, make).result)
 
 

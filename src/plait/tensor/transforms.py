@@ -17,7 +17,7 @@ from typing import Any
 from ..dtypes import float64
 from ..errors import ArgumentError, GradientError, ShapeError
 from ..ir.build import inline, make_input
-from ..ir.graph import Graph, Node, TensorType
+from ..ir.graph import Graph, Node, TensorType, remembered
 from ..ops import elementwise, movement, source
 from ..shapes import normalize_axis
 from ..transform import control, region
@@ -464,27 +464,39 @@ def _custom(*values: Any) -> Any:
     given = _strong(given)
     total = sum(counts)
     captured, operands = given[:total], given[total:]
-    primal, ahead, behind = graphs
-    ends = [sum(counts[: i + 1]) for i in range(3)]
-    # Both graphs take all that any of the three captured; the backward graph, which
-    # takes residuals alone, gets its share as further residuals.
-    spare = [
-        make_input(x.shape, x.dtype, differentiable=x.differentiable) for x in captured
-    ]
-    n = len(operands)
-    own = [*primal.inputs[n:], *spare[ends[0] :]]
+    kinds = tuple([(x.type, x.differentiable) for x in captured])
+    wrt = [i for i, x in enumerate(operands) if x.dtype.is_float]
+    return region.custom(captured, operands, *_regions(*graphs, counts, kinds), wrt)
+
+
+@remembered
+def _regions(
+    primal: Graph,
+    ahead: Graph,
+    behind: Graph,
+    counts: tuple[int, int, int],
+    kinds: tuple[tuple[TensorType, bool], ...],
+) -> tuple[Graph, Graph, Graph]:
+    """Return the graphs made to take what all three captured, before their operands.
+
+    The backward graph, which takes residuals alone, gets its share as further residuals.
+    """
+    spare = [make_input(x.shape, x.dtype, differentiable=d) for x, d in kinds]
+    first, second = counts[0], counts[0] + counts[1]
+    n = len(primal.inputs) - first
+    own = [*primal.inputs[n:], *spare[first:]]
     forward = Graph([*own, *primal.inputs[:n]], primal.outputs)
-    own = [*spare[: ends[0]], *ahead.inputs[n:], *spare[ends[1] :]]
-    residuals = len(behind.inputs) - counts[2] - len(primal.outputs)
-    extra = own[ends[1] :]
-    with_residuals = Graph([*own, *ahead.inputs[:n]], [*ahead.outputs, *extra])
+    own = [*spare[:first], *ahead.inputs[n:], *spare[second:]]
+    with_residuals = Graph(
+        [*own, *ahead.inputs[:n]], [*ahead.outputs, *own[second:]]
+    )
     ins = behind.inputs
     last = len(ins) - counts[2]
+    residuals = last - len(primal.outputs)
     backward = Graph(
         [*ins[:residuals], *ins[last:], *ins[residuals:last]], behind.outputs
     )
-    wrt = [i for i, x in enumerate(operands) if x.dtype.is_float]
-    return region.custom(captured, operands, forward, with_residuals, backward, wrt)
+    return forward, with_residuals, backward
 
 
 def _cotangents(found: tuple[Any, ...], args: Sequence[Any]) -> list[Tensor]:
@@ -622,14 +634,21 @@ def cond(
 def _cond(predicate: Node, *values: Any) -> Any:
     *operands, count, captured, first, second = values
     operands = _strong(operands)
-    spare = [
-        make_input(x.shape, x.dtype, differentiable=True) for x in operands[count:]
-    ]
+    types = tuple([x.type for x in operands[count:]])
+    graphs = _branches(first, second, count, captured, types)
+    return control.cond(predicate, operands, *graphs)
+
+
+@remembered
+def _branches(
+    first: Graph, second: Graph, count: int, captured: int, types: tuple[TensorType, ...]
+) -> tuple[Graph, Graph]:
+    """Return both graphs made to take what either captured, after their operands."""
+    spare = [make_input(x.shape, x.dtype, differentiable=True) for x in types]
     own = [*first.inputs, *spare[captured:]]
     true_graph = Graph(own, first.outputs)
     own = [*second.inputs[:count], *spare[:captured], *second.inputs[count:]]
-    false_graph = Graph(own, second.outputs)
-    return control.cond(predicate, operands, true_graph, false_graph)
+    return true_graph, Graph(own, second.outputs)
 
 
 def while_loop(condition: Function, body: Function, init: Any) -> Any:
@@ -661,12 +680,21 @@ def _while(*values: Any) -> Any:
     *operands, first, captured, test, step = values
     operands = _strong(operands)
     outside, state = operands[:captured], operands[captured:]
-    n = len(state)
-    spare = [make_input(x.shape, x.dtype, differentiable=True) for x in outside]
+    types = tuple([x.type for x in outside])
+    return control.while_loop(outside, state, *_loop(test, step, first, types))
+
+
+@remembered
+def _loop(
+    test: Graph, step: Graph, first: int, types: tuple[TensorType, ...]
+) -> tuple[Graph, Graph]:
+    """Return both graphs made to take what either captured, before the state."""
+    spare = [make_input(x.shape, x.dtype, differentiable=True) for x in types]
+    n = len(test.inputs) - first
     own = [*test.inputs[n:], *spare[first:], *test.inputs[:n]]
     condition = Graph(own, test.outputs)
     own = [*spare[:first], *step.inputs[n:], *step.inputs[:n]]
-    return control.while_loop(outside, state, condition, Graph(own, step.outputs))
+    return condition, Graph(own, step.outputs)
 
 
 def scan(
@@ -723,8 +751,14 @@ def scan(
 def _scan(*values: Any) -> Any:
     *operands, captured, carried, length, reverse, graph = values
     operands = _strong(operands)
-    n = len(operands) - captured
-    body = Graph([*graph.inputs[n:], *graph.inputs[:n]], graph.outputs)
+    body = _body(graph, captured)
     outside, rest = operands[:captured], operands[captured:]
     init, xs = rest[:carried], rest[carried:]
     return scan_graph(outside, init, xs, body, length, reverse)
+
+
+@remembered
+def _body(graph: Graph, captured: int) -> Graph:
+    """Return `graph` made to take what it captured before its operands."""
+    n = len(graph.inputs) - captured
+    return Graph([*graph.inputs[n:], *graph.inputs[:n]], graph.outputs)
