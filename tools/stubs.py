@@ -20,6 +20,8 @@ from plait.tensor import linalg, methods, random
 
 STUB = Path(__file__).parent.parent / "src" / "plait" / "__init__.pyi"
 
+LIFTED = {*methods.METHODS, *methods.ALIASES, *methods.IN_PLACE}
+
 HEADER = '''"""Written by tools/stubs.py; do not edit."""
 
 import builtins
@@ -104,7 +106,7 @@ def class_lines(name: str, cls: type) -> list[str]:
                 lines.append(f"    @{key}.setter")
                 lines.append(f"    def {key}(self, value: Any) -> None: ...")
         elif inspect.isfunction(value):
-            written = value.__qualname__.startswith(name) or key in methods.METHODS
+            written = value.__qualname__.startswith(name) or key in LIFTED
             if written or len(inspect.signature(value).parameters) == 1:
                 lines.append(method_line(key, value))
             else:

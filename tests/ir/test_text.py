@@ -21,7 +21,7 @@ from plait.dtypes import (
     uint8,
 )
 from plait.errors import GraphError
-from plait.ir.build import flows, apply, make_input, pick, picks
+from plait.ir.build import apply, flows, make_input, pick, picks
 from plait.ir.graph import Graph, Literal, Node, TensorType, topological_order
 from plait.ir.primitive import Primitive
 from plait.ir.text import MAX_NESTING, from_text, to_text

@@ -122,7 +122,9 @@ class _Writer:
         if len(self.shapes[i]) == 2:
             self.add("row", i, value=self.draw.randrange(2), shape=self.shapes[i][1:])
         elif self.shapes[i]:
-            self.add("take", i, value=[self.draw.randrange(3) for _ in "xyz"], shape=(3,))
+            self.add(
+                "take", i, value=[self.draw.randrange(3) for _ in "xyz"], shape=(3,)
+            )
 
     def matmul(self) -> None:
         i, j = self.any(), self.any()
@@ -447,7 +449,9 @@ def difference(one: list[Any], other: list[Any], tolerance: float = 1e-9) -> str
     for (name, x), (_, y) in zip(one, other, strict=True):
         if (x is None) != (y is None):
             return f"{name}: {x} and {y}"
-        if x is not None and not np.allclose(x, y, tolerance, tolerance, equal_nan=True):
+        if x is not None and not np.allclose(
+            x, y, tolerance, tolerance, equal_nan=True
+        ):
             return f"{name}: {x} and {y}"
     return ""
 

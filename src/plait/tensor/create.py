@@ -6,11 +6,12 @@ Read first: `tensor`, `asarray`, `zeros`.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, as_dtype, default_float
+from ..dtypes import DType, as_dtype, default_float, uint64
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ..ir.graph import Node
 from ..ops import elementwise, movement, source
@@ -119,15 +120,20 @@ def _from_python(obj: Any, wanted: DType | None) -> Tensor:
         numpy_inside = _holds_numpy(obj)
         wanted = default_float if found.is_float and not numpy_inside else found
     if wanted.is_integer and array.dtype.kind in "iu" and array.size:
-        limits = iinfo(wanted)
-        if int(array.max()) > limits.max or int(array.min()) < limits.min:
-            raise DTypeError(
-                f"[tensor] a number does not fit in {wanted.name}",
-                got=f"{array.min()} to {array.max()}",
-                expected=f"{limits.min} to {limits.max}",
-            )
+        _check_range("tensor", wanted, int(array.min()), int(array.max()))
     with np.errstate(all="ignore"):
         return concrete(array.astype(wanted.numpy), wanted)
+
+
+def _check_range(op: str, dtype: DType, low: int, high: int) -> None:
+    """Raise unless the integers from `low` to `high` are of `dtype`."""
+    limits = iinfo(dtype)
+    if high > limits.max or low < limits.min:
+        raise DTypeError(
+            f"[{op}] a number does not fit in {dtype.name}",
+            got=f"{low}" if low == high else f"{low} to {high}",
+            expected=f"{limits.min} to {limits.max}",
+        )
 
 
 def _without_tensors(obj: Any) -> Any:
@@ -175,7 +181,10 @@ def full(
         dtype: default: bool, int64 or float32, after the kind of the number.
     """
     as_device(device)
-    static = (as_shape("full", shape), None if dtype is None else as_dtype(dtype))
+    kind = None if dtype is None else as_dtype(dtype)
+    if kind is not None and kind.is_integer and isinstance(fill_value, int):
+        _check_range("full", kind, fill_value, fill_value)
+    static = (as_shape("full", shape), kind)
     return record(_full, [fill_value], static)  # type: ignore[no-any-return]
 
 
@@ -257,11 +266,13 @@ def arange(
         dtype: default: int64 if all arguments are integers, else float32.
 
     Raises:
-        ArgumentError: `step` is 0.
+        ArgumentError: `step` is 0, or an argument is infinite or nan.
+        ArgumentTypeError: an argument is no number.
     """
     as_device(device)
     if stop is None:
         start, stop = 0, start
+    start, stop, step = (_number("arange", x) for x in (start, stop, step))
     if step == 0:
         raise ArgumentError("[arange] step must not be 0")
     whole = all(isinstance(x, int) for x in (start, stop, step))
@@ -270,10 +281,37 @@ def arange(
         if dtype is not None
         else as_dtype("int64" if whole else "float32")
     )
-    count = max(0, math.ceil((stop - start) / step))
-    steps: np.ndarray = np.arange(count, dtype=np.int64 if whole else np.float64)
-    wide = steps * step + start
+    if whole:
+        span = range(int(start), int(stop), int(step))
+        if kind.is_integer and span:
+            _check_range("arange", kind, min(span[0], span[-1]), max(span[0], span[-1]))
+        # Differences fit in 64 bits, and sums wrap around to the right number.
+        steps = np.arange(len(span), dtype=np.int64) * np.int64(step)
+        first = np.array(span.start % (1 << 64), np.uint64)
+        wide: np.ndarray = (steps.astype(np.uint64) + first).view(
+            np.uint64 if kind is uint64 else np.int64
+        )
+    else:
+        count = max(0, math.ceil((stop - start) / step))
+        wide = np.arange(count, dtype=np.float64) * step + start
     return concrete(wide.astype(kind.numpy), kind)
+
+
+def _number(op: str, value: Any) -> Any:
+    """Return a finite number as one of Python's.
+
+    Raises:
+        ArgumentTypeError, ArgumentError: it is no number, or not finite.
+    """
+    if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.size == 1:
+        value = value.item()
+    if not isinstance(value, (int, float)):
+        raise ArgumentTypeError(
+            f"[{op}] numbers are needed", got=f"a {type(value).__name__}"
+        )
+    if not math.isfinite(value):
+        raise ArgumentError(f"[{op}] finite numbers are needed", got=str(value))
+    return int(value) if isinstance(value, int) else value
 
 
 def linspace(
@@ -292,8 +330,10 @@ def linspace(
         endpoint: include `stop`.
     """
     as_device(device)
+    start, stop = _number("linspace", start), _number("linspace", stop)
     if num < 0:
         raise ArgumentError("[linspace] num must not be negative", got=str(num))
+    (num,) = as_shape("linspace", num)
     kind = default_float if dtype is None else as_dtype(dtype)
     values = np.linspace(start, stop, num, endpoint=endpoint)
     return concrete(values.astype(kind.numpy), kind)
@@ -320,5 +360,7 @@ def eye(
     kind = default_float if dtype is None else as_dtype(dtype)
     columns = n_rows if n_cols is None else n_cols
     rows, columns = as_shape("eye", (n_rows, columns))
-    k = min(max(int(k), -rows), columns)  # beyond these there is nothing to see
+    k = min(
+        max(operator.index(k), -rows), columns
+    )  # beyond these there is nothing to see
     return record(_eye, [], (rows, columns, k, kind))  # type: ignore[no-any-return]

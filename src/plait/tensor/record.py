@@ -522,7 +522,7 @@ def as_operand(x: Any) -> Tensor:
 
 def pending(trace: Trace, node: Node) -> Tensor:
     """Return a new tensor that stands for `node` of `trace`."""
-    tensor: Tensor = handle.__new__(handle)
+    tensor: Tensor = object.__new__(handle)
     tensor._trace = trace
     tensor._node = node
     trace.pending.append(weakref.ref(tensor))
@@ -955,7 +955,7 @@ def _restore(trace: Trace, history: History, node: Node, kept: Kept) -> Node:
 
 
 def _stand_in(node: Node, value: np.ndarray, origin: Any) -> Tensor:
-    tensor: Tensor = handle.__new__(handle)
+    tensor: Tensor = object.__new__(handle)
     tensor._trace = None
     tensor._node = node
     tensor._value = value

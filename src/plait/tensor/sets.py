@@ -44,6 +44,15 @@ def _integers(array: np.ndarray) -> Tensor:
     return concrete(np.array(array, np.int64), int64)
 
 
+def _check_tensor(op: str, x: Any) -> None:
+    if not isinstance(x, Tensor):
+        raise ArgumentTypeError(
+            f"[{op}] a tensor is needed",
+            got=f"a {type(x).__name__}",
+            fix="convert it with plait.asarray",
+        )
+
+
 def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Return `x` with each slice along `axis` repeated.
 
@@ -58,7 +67,12 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """
     if not isinstance(repeats, (Tensor, np.ndarray, list, tuple)):
         return FUNCTIONS["repeat"](x, repeats, axis=axis)  # type: ignore[no-any-return]
-    counts = np.asarray(repeats, np.int64)
+    counts = np.asarray(repeats)
+    if counts.size and counts.dtype.kind not in "iu":
+        raise ArgumentTypeError(
+            "[repeat] counts must be integers", got=str(counts.dtype)
+        )
+    counts = counts.astype(np.int64)
     if axis is None:
         x, axis = x.reshape(-1), 0
     axis = normalize_axis("repeat", axis, x.ndim)
@@ -81,6 +95,7 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     Raises:
         ArgumentTypeError: `x` has no axes.
     """
+    _check_tensor("nonzero", x)
     if x.ndim == 0:
         raise ArgumentTypeError("[nonzero] a scalar has no positions", got="shape ()")
     return tuple(_integers(index) for index in np.nonzero(x.numpy()))
@@ -91,6 +106,7 @@ def unique_all(x: Tensor, /) -> UniqueAll:
 
     Every nan is distinct from the others.
     """
+    _check_tensor("unique", x)
     array = x.numpy()
     values, first, inverse, counts = np.unique(
         array,

@@ -76,6 +76,11 @@ class Tensor:
         requires_grad: whether `backward()` reaches this tensor.
     """
 
+    def __new__(cls, *args: Any, **named: Any) -> Any:
+        raise ArgumentTypeError(
+            "a tensor is not made by calling Tensor", fix="use plait.tensor(data)"
+        )
+
     _node: Any
     _trace: Any = None
     _value: Any = None
@@ -283,7 +288,11 @@ class Tensor:
         )
 
     def __copy__(self) -> Tensor:
-        return self.clone().detach().requires_grad_(self._requires_grad)
+        evaluate(self)
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._trace = copied._hooks = copied._after_hooks = copied.grad = None
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         value = np.array(self.numpy())
@@ -377,8 +386,6 @@ class Tensor:
             DTypeError: it is not floating-point.
             GradientError: it was computed from tensors that require a gradient.
         """
-        if requires_grad == self._requires_grad:
-            return self
         if not self.is_leaf:
             if requires_grad:
                 return self
@@ -386,6 +393,8 @@ class Tensor:
                 "[requires_grad] a computed tensor cannot stop requiring a gradient",
                 fix="use x.detach()",
             )
+        if requires_grad == self._requires_grad:
+            return self
         if requires_grad and not self.dtype.is_float:
             raise DTypeError(
                 "[requires_grad] only floating-point tensors have gradients",
@@ -614,9 +623,9 @@ class Tensor:
         """Return this tensor repeated `sizes[i]` times along axis i."""
         return _tile(self, _sizes(sizes))  # type: ignore[no-any-return]
 
-    def unsqueeze(self, axis: Any) -> Tensor:
+    def unsqueeze(self, *axis: Any, **named: Any) -> Tensor:
         """Return this tensor with a new axis of size 1 at `axis`."""
-        return _expand_dims(self, axis=axis)  # type: ignore[no-any-return]
+        return _expand_dims(self, *axis, **named)  # type: ignore[no-any-return]
 
     def t(self) -> Tensor:
         """Return the transpose of a matrix."""
@@ -750,7 +759,14 @@ def _plain_key(key: Key) -> Key:
 def _like(values: Any, target: Tensor) -> Tensor:
     """Return `values` broadcast and cast to the type of `target`."""
     if not isinstance(values, Tensor):
-        values = concrete(np.asarray(values, target.dtype.numpy).copy(), target.dtype)
+        try:
+            array = np.array(values, target.dtype.numpy)
+        except (TypeError, ValueError) as error:
+            raise ArgumentTypeError(
+                "[copy_] this cannot be read as a tensor",
+                got=f"a {type(values).__name__}: {error}",
+            ) from None
+        values = concrete(array, target.dtype)
     return _cast(_broadcast_to(values, target.shape), dtype=target.dtype)
 
 

@@ -487,9 +487,7 @@ def _regions(
     own = [*primal.inputs[n:], *spare[first:]]
     forward = Graph([*own, *primal.inputs[:n]], primal.outputs)
     own = [*spare[:first], *ahead.inputs[n:], *spare[second:]]
-    with_residuals = Graph(
-        [*own, *ahead.inputs[:n]], [*ahead.outputs, *own[second:]]
-    )
+    with_residuals = Graph([*own, *ahead.inputs[:n]], [*ahead.outputs, *own[second:]])
     ins = behind.inputs
     last = len(ins) - counts[2]
     residuals = last - len(primal.outputs)
@@ -641,7 +639,11 @@ def _cond(predicate: Node, *values: Any) -> Any:
 
 @remembered
 def _branches(
-    first: Graph, second: Graph, count: int, captured: int, types: tuple[TensorType, ...]
+    first: Graph,
+    second: Graph,
+    count: int,
+    captured: int,
+    types: tuple[TensorType, ...],
 ) -> tuple[Graph, Graph]:
     """Return both graphs made to take what either captured, after their operands."""
     spare = [make_input(x.shape, x.dtype, differentiable=True) for x in types]
