@@ -405,7 +405,8 @@ class _Run:
         self.slots[i] = None
 
     def do_freeze(self, leaf: int) -> None:
-        # Not on again: PyTorch then differentiates formulas by what was constant in them.
+        # Not on again: PyTorch then differentiates formulas by what was constant in
+        # them.
         self.slots[leaf].requires_grad_(False)
 
     def do_off(self, i: int, value: float) -> None:

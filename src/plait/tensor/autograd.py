@@ -100,7 +100,9 @@ def backward(
 
 
 def _owner(trace: Trace, inputs: Sequence[Tensor] | None, place: Any) -> Tensor:
-    """Return the tensor at a place: that of a leaf, of a variable, or one of `inputs`."""
+    """Return the tensor at a place: that of a leaf, of a variable, or one of
+    `inputs`.
+    """
     if isinstance(place, Node):
         return trace.variables[place]
     if isinstance(place, int):
@@ -112,7 +114,8 @@ def _owner(trace: Trace, inputs: Sequence[Tensor] | None, place: Any) -> Tensor:
 def _check_seed(node: Node, seed: Node | None) -> None:
     if not node.differentiable:
         raise GradientError(
-            "[backward] nothing that requires a gradient was used to compute this tensor",
+            "[backward] nothing that requires a gradient was used to compute this "
+            "tensor",
             fix="pass requires_grad=True when making the tensors to differentiate by, "
             "and do not compute under plait.no_grad()",
         )
@@ -404,7 +407,9 @@ def tangents(
 def jacobian_of(
     output: Tensor, alias_of: Sequence[tuple[Tensor, Tensor]]
 ) -> list[Tensor]:
-    """Return the derivatives of each element of `output` by each element of the aliases."""
+    """Return the derivatives of each element of `output` by each element of the
+    aliases.
+    """
 
     def build(nodes: Any, given: Any, places: Any, links: Any) -> list[Node]:
         (node,) = nodes

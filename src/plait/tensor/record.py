@@ -1,13 +1,14 @@
-"""Recording: an op does not run; it is a step along a trie of everything recorded before.
+"""Recording: an op does not run; it is a step along a trie of everything recorded
+before.
 
-A step's key is the op, the nodes of its operands and its static attributes. If the child
-exists, shapes, dtypes and errors were all settled when it was made, and recording costs
-one look-up. A concrete tensor enters as a step keyed by its type; a Python number enters
-as a runtime input keyed by its Python type alone, so that changed numbers record nothing
-new.
+A step's key is the op, the nodes of its operands and its static attributes. If the
+child exists, shapes, dtypes and errors were all settled when it was made, and
+recording costs one look-up. A concrete tensor enters as a step keyed by its type; a
+Python number enters as a runtime input keyed by its Python type alone, so that changed
+numbers record nothing new.
 
-A trace is run ("flushed") when somebody looks at a value. What stays alive then, together
-with the step reached, is the key of the program that is run.
+A trace is run ("flushed") when somebody looks at a value. What stays alive then,
+together with the step reached, is the key of the program that is run.
 
 This file knows tensors only as handles with `_node`, `_trace`, `_value` and `_history`.
 
@@ -23,7 +24,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -122,7 +123,8 @@ class Trace:
         owners: the tensor that each leaf came from; None for a number.
         pending: weak references to the tensors made on the way.
         variables: tensors that are places to differentiate at, by their node.
-        origins: what leaves were computed from before a flush: (history, node), or SPENT.
+        origins: what leaves were computed from before a flush: (history, node), or
+            SPENT.
         entered: the leaf of each origin.
         historic: leaves that `adopt_all` has not looked at yet.
         linked: leaves that hold the value of an expression, as in `Step.links`.
@@ -149,6 +151,10 @@ class Trace:
         self.closed = False
         self.clear()
 
+    def held(self) -> Held:
+        """Return what running this trace needs."""
+        return Held(self.values, self.owners, self.origins, self.variables, self.hooked)
+
     def clear(self) -> None:
         """Let go of everything that entered."""
         self.values: list[Any] = []
@@ -163,6 +169,16 @@ class Trace:
         self.hooked: dict[Node, Any] = {}
         self.marks: list[Tensor] = []
         self.captured: dict[int, tuple[Tensor, Node]] = {}
+
+
+class Held(NamedTuple):
+    """What a trace holds that running it needs; see `Trace`."""
+
+    values: list[Any]
+    owners: list[Tensor | None]
+    origins: dict[Node, Any]
+    variables: dict[Node, Tensor]
+    hooked: dict[Node, Any]
 
 
 class _Roots:
@@ -217,7 +233,7 @@ def follow(trace: Trace, key: Any, make: Callable[[], Step]) -> Step:
 def enter(trace: Trace, tensor: Tensor) -> Node:
     """Return the node of `tensor` in `trace`, entering it as a leaf if it is new."""
     if tensor._trace is trace:
-        return tensor._node
+        return tensor._node  # type: ignore[no-any-return]
     if trace.function is not None:
         return _capture(trace, tensor)
     value = tensor._value
@@ -259,7 +275,8 @@ def enter_value(
     """Enter a value as a leaf on behalf of `owner`, and return its node.
 
     Args:
-        kind: how derivatives see it: CONSTANT, LEAF, COMPUTED (before a flush) or SPENT.
+        kind: how derivatives see it: CONSTANT, LEAF, COMPUTED (before a flush) or
+            SPENT.
     """
     differentiable = kind is not CONSTANT and kind is not NUMBER
     key = (type, kind)
@@ -318,7 +335,9 @@ def evaluate(tensor: Tensor) -> np.ndarray:
     elif tensor._value is None:
         # Another thread's trace, or one around a function being recorded, or one that
         # failed: compute this one value and leave the trace as it is.
-        _run(trace, {tensor: node})
+        held = trace.held()
+        if tensor._value is None:  # else the other thread has let go of what was held
+            _run(trace.step, held, {tensor: node})
     value = tensor._value
     assert value is not None
     return value
@@ -415,8 +434,8 @@ def _new_step(
 ) -> Step:
     """Return the step that an op makes, which is new but for its line.
 
-    What may fail when it runs is a step for each line that records it, so that the error
-    can name the line.
+    What may fail when it runs is a step for each line that records it, so that the
+    error can name the line.
     """
     located = (op, static)
     if located in roots.located:
@@ -622,9 +641,9 @@ class Program:
         roots: the targets that need one.
         saved: further nodes whose values are kept for later derivatives.
         spent: nodes whose derivative was used up before.
-        order: what the roots are differentiated by, operands before users. What cannot be
-            differentiated is not looked into where its value is saved, nor are leaves that
-            were computed.
+        order: what the roots are differentiated by, operands before users. What cannot
+            be differentiated is not looked into where its value is saved, nor are
+            leaves that were computed.
         index: the place of each node in `order`.
         leaves: the leaves among them, and their places among all leaves.
         form: equal for programs whose `order` is the same but for its nodes.
@@ -775,7 +794,7 @@ def flush(trace: Trace) -> None:
     trace.closed = True
     if live:
         try:
-            _run(trace, live)
+            _run(trace.step, trace.held(), live)
         except PlaitError:
             # The tensors stay in the closed trace, where looking at one again computes
             # it alone, or gives the same error. What entered may go.
@@ -788,12 +807,12 @@ def flush(trace: Trace) -> None:
     trace.clear()
 
 
-def _run(trace: Trace, live: dict[Tensor, Node]) -> None:
-    """Give tensors of `trace` their values, and what derivatives need."""
+def _run(step: Step, held: Held, live: dict[Tensor, Node]) -> None:
+    """Give tensors their values, and what derivatives need."""
     targets = tuple(dict.fromkeys(live.values()))
-    program = _program(trace.step, targets)
-    results = program.run(trace.values[: program.arity])
-    history = _keep(program, trace, live, results) if program.roots else None
+    program = _program(step, targets)
+    results = program.run(held.values[: program.arity])
+    history = _keep(program, held, live, results) if program.roots else None
     found = dict(
         zip(targets, zip(results, program.histories, strict=False), strict=True)
     )
@@ -805,31 +824,31 @@ def _run(trace: Trace, live: dict[Tensor, Node]) -> None:
 
 
 def _keep(
-    program: Program, trace: Trace, live: dict[Tensor, Node], results: list[np.ndarray]
+    program: Program, held: Held, live: dict[Tensor, Node], results: list[np.ndarray]
 ) -> History:
     history = History(program)
     for i, node in program.leaves:
-        owner = trace.owners[i]
-        origin = trace.origins.get(node)
+        owner = held.owners[i]
+        origin = held.origins.get(node)
         kind = LEAF if node.differentiable else CONSTANT
         if origin is not None:
             kind = SPENT if origin is SPENT else COMPUTED
         kept = Kept(
-            trace.values[i], kind, owner, owner if kind is LEAF else None, origin
+            held.values[i], kind, owner, owner if kind is LEAF else None, origin
         )
         history.kept[node] = kept
     holders = {node: tensor for tensor, node in reversed(live.items())}
     nodes = dict.fromkeys((*program.targets, *program.saved))
     saved = set(program.saved)
     for node, value in zip(nodes, results, strict=True):
-        hooks = trace.hooked.get(node)
+        hooks = held.hooked.get(node)
         if hooks is not None and node not in program.spent:
             history.hooks[node] = hooks
         elif node not in saved:
             continue
         holder = holders.get(node)
         if is_variable(node):
-            owner = trace.variables.get(node)
+            owner = held.variables.get(node)
             holder = holder if owner is None else owner
             kind = CONSTANT if holder is None else LEAF
             history.kept[node] = Kept(value, kind, holder, owner)
@@ -872,7 +891,9 @@ def watch(tensor: Tensor, hooks: Any) -> None:
 
 
 def adopt_all(trace: Trace) -> None:
-    """Link every leaf that was computed before a flush to the expression it came from."""
+    """Link every leaf that was computed before a flush to the expression it came
+    from.
+    """
     while trace.historic:
         leaf = trace.historic.pop()
         if leaf not in trace.linked:
@@ -934,7 +955,9 @@ def _adopt(trace: Trace, leaf: Node) -> None:
 
 
 def _restore(trace: Trace, history: History, node: Node, kept: Kept) -> Node:
-    """Enter a value that `history` keeps, by the tensor that holds it if it still does."""
+    """Enter a value that `history` keeps, by the tensor that holds it if it still
+    does.
+    """
     if kept.kind is COMPUTED:
         origin = kept.origin or (history, node)
         return trace.entered.get(origin) or enter(

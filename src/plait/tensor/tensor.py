@@ -1,8 +1,9 @@
-"""The face: a lazy handle that feels like a NumPy array and differentiates like PyTorch.
+"""The face: a lazy handle that feels like a NumPy array and differentiates like
+PyTorch.
 
-A tensor is *pending* (a node of the current trace) or *concrete* (it has a value). It is
-run when somebody looks. Tensors never share memory that can be written: indexing gives a
-new tensor, and in-place operators make the handle stand for a new value.
+A tensor is *pending* (a node of the current trace) or *concrete* (it has a value). It
+is run when somebody looks. Tensors never share memory that can be written: indexing
+gives a new tensor, and in-place operators make the handle stand for a new value.
 
 Read first: `Tensor`.
 """
@@ -560,7 +561,9 @@ class Tensor:
             mark_variable(self)
 
     def copy_(self, values: Any) -> Tensor:
-        """Set all elements to those of `values`, broadcast and cast; return this tensor."""
+        """Set all elements to those of `values`, broadcast and cast; return this
+        tensor.
+        """
         self._assign(_like(values, self), "copy_")
         return self
 
@@ -600,7 +603,9 @@ class Tensor:
         return _matrix_transpose(self)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: Any) -> Tensor:
-        """Return the elements in row-major order in another shape; one size may be -1."""
+        """Return the elements in row-major order in another shape; one size may be
+        -1.
+        """
         return _reshape(self, _sizes(shape))  # type: ignore[no-any-return]
 
     view = reshape
@@ -692,7 +697,8 @@ class Tensor:
     def __pow__(self, exponent: Any) -> Tensor:
         # A small integer exponent is static: x ** 2 is then x * x.
         if exponent.__class__ is int and exponent in (1, 2):
-            return _square(self) if exponent == 2 else _positive(self)
+            power: Tensor = _square(self) if exponent == 2 else _positive(self)
+            return power
         return _power(self, exponent)  # type: ignore[no-any-return]
 
     def __ipow__(self, exponent: Any) -> Tensor:
@@ -767,7 +773,8 @@ def _like(values: Any, target: Tensor) -> Tensor:
                 got=f"a {type(values).__name__}: {error}",
             ) from None
         values = concrete(array, target.dtype)
-    return _cast(_broadcast_to(values, target.shape), dtype=target.dtype)
+    fitted: Tensor = _cast(_broadcast_to(values, target.shape), dtype=target.dtype)
+    return fitted
 
 
 def _get_index(x: Any, *rest: Any) -> Any:

@@ -466,7 +466,9 @@ def _custom(*values: Any) -> Any:
     captured, operands = given[:total], given[total:]
     kinds = tuple([(x.type, x.differentiable) for x in captured])
     wrt = [i for i, x in enumerate(operands) if x.dtype.is_float]
-    return region.custom(captured, operands, *_regions(*graphs, counts, kinds), wrt)
+    primal, ahead, behind = graphs
+    regions = _regions(primal, ahead, behind, counts, kinds)
+    return region.custom(captured, operands, *regions, wrt)
 
 
 @remembered
@@ -479,7 +481,8 @@ def _regions(
 ) -> tuple[Graph, Graph, Graph]:
     """Return the graphs made to take what all three captured, before their operands.
 
-    The backward graph, which takes residuals alone, gets its share as further residuals.
+    The backward graph, which takes residuals alone, gets its share as further
+    residuals.
     """
     spare = [make_input(x.shape, x.dtype, differentiable=d) for x, d in kinds]
     first, second = counts[0], counts[0] + counts[1]
