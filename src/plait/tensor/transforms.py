@@ -14,8 +14,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..dtypes import float64
-from ..errors import ArgumentError, GradientError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, GradientError, ShapeError
 from ..ir.build import inline, make_input
 from ..ir.graph import Graph, Node, TensorType, remembered
 from ..ops import elementwise, movement, source
@@ -274,6 +276,7 @@ def jit(function: Function) -> Function:
     @functools.wraps(function)
     def wrapped(*args: Any, **named: Any) -> Any:
         leaves, structure = flatten((args, named))
+        leaves = [asarray(x) if isinstance(x, np.ndarray) else x for x in leaves]
         trace = recorder.trace
         parts: list[Any] = [wrapped, structure]
         numbers: list[Any] = []
@@ -287,13 +290,16 @@ def jit(function: Function) -> Function:
                 parts.append((x.__class__, x))
         key = tuple(parts)
         before = trace.step
-        shortcut = before.next.get(key)
+        try:
+            shortcut = before.next.get(key)
+        except TypeError:
+            raise _unhashable(leaves) from None
         if shortcut is not None:
             step, out, fixed = shortcut.result
-            trace.step = step
             numbers += fixed
             trace.values += numbers
             trace.owners += [None] * len(numbers)
+            trace.step = step
             return unflatten(out, [pending(trace, node) for node in step.result])
         graph, out, captured = _found(cache, function, leaves, structure)
         operands = [x for x in leaves if isinstance(x, (Tensor, float))]
@@ -322,9 +328,33 @@ def _found(
             for x in leaves
         ]),
     )  # fmt: skip
-    if key not in cache:
-        cache[key] = _jit_graph(function, leaves, structure)
-    return cache[key]
+    found = cache.get(key)
+    if found is None or _outdated(*found):
+        found = cache[key] = _jit_graph(function, leaves, structure)
+    return found
+
+
+def _outdated(graph: Graph, _: Any, captured: list[Any]) -> bool:
+    """Return whether a tensor from outside has changed its type since."""
+    inputs = graph.inputs[len(graph.inputs) - len(captured) :]
+    return any(
+        isinstance(x, Tensor)
+        and (x._node.type is not node.type or x.requires_grad is not node.differentiable)
+        for x, node in zip(captured, inputs, strict=True)
+    )
+
+
+def _unhashable(leaves: list[Any]) -> ArgumentTypeError:
+    for x in leaves:
+        try:
+            hash(x)
+        except TypeError:
+            return ArgumentTypeError(
+                "[jit] an argument is no tensor and cannot be part of a key",
+                got=f"a {type(x).__name__}",
+                expected="tensors, floats, what is hashable, and trees of them",
+            )
+    raise AssertionError("one of them is not hashable")
 
 
 def _jit_graph(function: Function, leaves: list[Any], structure: Any) -> Any:
