@@ -339,7 +339,9 @@ def _outdated(graph: Graph, _: Any, captured: list[Any]) -> bool:
     inputs = graph.inputs[len(graph.inputs) - len(captured) :]
     return any(
         isinstance(x, Tensor)
-        and (x._node.type is not node.type or x.requires_grad is not node.differentiable)
+        and (
+            x._node.type is not node.type or x.requires_grad is not node.differentiable
+        )
         for x, node in zip(captured, inputs, strict=True)
     )
 
