@@ -20,7 +20,9 @@ from plait.tensor import linalg, methods, random
 
 STUB = Path(__file__).parent.parent / "src" / "plait" / "__init__.pyi"
 
-LIFTED = {*methods.METHODS, *methods.ALIASES, *methods.IN_PLACE}
+LIFTED = {
+    *methods.METHODS, *methods.ALIASES, *methods.AXIS_FIRST, *methods.IN_PLACE, "norm",
+}  # fmt: skip
 
 HEADER = '''"""Written by tools/stubs.py; do not edit."""
 

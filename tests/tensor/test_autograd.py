@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import plait
-from plait.errors import DTypeError, GradientError, ShapeError
+from plait.errors import DTypeError, GradientError, ShapeError, TracingError
 
 try:
     import torch
@@ -178,6 +178,16 @@ def test_inputs_argument(pause):
     close(w.grad, A**2)
 
 
+def test_inputs_that_are_computed(pause):
+    x = leaf()
+    y = x * x
+    z = (y * y).sum()
+    pause()
+    z.backward(inputs=[y])
+    assert x.grad is None
+    close(y.grad, 2 * A**2)
+
+
 def test_create_graph(pause):
     x = leaf()
     (x**3).sum().backward(create_graph=True)
@@ -300,6 +310,68 @@ def test_a_hook_of_an_intermediate(pause):
     handle.remove()
     z.backward()
     assert len(seen) == 1
+
+
+def test_a_hook_that_is_registered_late():
+    x = leaf()
+    y = x * x
+    z = plait.sin(y).sum()
+    plait.flush()
+    z.backward(retain_graph=True)
+    y.register_hook(lambda gradient: gradient * 3)
+    z.backward()
+    close(x.grad, 4 * 2 * A * np.cos(A**2))
+
+
+def test_a_hook_stays_with_what_the_tensor_was(pause):
+    x = leaf()
+    y = x * 2
+    seen = []
+    y.register_hook(lambda gradient: seen.append(gradient.tolist()))
+    z = y * 3
+    pause()
+    y *= 5
+    pause()
+    (y + z).sum().backward()
+    assert seen == [[8.0, 8.0, 8.0]]
+    close(x.grad, [16, 16, 16])
+
+
+def test_a_leaf_with_several_values_has_one_gradient_for_its_hook():
+    x = leaf()
+    seen = []
+    x.register_hook(lambda gradient: seen.append(gradient.numpy()))
+    one = (x * x).sum()
+    plait.flush()
+    with plait.no_grad():
+        x += 1
+    other = (x * x).sum()
+    plait.flush()
+    (one + other).backward()
+    assert len(seen) == 1
+    np.testing.assert_allclose(seen[0], 2 * A + 2 * (A + 1))
+
+
+def test_a_hook_that_looks(pause):
+    x, seen = leaf(), []
+    y, z = x * 2, x * 3
+    y.register_hook(lambda gradient: seen.append(gradient.numpy()[0]))
+    z.register_hook(lambda gradient: gradient * float(gradient.sum()))
+    total = (y * z).sum()
+    pause()
+    total.backward()
+    assert seen == [3 * A[0]]
+    close(x.grad, 2 * 3 * A + 3 * 2 * A * (2 * A).sum())
+
+
+def test_a_hook_in_a_recorded_function_is_an_error():
+    def inner(x):
+        y = x * 2
+        y.register_hook(lambda gradient: None)
+        return y
+
+    with pytest.raises(TracingError, match=r"\[register_hook\] a hook is never called"):
+        plait.vmap(inner)(leaf())
 
 
 def test_hooks_in_a_chain(pause):
@@ -486,6 +558,51 @@ def test_updates_in_place_between(pause):
     close(w.detach(), A + 1)
 
 
+def test_a_leaf_that_was_never_run_is_updated(pause):
+    w = plait.zeros(3, dtype=plait.float64, requires_grad=True)
+    z = plait.exp(w).sum()
+    pause()
+    with plait.no_grad():
+        w += 1
+    pause()
+    z.backward()
+    close(w.grad, np.ones(3))
+
+
+def test_a_leaf_that_is_switched_off_or_on_after_its_use(pause):
+    x, constant = leaf(), plait.tensor(A)
+    z = (x * constant).sum()
+    pause()
+    x.requires_grad_(False)
+    constant.requires_grad_()
+    pause()
+    z.backward()
+    assert x.grad is None
+    assert constant.grad is None
+
+
+def test_what_is_the_same_is_yet_another_tensor(pause):
+    w = plait.ones(3, dtype=plait.float64, requires_grad=True)
+    same = [
+        w.clone(),
+        +w,
+        w.to(plait.float64),
+        w.reshape(3),
+        w.as_subclass(plait.Tensor),
+    ]
+    pause()
+    for y in same:
+        assert not y.is_leaf
+        assert y.requires_grad
+        y.register_hook(lambda gradient: gradient * 2)
+    (same[0] + w).sum().backward()
+    close(w.grad, [3, 3, 3])
+    for y in same[1:]:
+        w.grad = None
+        y.sum().backward()
+        close(w.grad, [2, 2, 2])
+
+
 def test_a_saved_value_is_changed_in_place(pause):
     w = leaf()
     y = w * 2
@@ -588,6 +705,35 @@ def test_backward_releases_what_it_used():
     gc.collect()
     assert held() is None
     assert loss.item() == pytest.approx(np.sin(np.exp(A)).sum())
+
+
+def test_outputs_that_live_on_hold_nothing_that_is_used_up():
+    x = leaf()
+    y = plait.exp(x)
+    out = plait.sin(y)
+    loss = (out * out).sum()
+    plait.flush()
+    held = memory(y)
+    del y
+    loss.backward()
+    plait.flush()
+    assert held() is None
+    close(out.detach(), np.sin(np.exp(A)))
+    with pytest.raises(GradientError, match="used up"):
+        out.sum().backward()
+
+
+def test_what_is_not_used_up_is_still_held():
+    x, w = leaf(), leaf()
+    one, other = plait.exp(x).sum(), plait.exp(w).sum()
+    both = one * other
+    plait.flush()
+    one.backward()
+    close(x.grad, np.exp(A))
+    other.backward(retain_graph=True)
+    close(w.grad, np.exp(A))
+    with pytest.raises(GradientError, match="used up"):
+        both.backward()
 
 
 def test_dropping_the_output_releases_all():

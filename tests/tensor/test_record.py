@@ -1,5 +1,7 @@
 """When recorded steps run, what is recorded anew, and what limits and errors do."""
 
+import collections
+import gc
 import inspect
 
 import numpy as np
@@ -239,6 +241,157 @@ def test_derivatives_across_flushes_record_nothing_new():
     steady(step)
 
 
+# --- loops that look between forward and backward, and never flush at their end
+
+
+def alive():
+    """Return how many traces, histories, programs and tensors there are."""
+    names = ("Trace", "History", "Kept", "Step", "Node", "Program")
+    found = collections.Counter()
+    for thing in gc.get_objects():
+        if type(thing).__name__ in names:
+            found[type(thing).__name__] += 1
+        elif issubclass(type(thing), plait.Tensor):
+            found["Tensor"] += 1
+    return found
+
+
+class Net:
+    """Two layers as closures use them, and a plain gradient step."""
+
+    def __init__(self):
+        self.draw = np.random.default_rng(0)
+        self.w = plait.tensor(self.draw.normal(size=(5, 4)), requires_grad=True)
+        self.b = plait.zeros(4, dtype=plait.float64, requires_grad=True)
+        self.scaled = plait.jit(lambda x, rate: (self(x) ** 2).mean() * rate)
+
+    def __call__(self, x):
+        return plait.tanh(x @ self.w + self.b)
+
+    def data(self):
+        return plait.tensor(self.draw.normal(size=(3, 5)))
+
+    def step(self, loss, rate=0.1):
+        loss.item()
+        loss.backward()
+        self.update(rate)
+
+    def update(self, rate):
+        with plait.no_grad():
+            for p in (self.w, self.b):
+                p -= rate * p.grad
+                p.grad = None
+
+
+def plain(net, i):
+    net.step((net(net.data()) ** 2).mean(), 0.1 / (i + 1))
+
+
+def looks_twice(net, i):
+    y = net(net.data())
+    y.numpy()
+    net.step((y**2).mean())
+
+
+def hooked(net, i):
+    y = net(net.data())
+    y.register_hook(lambda gradient: gradient * 2)
+    net.step((y**2).mean())
+
+
+def twice(net, i):
+    loss = (net(net.data()) ** 2).mean()
+    loss.backward(retain_graph=True)
+    net.step(loss)
+
+
+def second_order(net, i):
+    (net(net.data()) ** 2).mean().backward(create_graph=True)
+    found = [net.w.grad, net.b.grad]
+    net.w.grad = net.b.grad = None
+    net.step(sum((g**2).sum() for g in found))
+
+
+def jitted(net, i):
+    net.step(net.scaled(net.data(), 0.5 / (i + 1)))
+
+
+def recomputed(net, i):
+    net.step((plait.recompute(lambda x: net(x))(net.data()) ** 2).mean())
+
+
+def vectorised(net, i):
+    net.step(plait.vmap(lambda x: (net(x) ** 2).mean())(net.data()).mean())
+
+
+def scanned(net, i):
+    def body(carry, x):
+        return carry + net(x).sum(), net(x)
+
+    total, rows = plait.scan(body, plait.zeros((), dtype=plait.float64), net.data())
+    net.step(total + (rows**2).sum())
+
+
+def branched(net, i):
+    x = net.data()
+    y = plait.cond(x.sum() > 0, net, lambda x: net(x * 2), x)
+    net.step((y**2).sum())
+
+
+def own_rule(net, i):
+    rule = plait.custom_vjp(lambda x: x * 3)
+    rule.defvjp(lambda x: (x * 3, (x,)), lambda kept, ct: (ct * 3 + 0 * kept[0],))
+    net.step((rule(net(net.data())) ** 2).mean())
+
+
+def functional(net, i):
+    def loss(w):
+        y = net.data() @ w
+        y.numpy()
+        return (y**2).mean()
+
+    gradient = plait.grad(loss)(net.w.detach())
+    assert not gradient.requires_grad
+    net.w.data = net.w - 0.1 * gradient
+    net.w.numpy()
+
+
+def evaluated(net, i):
+    net(net.data()).sum().item()
+
+
+def changed_in_place(net, i):
+    y = net(net.data())
+    y += 1
+    y.numpy()
+    y *= y
+    net.step(y.sum())
+
+
+LOOPS = [
+    plain, looks_twice, hooked, twice, second_order, jitted, recomputed, vectorised,
+    scanned, branched, own_rule, functional, evaluated, changed_in_place,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+def test_a_loop_records_nothing_new_and_keeps_nothing(loop):
+    gc.disable()  # nothing of a loop may wait for the collector
+    gc.freeze()
+    try:
+        net = Net()
+        for i in range(5):
+            loop(net, i)
+        count, before = record.roots.count, alive()
+        for i in range(5, 8):
+            loop(net, i)
+        assert record.roots.count == count
+        assert alive() == before
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
 # --- limits
 
 
@@ -362,6 +515,54 @@ def test_a_run_time_error_names_the_recording_line():
     with pytest.raises(PlaitError) as caught:
         total.item()
     assert caught.value.where == at
+
+
+def test_the_same_step_at_another_line_names_that_line():
+    def first(x, i):
+        return x[i], here()
+
+    def second(x, i):
+        return x[i], here()
+
+    def solved(x, i):
+        return plait.linalg.inv(plait.zeros((2, 2))), here()
+
+    def solved_elsewhere(x, i):
+        return plait.linalg.inv(plait.zeros((2, 2))), here()
+
+    def in_vmap(x, i):
+        return plait.vmap(lambda i: x[i])(plait.stack([i, i])), here()
+
+    def in_vmap_elsewhere(x, i):
+        return plait.vmap(lambda i: x[i])(plait.stack([i, i])), here()
+
+    makers = [first, second, solved, solved_elsewhere, in_vmap, in_vmap_elsewhere]
+    for make in makers * 2:
+        plait.flush()
+        y, at = make(plait.tensor([1.0, 2.0, 3.0]), plait.tensor(7))
+        with pytest.raises(PlaitError) as caught:
+            y.numpy()
+        assert caught.value.where == at
+
+
+def test_what_may_fail_is_found_again_at_its_line():
+    x, i = plait.tensor([1.0, 2.0, 3.0]), plait.tensor([2, 0])
+
+    def step(_):
+        for _ in range(3):
+            plait.take(x, i, axis=0).sum().item()
+
+    steady(step)
+
+
+def test_gradients_after_a_run_time_error():
+    x = plait.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = (x * x).sum()
+    bad = x[plait.tensor(5)]
+    with pytest.raises(PlaitError):
+        bad.item()
+    y.backward()
+    assert x.grad.tolist() == [2, 4, 6]
 
 
 def test_after_a_run_time_error():

@@ -211,6 +211,10 @@ def test_what_is_no_operand(x, other):
         x += other
     with pytest.raises(TypeError):
         x **= other
+    with pytest.raises(TypeError) as caught:
+        x**other
+    assert not isinstance(caught.value, ArgumentTypeError)  # Python's own
+    assert other not in x
     assert (x == other) is False
     assert (x != other) is True
 
@@ -630,6 +634,23 @@ def test_names_of_pytorch():
     assert x.sub(1).mul(2).div(2).add(1).tolist() == x.tolist()
     assert x.gt(0).tolist() == [[True, False], [True, True]]
     assert x.swapaxes(0, 1).tolist() == x.T.tolist()
+
+
+def test_names_of_pytorch_where_the_axis_comes_first():
+    x = plait.tensor([[1.0, -2.0], [3.0, 4.0]])
+    assert x.cumsum(0).tolist() == x.cumsum(dim=0).tolist() == [[1, -2], [4, 2]]
+    assert x.cumprod(-1).tolist() == [[1, -2], [3, 12]]
+    assert [row.tolist() for row in x.unbind()] == x.tolist()
+    assert [row.tolist() for row in x.unbind(1)] == x.T.tolist()
+    assert x.amax(1).tolist() == [1, 4]
+    assert [part.tolist() for part in x.topk(1)] == [[[1], [4]], [[0], [1]]]
+    assert x.norm().item() == pytest.approx(30**0.5)
+    assert x.norm(1, dim=1, keepdim=True).tolist() == [[3], [7]]
+    for wrong in ({"axis": 1}, {"dim": 1}):
+        with pytest.raises(ArgumentTypeError, match="given twice"):
+            x.cumsum(0, **wrong)
+    with pytest.raises(ArgumentTypeError, match="too many"):
+        x.cumsum(0, 1)
 
 
 def test_methods_in_place():

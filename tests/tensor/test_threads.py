@@ -1,6 +1,7 @@
 """Recording in several threads, and in the child of a fork."""
 
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -224,3 +225,55 @@ def test_fork_after_use():
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_derivative_of_what_another_thread_ran():
+    w = plait.tensor(3.0, dtype=plait.float64, requires_grad=True)
+    y = w * w
+    in_threads(y.item)
+    (y * w).backward()
+    assert w.grad.item() == 27
+    other = w * w
+    in_threads(other.backward)
+    assert w.grad.item() == 33
+
+
+def test_a_producer_records_on_while_others_compute():
+    handed = queue.Queue(5)
+    w = plait.tensor(2.0, dtype=plait.float64, requires_grad=True)
+    before = sys.getswitchinterval()
+
+    def produce():
+        try:
+            for i in range(150):
+                y = w * float(i) + 1
+                z = y * y
+                handed.put((i, y, z), timeout=30)
+                total = y + z
+                if i % 7 == 0:
+                    total.item()
+        finally:
+            for _ in range(2):
+                handed.put(None, timeout=30)
+
+    def consume(together):
+        while (item := handed.get(timeout=30)) is not None:
+            i, y, z = item
+            found = (z + y).item() - (2 * i + 1) if together else z.item()
+            assert found == (2 * i + 1) ** 2
+            gradient = plait.grad(lambda w, i=i: (w * float(i) + 1) ** 2)(w)
+            assert gradient.item() == 2 * (2 * i + 1) * i
+
+    sys.setswitchinterval(1e-6)
+    try:
+        in_threads(produce, lambda: consume(True), lambda: consume(False))
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_one_generator_for_many_threads():
+    generator = plait.Generator(5)
+    drawn = in_threads(
+        *[lambda: [generator.next_key().numpy() for _ in range(50)]] * THREADS
+    )
+    assert len({key.tobytes() for keys in drawn for key in keys}) == 50 * THREADS

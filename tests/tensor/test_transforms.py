@@ -530,6 +530,32 @@ def test_jit_of_captured_tensors():
             w += float(i + 1)
 
 
+def test_jit_of_a_captured_tensor_that_changes_its_type():
+    w = plait.nn.Parameter(plait.ones(3))
+    f = plait.jit(lambda a: (a * w).sum())
+    assert f(plait.ones(3)).item() == 3
+    w.data = plait.full((2, 1), 2.0, dtype=plait.float64)
+    assert f(plait.ones(3)).item() == 12
+    assert f(plait.ones(3)).dtype is plait.float64
+    w.requires_grad_(False)
+    assert not f(plait.ones(3)).requires_grad
+
+
+def test_jit_of_arrays_and_of_what_can_be_no_key():
+    calls = []
+
+    @plait.jit
+    def f(x, other=None):
+        calls.append(type(x))
+        return x * 2
+
+    for i in range(3):
+        close(f(np.array([1.0, i])), [2.0, 2.0 * i])
+    assert calls == [plait.Tensor]
+    with pytest.raises(ArgumentTypeError, match=r"\[jit\] an argument.*Got: a set"):
+        f(plait.ones(2), {1, 2})
+
+
 def test_jit_by_an_argument_that_requires_a_gradient():
     f = plait.jit(lambda a: (a**3).sum())
     x = t(3)
@@ -941,3 +967,62 @@ def test_all_compose(outer, inner):
     inside = WRAPPERS[outer](plait.grad(WRAPPERS[inner](mixed)))
     if outer != "scan":
         close(inside(x), gradient)
+
+
+# Each makes a scalar function of another; `look` is called with tensors on the way.
+DERIVED = {
+    "grad": lambda f, look: lambda x: (look(plait.grad(f)(x)).sin() * x).sum(),
+    "jvp": lambda f, look: (
+        lambda x: look(plait.jvp(f, (x,), (t(3, seed=1),))[1]) * x[0]
+    ),
+    "vjp": lambda f, look: lambda x: pulled(f, x, look).sum() + x[1],
+    "jacobian": lambda f, look: (
+        lambda x: (look(plait.jacobian(lambda x: f(x) * x)(x)) @ x).sum()
+    ),
+    "hessian": lambda f, look: lambda x: look(plait.hessian(f)(x)).sum() * x[2],
+}
+
+
+def pulled(f, x, look):
+    value, pull = plait.vjp(f, x)
+    (found,) = pull(look(value) * 0 + 1)
+    return look(found)
+
+
+@pytest.mark.parametrize("outer", DERIVED)
+@pytest.mark.parametrize("inner", DERIVED)
+def test_a_look_anywhere_in_nested_derivatives_changes_nothing(outer, inner):
+    def composed(look):
+        def f(x):
+            y = look((x * x).sin())
+            z = look((w @ y).tanh() * y + x)
+            return look((z * z * x).sum())
+
+        return DERIVED[outer](DERIVED[inner](f, look), look)
+
+    def looked_at(x):
+        x.numpy()
+        return x
+
+    def unseen(x):
+        return x
+
+    w, x = t(3, 3).requires_grad_(), t(3, seed=2).requires_grad_()
+    expected = composed(unseen)(x)
+    expected.backward()
+    gradients = w.grad.numpy(), x.grad.numpy()
+    w.grad = x.grad = None
+    found = composed(looked_at)(x)
+    found.backward()
+    close(found, expected)
+    close(w.grad, gradients[0])
+    close(x.grad, gradients[1])
+    # Without derivatives outside there are none in the result, but all inside.
+    with plait.no_grad():
+        found = composed(looked_at)(x)
+    assert not found.requires_grad
+    close(found, expected)
+    w.requires_grad_(False)
+    found = composed(looked_at)(x.detach())
+    assert not found.requires_grad
+    close(found, expected)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,17 +71,26 @@ def asarray(
                 "[asarray] Python numbers need a copy", got="copy=False"
             )
         return _from_python(obj, wanted)
-    if hasattr(obj, "__dlpack__") and not isinstance(obj, (np.ndarray, np.generic)):
-        array = np.from_dlpack(obj)
+    if isinstance(obj, (np.ndarray, np.generic)) or not hasattr(obj, "__dlpack__"):
+        array = _read("asarray", np.asarray, obj)
     else:
-        try:
-            array = np.asarray(obj)
-        except (TypeError, ValueError) as error:
-            raise ArgumentTypeError(
-                "[asarray] this cannot be read as a tensor",
-                got=f"a {type(obj).__name__}: {error}",
-            ) from None
+        array = _read("asarray", np.from_dlpack, obj)
     return _from_numpy(array, wanted, copy)
+
+
+def _read(op: str, read: Callable[[Any], np.ndarray], obj: Any) -> np.ndarray:
+    """Return what NumPy makes of an object that is none of ours.
+
+    Raises:
+        ArgumentTypeError: nothing.
+    """
+    try:
+        return read(obj)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise ArgumentTypeError(
+            f"[{op}] this cannot be read as a tensor",
+            got=f"a {type(obj).__name__}: {error}",
+        ) from None
 
 
 def _from_numpy(array: np.ndarray, wanted: DType | None, copy: bool | None) -> Tensor:

@@ -303,15 +303,41 @@ def _capture(trace: Trace, tensor: Tensor) -> Node:
         return found[1]
     home = tensor._trace
     if tensor._value is None and home is not None and home.function and home.closed:
-        raise TracingError(
-            f"a tensor made inside the function given to {home.function} was used "
-            "after that function had returned",
-            fix="return it from the function",
-        )
+        raise _leaked(home)
     kind = LEAF if tensor.requires_grad else CONSTANT
     node = enter_value(trace, tensor._node.type, None, tensor, kind)
     trace.captured[id(tensor)] = (tensor, node)
     return node
+
+
+def _leaked(trace: Trace) -> TracingError:
+    return TracingError(
+        f"a tensor made inside the function given to {trace.function} was used "
+        "after that function had returned",
+        fix="return it from the function",
+    )
+
+
+def before_change(tensor: Tensor) -> None:
+    """Keep what `tensor` stood for where a function being recorded captured it."""
+    trace: Trace | None = recorder.trace
+    while trace is not None and trace.function is not None:
+        found = trace.captured.pop(id(tensor), None)
+        if found is not None:
+            place = next(i for i, x in enumerate(trace.owners) if x is tensor)
+            trace.owners[place] = _same_as(tensor)
+        trace = trace.outer
+
+
+def _same_as(tensor: Tensor) -> Tensor:
+    """Return another tensor that stands for what `tensor` stands for."""
+    other: Tensor = object.__new__(handle)
+    other._trace, other._node = tensor._trace, tensor._node
+    other._value, other._history = tensor._value, tensor._history
+    other._requires_grad = tensor._requires_grad
+    if other._value is None:
+        other._trace.pending.append(weakref.ref(other))
+    return other
 
 
 def evaluate(tensor: Tensor) -> np.ndarray:
@@ -323,9 +349,11 @@ def evaluate(tensor: Tensor) -> np.ndarray:
     if trace is None:  # another thread has just run it
         return evaluate(tensor)
     if trace.function is not None:
-        what = "was looked at while" if not trace.closed else "was used after"
+        if trace.closed:
+            raise _leaked(trace)
         raise TracingError(
-            f"a value {what} the function given to {trace.function} was being recorded",
+            f"a value was looked at while the function given to {trace.function} was "
+            "being recorded",
             got=f"a tensor of type {tensor._node.type!r} without a value",
             fix="use plait.where, plait.cond or plait.while_loop instead of a Python "
             "branch, and return what you need from the function",

@@ -34,7 +34,16 @@ from ..ops import contract, elementwise, indexing, movement, source
 from . import autograd
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
-from .record import evaluate, install, mark_variable, record, recorder, watch
+from .record import (
+    as_operand,
+    before_change,
+    evaluate,
+    install,
+    mark_variable,
+    record,
+    recorder,
+    watch,
+)
 
 Scalar = bool | int | float
 Key = Any
@@ -225,7 +234,8 @@ class Tensor:
         return iter([self[i] for i in range(self.shape[0])])
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        found = self == value
+        return isinstance(found, Tensor) and bool(found.any())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         parts = [f"shape={self.shape}", f"dtype={self.dtype.name}"]
@@ -431,12 +441,14 @@ class Tensor:
             GradientError: this tensor depends on no leaf that requires a gradient, has
                 several elements and no `gradient`, or its graph was used up.
         """
+        if isinstance(inputs, Tensor):
+            inputs = [inputs]
         autograd.backward(
             [self],
-            [gradient],
+            [None if gradient is None else as_operand(gradient)],
             bool(create_graph if retain_graph is None else retain_graph),
             bool(create_graph),
-            inputs,
+            None if inputs is None else [as_operand(x) for x in inputs],
         )
 
     def detach(self) -> Tensor:
@@ -523,6 +535,8 @@ class Tensor:
 
     def _become(self, new: Tensor) -> None:
         """Let this handle stand for what `new` stands for."""
+        if recorder.trace.function is not None:
+            before_change(self)
         self._trace, self._node, self._value = new._trace, new._node, new._value
         self._history = new._history
         if self._value is None:
@@ -695,6 +709,8 @@ class Tensor:
     __invert__ = lift(elementwise.bitwise_invert)
 
     def __pow__(self, exponent: Any) -> Tensor:
+        if not is_operand(exponent):
+            return NotImplemented
         # A small integer exponent is static: x ** 2 is then x * x.
         if exponent.__class__ is int and exponent in (1, 2):
             power: Tensor = _square(self) if exponent == 2 else _positive(self)
