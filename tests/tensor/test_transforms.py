@@ -600,7 +600,7 @@ def test_a_tensor_that_leaks_out_is_an_error():
         return x + 1
 
     f(t(3)).numpy()
-    with pytest.raises(TracingError, match="used after the function given to jit"):
+    with pytest.raises(TracingError, match="made inside the function given to jit was"):
         kept[0].numpy()
     with pytest.raises(TracingError):
         (kept[0] + 1).numpy()
