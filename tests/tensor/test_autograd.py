@@ -736,6 +736,22 @@ def test_what_is_not_used_up_is_still_held():
         both.backward()
 
 
+def test_a_constant_made_of_what_is_used_up():
+    x = leaf()
+    y = x * x
+    plait.flush()
+    with plait.no_grad():
+        constant = y * 2
+    z = constant / x
+    plait.flush()
+    total = (z * x).sum()
+    y.sum().backward()
+    plait.flush()
+    x.grad = None
+    total.backward()
+    close(x.grad, np.zeros(3))
+
+
 def test_dropping_the_output_releases_all():
     x = leaf()
     y = plait.exp(x)

@@ -654,7 +654,8 @@ class History:
         left = [node for node in program.roots if node not in self.spent]
         needed = {program.order[i] for node in left for i in program.cone(node)}
         for node in list(self.kept):
-            if node in self.spent or node not in needed:
+            # What is left may need the values of leaves, even of those used up.
+            if node not in needed or (node in self.spent and node.operands):
                 del self.kept[node]
                 self.hooks.pop(node, None)
 
@@ -999,8 +1000,11 @@ def _restore(trace: Trace, history: History, node: Node, kept: Kept) -> Node:
     ):
         return enter(trace, tensor)
     value = np.asarray(kept.value, node.dtype.numpy) if node.weak else kept.value
-    leaf = enter_value(trace, node.type, value, kept.owner, kept.kind)
-    if kept.kind is SPENT:
+    # Of a leaf that is gone, as those of transforms are, nobody wants a gradient.
+    gone = kept.kind is LEAF and kept.owner is None
+    kind = CONSTANT if gone else kept.kind
+    leaf = enter_value(trace, node.type, value, kept.owner, kind)
+    if kind is SPENT:
         trace.origins[leaf] = SPENT
     return leaf
 
