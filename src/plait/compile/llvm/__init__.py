@@ -1,0 +1,1 @@
+"""From Loop IR to LLVM's text, and from that to machine code."""

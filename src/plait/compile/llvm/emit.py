@@ -1,0 +1,505 @@
+"""From a kernel in Loop IR to a function in LLVM's text.
+
+The text is in the form that a compiler's optimiser would leave: registers are SSA
+values, what does not change in a loop is computed before it, the same thing is computed
+once, and addresses are a base, an index and a constant. So it goes to code generation
+as it is, and making code stays fast.
+
+Read first: `emit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...dtypes import bool_, int64
+from ..loops.grammar import (
+    UNROLL,
+    Body,
+    Constant,
+    Expression,
+    Fold,
+    For,
+    Get,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Operation,
+    Registers,
+    Set,
+    Statement,
+    Store,
+    Transpose,
+    Variable,
+    Vector,
+)
+from ..loops.traverse import ordered, roots
+from . import index
+from .casting import bitcast, cast
+from .memory import Memory, empty
+from .scalar import apply, zero
+from .square import transposed
+from .target import Target
+from .value import (
+    Linear,
+    Range,
+    Value,
+    constant,
+    first_lanes,
+    register_type,
+    spell,
+)
+from .write import Writer
+
+# What an index may reach where nothing is known of it.
+_FAR: Range = (-(1 << 61), 1 << 61)
+_ON_INDICES = frozenset({"add", "subtract", "multiply", "negative"})
+_COMPARISONS = frozenset({"less", "less_equal", "equal", "not_equal"})
+Places = dict[Registers, list[Value]]
+
+
+def emit(kernel: Kernel, target: Target, symbol: str = "kernel") -> str:
+    """Return a kernel as LLVM's text: `void symbol(ptr arguments, i64 start, i64 stop,
+    ptr scratch)`, which runs chunks `start` to `stop` - 1.
+    """
+    return _Emitter(kernel, target).function(symbol)
+
+
+class _Emitter:
+    """Writes one kernel.
+
+    Attributes:
+        names: what each name is bound to.
+        places: what is in the registers.
+        results: by its id, what each expression of the statement being written is.
+    """
+
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        self.kernel = kernel
+        self.target = target
+        self.writer = Writer(target)
+        self.memory = Memory(self.writer, kernel.buffers, kernel.scratch)
+        self.names: dict[str, Value | Linear] = {}
+        self.places: Places = {}
+        self.results: dict[int, Value | Linear] = {}
+        self._orders: dict[int, list[Expression]] = {}
+        self._sets: dict[int, frozenset[Registers]] = {}
+        self._statements: dict[type, Callable[[Any], None]] = {
+            Let: self._let,
+            Registers: self._registers,
+            Set: self._set,
+            Store: self._store,
+            For: self._for,
+            Vector: self._vector,
+            If: self._if,
+            Transpose: self._transpose,
+        }
+        self._expressions: dict[type, Callable[[Any], Value | Linear]] = {
+            Constant: self._constant,
+            Variable: self._variable,
+            Load: self._load,
+            Get: self._get,
+            Operation: self._operation,
+            Fold: self._fold,
+        }
+
+    def function(self, symbol: str) -> str:
+        """Return the whole text."""
+        kernel, writer = self.kernel, self.writer
+        name = kernel.CHUNK.name
+        if kernel.chunks == 1:
+            self.names[name] = Linear(0, {})
+            self._body(kernel.body)
+        elif kernel.chunks > 1:
+            start, stop = Value("%start", "i64"), Value("%stop", "i64")
+            self._loop(
+                name, start, stop, (0, kernel.chunks - 1), kernel.body, certain=False
+            )
+        if self.memory.streams:
+            # Such stores are not ordered with those that tell threads of the end.
+            writer.line("  call void @llvm.x86.sse.sfence()")
+        lines = "\n".join(writer.scopes[0].lines)
+        attributes = "nounwind"
+        if self.target.is_x86 and self.target.vector_bits == 512:
+            # LLVM would split vectors of 512 bits on some processors.
+            attributes += ' "prefer-vector-width"="512" "min-legal-vector-width"="512"'
+        return (
+            f'target triple = "{self.target.triple}"\n\n'
+            f"define void @{symbol}(ptr noalias readonly %arguments, i64 %start, "
+            f"i64 %stop, ptr noalias %scratch) {attributes} {{\n"
+            f"entry:\n{lines}\n  ret void\n}}\n\n!0 = !{{}}\n!1 = !{{i32 1}}\n"
+        )
+
+    # Statements
+
+    def _body(self, body: Body) -> None:
+        """Write statements; what they bind is forgotten after them."""
+        hidden: list[tuple[str, Value | Linear | None]] = []
+        declared: list[Registers] = []
+        for statement in body:
+            if isinstance(statement, Let):
+                name = statement.variable.name
+                hidden.append((name, self.names.get(name)))
+            elif isinstance(statement, Registers):
+                declared.append(statement)
+            self._compute(statement)
+            self._statements[type(statement)](statement)
+        for name, before in reversed(hidden):
+            self._bind(name, before)
+        for registers in declared:
+            del self.places[registers]
+
+    def _bind(self, name: str, value: Value | Linear | None) -> None:
+        if value is None:
+            del self.names[name]
+        else:
+            self.names[name] = value
+
+    def _let(self, statement: Let) -> None:
+        self.names[statement.variable.name] = self.results[id(statement.value)]
+
+    def _registers(self, statement: Registers) -> None:
+        type = register_type(statement.dtype)
+        nothing = zero(type)
+        if statement.lanes > 1:
+            nothing = Value("zeroinitializer", type, statement.lanes)
+        self.places[statement] = [nothing] * statement.count
+
+    def _set(self, statement: Set) -> None:
+        writer = self.writer
+        held = self.places[statement.registers]
+        place = self._place(statement.place)
+        value = self._value(statement.value)
+        lanes = statement.registers.lanes
+        if lanes > 1:
+            value = writer.broadcast(value, lanes)
+            if writer.extent < lanes:
+                mask = first_lanes(writer.extent, lanes)
+                value = writer.select(mask, value, held[place])
+        held[place] = value
+
+    def _transpose(self, statement: Transpose) -> None:
+        held = self.places[statement.registers]
+        self.places[statement.registers] = transposed(self.writer, held)
+
+    def _store(self, statement: Store) -> None:
+        condition = statement.condition
+        self.memory.store(
+            statement.buffer,
+            self._linear(statement.index),
+            self._value(statement.value),
+            None if condition is None else self._value(condition),
+            statement.streaming,
+        )
+
+    def _for(self, statement: For) -> None:
+        extent = (
+            self._linear(statement.extent)
+            if isinstance(statement.extent, Expression)
+            else Linear(statement.extent, {})
+        )
+        name = statement.variable.name
+        if extent.known and (statement.kind == UNROLL or extent.constant <= 1):
+            before = self.names.get(name)
+            for number in range(extent.constant):
+                self.names[name] = Linear(number, {})
+                self._body(statement.body)
+            if extent.constant > 0:
+                self._bind(name, before)
+            return
+        ends = extent.range(0) or _FAR
+        self._loop(
+            name,
+            Value("0", "i64"),
+            self.writer.number(extent),
+            (0, max(ends[1] - 1, 0)),
+            statement.body,
+            certain=ends[0] > 0,
+        )
+
+    def _loop(
+        self,
+        name: str,
+        start: Value,
+        stop: Value,
+        ends: Range,
+        body: Body,
+        certain: bool,
+    ) -> None:
+        """Write a loop with its test at the end."""
+        writer = self.writer
+        number = writer.name()
+        first = writer.scopes[-1].label
+        changed = [r for r in self._set_in(body) if r in self.places]
+        scope = writer.open(f"loop{number}", loop=True, certain=certain)
+        counter = Value(f"%i{number}", "i64", 0, writer.depth, ends)
+        starts: list[list[Value]] = []
+        phis: list[list[Value]] = []
+        for registers in changed:
+            starts.append(self.places[registers])
+            type = register_type(registers.dtype)
+            lanes = registers.lanes if registers.lanes > 1 else 0
+            new = [
+                Value(f"%r{writer.name()}", type, lanes, writer.depth)
+                for _ in range(registers.count)
+            ]
+            phis.append(new)
+            self.places[registers] = list(new)
+        before = self.names.get(name)
+        self.names[name] = index.as_linear(counter)
+        self._body(body)
+        self._bind(name, before)
+        writer.close()
+        again = f"loop{number}"
+        done = f"done{number}"
+        if certain:
+            writer.line(f"  br label %{again}")
+        else:
+            enter = writer.compare("icmp slt", start, stop)
+            writer.line(f"  br i1 {enter.text}, label %{again}, label %{done}")
+        writer.line(f"{again}:")
+        writer.line(
+            f"  {counter.text} = phi i64 [ {start.text}, %{first} ], "
+            f"[ {counter.text}.next, %{scope.label} ]"
+        )
+        after: list[str] = []
+        for registers, old, new in zip(changed, starts, phis, strict=True):
+            finals = self.places[registers]
+            for place, (x, phi, y) in enumerate(zip(old, new, finals, strict=True)):
+                type = spell(phi.type, phi.lanes)
+                writer.line(
+                    f"  {phi.text} = phi {type} [ {x.text}, %{first} ], "
+                    f"[ {y.text}, %{scope.label} ]"
+                )
+                if y is phi and certain:
+                    finals[place] = x  # never set
+                    continue
+                if certain:
+                    left = y.text
+                else:
+                    left = f"%r{writer.name()}"
+                    after.append(
+                        f"  {left} = phi {type} [ {x.text}, %{first} ], "
+                        f"[ {y.text}, %{scope.label} ]"
+                    )
+                depth = min(y.depth, writer.depth) if certain else writer.depth
+                finals[place] = Value(left, phi.type, phi.lanes, depth)
+        writer.scopes[-1].lines += scope.lines
+        writer.line(f"  {counter.text}.next = add nuw nsw i64 {counter.text}, 1")
+        writer.line(
+            f"  {counter.text}.more = icmp slt i64 {counter.text}.next, {stop.text}"
+        )
+        writer.line(f"  br i1 {counter.text}.more, label %{again}, label %{done}")
+        writer.block(done)
+        for line in after:
+            writer.line(line)
+
+    def _vector(self, statement: Vector) -> None:
+        writer = self.writer
+        name = statement.variable.name
+        if statement.extent <= 0:
+            return
+        before = self.names.get(name)
+        if statement.lanes == 1:
+            self.names[name] = Linear(0, {})
+        else:
+            writer.lanes, writer.extent = statement.lanes, statement.extent
+            self.names[name] = Linear(0, {}, 1)
+        self._body(statement.body)
+        writer.lanes = writer.extent = 0
+        self._bind(name, before)
+
+    def _if(self, statement: If) -> None:
+        writer = self.writer
+        condition = self._value(statement.condition)
+        if condition.constant:
+            chosen = condition.text == "true"
+            self._body(statement.body if chosen else statement.otherwise)
+            return
+        number = writer.name()
+        both = self._set_in(statement.body) | self._set_in(statement.otherwise)
+        changed = [registers for registers in both if registers in self.places]
+        start = {registers: self.places[registers] for registers in changed}
+        done = f"done{number}"
+        sides = []
+        for label, body in (
+            (f"then{number}", statement.body),
+            (f"else{number}", statement.otherwise),
+        ):
+            for registers in changed:
+                self.places[registers] = list(start[registers])
+            scope = writer.open(label)
+            self._body(body)
+            writer.close()
+            sides.append((label, scope, {r: self.places[r] for r in changed}))
+        writer.line(
+            f"  br i1 {condition.text}, label %then{number}, label %else{number}"
+        )
+        for label, scope, _ in sides:
+            writer.line(f"{label}:")
+            writer.scopes[-1].lines += scope.lines
+            writer.line(f"  br label %{done}")
+        writer.block(done)
+        (_, one, xs), (_, two, ys) = sides
+        for registers in changed:
+            merged = []
+            for x, y in zip(xs[registers], ys[registers], strict=True):
+                if x.text == y.text:
+                    merged.append(x)
+                    continue
+                type = spell(x.type, x.lanes)
+                text = (
+                    f"phi {type} [ {x.text}, %{one.label} ], [ {y.text}, %{two.label} ]"
+                )
+                merged.append(writer.effect(text, x.type, x.lanes))
+            self.places[registers] = merged
+
+    def _set_in(self, body: Body) -> frozenset[Registers]:
+        """Return the registers that a body sets."""
+        found = self._sets.get(id(body))
+        if found is None:
+            found = self._sets[id(body)] = frozenset(
+                registers
+                for statement in body
+                for registers in self._sets_of(statement)
+            )
+        return found
+
+    def _sets_of(self, statement: Statement) -> frozenset[Registers]:
+        if isinstance(statement, Set | Transpose):
+            return frozenset({statement.registers})
+        if isinstance(statement, For | Vector):
+            return self._set_in(statement.body)
+        if isinstance(statement, If):
+            return self._set_in(statement.body) | self._set_in(statement.otherwise)
+        return frozenset()
+
+    # Expressions
+
+    def _compute(self, statement: Statement) -> None:
+        """Put what all expressions of a statement are into `results`."""
+        order = self._orders.get(id(statement))
+        if order is None:
+            order = self._orders[id(statement)] = ordered(roots(statement))
+        results, expressions = self.results, self._expressions
+        for expression in order:
+            results[id(expression)] = expressions[type(expression)](expression)
+
+    def _value(self, expression: Expression) -> Value:
+        result = self.results[id(expression)]
+        return self.writer.number(result) if isinstance(result, Linear) else result
+
+    def _linear(self, expression: Expression) -> Linear:
+        result = self.results[id(expression)]
+        return index.as_linear(result) if isinstance(result, Value) else result
+
+    def _place(self, expression: Expression) -> int:
+        place = self._linear(expression)
+        assert place.known, "a place of registers is not constant"
+        return place.constant
+
+    def _constant(self, expression: Constant) -> Value | Linear:
+        if expression.dtype is int64:
+            return Linear(int(expression.value), {})
+        return constant(expression.value, expression.dtype)
+
+    def _variable(self, expression: Variable) -> Value | Linear:
+        return self.names[expression.name]
+
+    def _load(self, expression: Load) -> Value:
+        condition = None
+        other = empty(expression.buffer)
+        if expression.condition is not None:
+            condition = self._value(expression.condition)
+            if expression.other is not None:
+                other = self._value(expression.other)
+        return self.memory.load(
+            expression.buffer, self._linear(expression.index), condition, other
+        )
+
+    def _get(self, expression: Get) -> Value:
+        return self.places[expression.registers][self._place(expression.place)]
+
+    def _fold(self, expression: Fold) -> Value:
+        writer = self.writer
+        held = self.places[expression.registers]
+        value = held[self._place(expression.place)]
+        if value.text == "zeroinitializer":
+            return zero(value.type)
+        while value.lanes > 1:
+            half = value.lanes // 2
+            lower = writer.shuffle(value, None, list(range(half)))
+            upper = writer.shuffle(value, None, list(range(half, 2 * half)))
+            value = apply(
+                writer, expression.operation, [lower, upper], expression.dtype
+            )
+        return writer.extract(value, 0)
+
+    def _operation(self, expression: Operation) -> Value | Linear:
+        name, operands = expression.name, expression.operands
+        last = operands[-1].dtype
+        if last is int64:
+            result = self._index(expression)
+            if result is not None:
+                return result
+        writer = self.writer
+        if name == "cast":
+            return cast(writer, self._value(operands[0]), last, expression.dtype)
+        if name == "bitcast":
+            return bitcast(writer, self._value(operands[0]), expression.dtype)
+        values = [self._value(operand) for operand in operands]
+        return apply(writer, name, values, last)
+
+    def _index(self, expression: Operation) -> Value | Linear | None:
+        """Return an operation on int64, if it can be kept in linear form."""
+        writer = self.writer
+        name, operands = expression.name, expression.operands
+        if name in _ON_INDICES:
+            x = self._linear(operands[0])
+            if name == "negative":
+                return x.times(-1)
+            y = self._linear(operands[1])
+            if name == "multiply":
+                return index.multiply(writer, x, y)
+            return index.add(writer, x, y, 1 if name == "add" else -1)
+        if name in ("floor_divide", "remainder"):
+            x, y = self._linear(operands[0]), self._linear(operands[1])
+            if y.known:
+                result = index.divide(writer, x, y.constant)
+                if result is not None:
+                    return result[name == "remainder"]
+            values = [writer.number(x), writer.number(y)]
+            return apply(writer, name, values, int64)
+        if name in _COMPARISONS:
+            x, y = self._linear(operands[0]), self._linear(operands[1])
+            return index.compare(writer, name, x, y)
+        if name in ("minimum", "maximum"):
+            return self._extreme(name, *operands)
+        if name == "cast" and expression.dtype not in (int64, bool_):
+            x = self._linear(operands[0])
+            ends = x.range(index.last_lane(writer))
+            dtype = expression.dtype
+            if dtype.is_float:
+                number = writer.number(x)
+                number.range = number.range or ends
+                return cast(writer, number, int64, dtype)
+            return writer.number(x, register_type(dtype))
+        return None
+
+    def _extreme(self, name: str, first: Expression, second: Expression) -> Linear:
+        writer = self.writer
+        x, y = self._linear(first), self._linear(second)
+        d = x.plus(y, -1).range(index.last_lane(writer))
+        if d is not None and (d[1] <= 0 or d[0] >= 0):
+            return x if (d[1] <= 0) == (name == "minimum") else y
+        ends = x.range(index.last_lane(writer)), y.range(index.last_lane(writer))
+        value = apply(writer, name, [writer.number(x), writer.number(y)], int64)
+        if ends[0] and ends[1] and not value.constant:
+            choose = min if name == "minimum" else max
+            value.range = (
+                choose(ends[0][0], ends[1][0]),
+                choose(ends[0][1], ends[1][1]),
+            )
+        return index.as_linear(value)

@@ -1,0 +1,189 @@
+"""The machines that code is made for, and what each of them can do.
+
+Knows nothing of kernels. Read first: `Target`, `named`, `host`.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...dtypes import DType
+from ...errors import ArgumentError, optional
+
+
+def library() -> Any:
+    """Return llvmlite's binding of LLVM, or say what to install."""
+    return optional("llvmlite.binding", "compile", "make machine code")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of machine.
+
+    Attributes:
+        name: "sse4", "avx2", "avx512", "avx512bf16", "amx", "neon" or "host".
+        triple, cpu, features: as LLVM spells them.
+        vector_bits: width of one vector register.
+        vector_registers: how many there are.
+        fma: has a fused multiply-add of float32 and float64.
+        masked: widths of elements, in bits, whose vectors it loads and stores where a
+            mask is set.
+        half: converts vectors between float16 and float32.
+        bf16_dot: has the instruction behind `dot_pairs`.
+        amx: multiplies tiles of bfloat16 and int8.
+        nan_minimum: its minimum and maximum of floats give nan if either is nan.
+    """
+
+    name: str
+    triple: str
+    cpu: str
+    features: str = ""
+    vector_bits: int = 128
+    vector_registers: int = 16
+    fma: bool = False
+    masked: frozenset[int] = field(default=frozenset())
+    half: bool = False
+    bf16_dot: bool = False
+    amx: bool = False
+    nan_minimum: bool = False
+
+    def lanes(self, dtype: DType) -> int:
+        """Return how many elements of `dtype`, as in memory, one register holds."""
+        return self.vector_bits // (8 * dtype.itemsize)
+
+    @property
+    def is_x86(self) -> bool:
+        """Whether it is an x86 processor with 64-bit addresses."""
+        return self.triple.startswith("x86_64")
+
+    @property
+    def runs(self) -> bool:
+        """Whether this process can run code for it."""
+        here = host()
+        return (
+            self.triple.split("-")[0] == here.triple.split("-")[0]
+            and self.vector_bits <= here.vector_bits
+            and self.bf16_dot <= here.bf16_dot
+            and self.amx <= here.amx
+        )
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What code for this target depends on, with the versions of its maker."""
+        llvm = library()
+        version = ".".join(map(str, llvm.llvm_version_info))
+        parts = (
+            *(self.triple, self.cpu, self.features, self.vector_bits),
+            *(self.fma, sorted(self.masked), self.half, self.bf16_dot, self.amx),
+            *(optional("llvmlite", "compile", "name a target").__version__, version),
+        )
+        return "|".join(map(str, parts))
+
+
+_X86 = "x86_64-unknown-linux-gnu"
+_WIDE = "-prefer-256-bit"  # else 512-bit vectors may be split in two
+_ALL_WIDTHS = frozenset({8, 16, 32, 64})
+_WORDS = frozenset({32, 64})
+
+_TABLE = (
+    Target("sse4", _X86, "x86-64-v2"),
+    Target(
+        "avx2", _X86, "x86-64-v3", vector_bits=256, fma=True, masked=_WORDS, half=True
+    ),
+    *(
+        Target(
+            name,
+            _X86,
+            "x86-64-v4",
+            ",".join((_WIDE, *features)),
+            vector_bits=512,
+            vector_registers=32,
+            fma=True,
+            masked=_ALL_WIDTHS,
+            half=True,
+            bf16_dot="+avx512bf16" in features,
+            amx="+amx-bf16" in features,
+        )
+        for name, features in (
+            ("avx512", ()),
+            ("avx512bf16", ("+avx512bf16",)),
+            ("amx", ("+avx512bf16", "+amx-tile", "+amx-bf16", "+amx-int8")),
+        )
+    ),
+    Target(
+        "neon",
+        "aarch64-unknown-linux-gnu",
+        "generic",
+        "+neon",
+        vector_registers=32,
+        fma=True,
+        half=True,
+        nan_minimum=True,
+    ),
+)
+NAMES = (*(target.name for target in _TABLE), "host")
+
+
+def named(name: str) -> Target:
+    """Return a target by its name.
+
+    Raises:
+        ArgumentError: there is none of this name.
+    """
+    if name == "host":
+        return host()
+    for target in _TABLE:
+        if target.name == name:
+            return target
+    raise ArgumentError(
+        "[target] not a target that plait makes code for",
+        got=repr(name),
+        expected=f"one of {', '.join(NAMES)}",
+    )
+
+
+@functools.cache
+def host() -> Target:
+    """Return the machine that this process runs on.
+
+    The features are asked of the processor: its name, which virtual machines may
+    report wrongly, only chooses the costs of instructions.
+
+    Raises:
+        ArgumentError: it is neither x86-64 with SSE4.2 nor AArch64.
+    """
+    llvm = library()
+    triple = llvm.get_process_triple()
+    known = llvm.get_host_cpu_features()
+    has = {name for name, there in known.items() if there}
+    if triple.startswith("x86_64") and "sse4.2" in has:
+        wide = {"avx512f", "avx512vl", "avx512bw", "avx512dq"} <= has
+        fast = {"avx2", "fma", "f16c"} <= has
+        like = named("avx512" if wide else "avx2" if fast else "sse4")
+    elif triple.startswith(("aarch64", "arm64")):
+        wide = False
+        like = named("neon")
+    else:
+        raise ArgumentError(
+            "[target] plait makes no code for this processor",
+            got=f"{triple} ({platform.machine()})",
+            expected="x86-64 with SSE4.2, or AArch64",
+        )
+    features = known.flatten() if has else like.features
+    return Target(
+        "host",
+        triple,
+        llvm.get_host_cpu_name(),
+        f"{features},{_WIDE}" if wide else features,
+        like.vector_bits,
+        like.vector_registers,
+        like.fma,
+        like.masked,
+        like.half,
+        bf16_dot=wide and "avx512bf16" in has,
+        amx=wide and {"amx-tile", "amx-bf16", "amx-int8"} <= has,
+        nan_minimum=like.nan_minimum,
+    )
