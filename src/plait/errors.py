@@ -129,6 +129,20 @@ class LinearAlgebraError(PlaitError, ValueError):
     """
 
 
+class WrongResultError(PlaitError, ArithmeticError):
+    """With `settings.check`, a compiled result differs from the interpreted one.
+
+    Every program is then run both ways. The message names the op and the user's line.
+    """
+
+
+class CompileWarning(UserWarning):
+    """Programs cannot be compiled here, or not kept on disk; plait goes on without.
+
+    Interpreted programs give the same results, more slowly.
+    """
+
+
 class FileFormatError(PlaitError, ValueError):
     """A file is damaged, truncated, hostile, or not of the format that its reader
     expects.

@@ -21,13 +21,48 @@ class Settings:
     """What can be set, with its environment variable and meaning."""
 
     show: str = _setting(
-        "", "PLAIT_SHOW", "stages to print as programs are made: graph, simplified"
+        "",
+        "PLAIT_SHOW",
+        "stages to print as programs are made: graph, simplified, schedule, loops, "
+        "llvm, assembly, compile; or all; loops:3 is kernel 3 alone",
+    )
+    time: bool = _setting(
+        False, "PLAIT_TIME", "1: print how long each pass of a compilation takes"
+    )
+    execution: str = _setting(
+        "auto",
+        "PLAIT_EXECUTION",
+        "how programs run: auto (interpreted first, compiled from the second run on), "
+        "interpret, or compile",
+    )
+    check: bool = _setting(
+        False,
+        "PLAIT_CHECK",
+        "1: run every program interpreted and compiled, and compare the results",
+    )
+    matmul_precision: str = _setting(
+        "highest",
+        "PLAIT_MATMUL_PRECISION",
+        "what float32 may be rounded to in products: highest (not at all), high "
+        "(16 bits), fast (bfloat16)",
     )
     max_trace: int = _setting(
         10_000, "PLAIT_MAX_TRACE", "steps after which a trace is run unasked"
     )
     max_steps: int = _setting(
         100_000, "PLAIT_MAX_STEPS", "recorded steps kept before all are forgotten"
+    )
+    num_threads: int = _setting(
+        0, "PLAIT_NUM_THREADS", "threads that run a program; 0: as many as processors"
+    )
+    cache: str = _setting(
+        "auto",
+        "PLAIT_CACHE",
+        'the folder for what is kept between runs; auto: the platform\'s; "" or off: '
+        "keep no compiled code",
+    )
+    cache_size: int = _setting(
+        512, "PLAIT_CACHE_SIZE", "MiB of compiled code that are kept"
     )
 
     def __post_init__(self) -> None:
@@ -36,7 +71,9 @@ class Settings:
             if text is None:
                 continue
             try:
-                value: Any = int(text) if item.type == "int" else text
+                value: Any = text
+                if item.type in ("int", "bool"):
+                    value = int(text) if item.type == "int" else bool(int(text))
             except ValueError:
                 raise ArgumentError(
                     f"the environment variable {item.metadata['env']} must be a number",
@@ -46,8 +83,17 @@ class Settings:
 
     def shows(self, stage: str) -> bool:
         """Return whether `stage` is to be printed."""
+        return stage in self._shown() or "all" in self._shown()
+
+    def shown_kernel(self, stage: str) -> int | None:
+        """Return the number of the one kernel that `stage` is printed of, or None."""
+        number = self._shown().get(stage, "")
+        return int(number) if number.isdecimal() else None
+
+    def _shown(self) -> dict[str, str]:
+        """Return what stands after the colon for each stage to be printed."""
         names = self.show.replace(" ", "").split(",")
-        return stage in names or "all" in names
+        return {stage: rest for stage, _, rest in (x.partition(":") for x in names)}
 
 
 settings = Settings()

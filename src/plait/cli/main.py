@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import plait
 
 from ..errors import PlaitError
-from . import doctor, predict, show, train
+from . import cache, doctor, predict, show, train
 from .console import Failure, new_parser
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "predict": predict.run,
     "show": show.run,
     "doctor": doctor.run,
+    "cache": cache.run,
 }
 
 _DESCRIPTION = """\
@@ -38,6 +39,7 @@ commands:
   predict   say which digits are in pictures, with a model that was trained
   show      print the graphs that a script's computations become
   doctor    check that plait works on this machine, and say what it has found
+  cache     say how much compiled code is kept, or remove it
 """
 _EPILOG = """\
 Start with `plait train digits`, then `plait predict --test-index 0`.

@@ -100,7 +100,8 @@ def cache_folder() -> Path:
     (`XDG_CACHE_HOME` or `~/.cache`; `~/Library/Caches`; `%LOCALAPPDATA%`). It may not
     exist yet, and may be deleted at any time.
     """
-    if chosen := os.environ.get("PLAIT_CACHE"):
+    chosen = os.environ.get("PLAIT_CACHE", "")
+    if chosen not in ("", "auto", "off"):  # "off" is about compiled code
         return Path(chosen).expanduser()
     if sys.platform == "darwin":
         return Path("~/Library/Caches/plait").expanduser()

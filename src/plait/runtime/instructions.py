@@ -1,0 +1,155 @@
+"""The instructions of a program as the machine's table of words.
+
+Read first: `pack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import program as plan
+from ..program import Code, Place, Program, Work
+from . import machine
+
+# What a processor does in a microsecond, on the low side: what takes longer than
+# estimated is worth sharing all the more.
+_FLOPS, _BYTES = 20_000, 20_000
+# Microseconds of work from which a launch is shared, and from which threads are woken
+# up for it; or for all launches, if they take that long together.
+_WORTH_SHARING, _WORTH_WAKING, _WORTH_WAKING_TOGETHER = 5.0, 30.0, 200.0
+
+
+class Step(NamedTuple):
+    """What an instruction is, for profiles.
+
+    Attributes:
+        name, kind: what it does, and "kernel", "host", "copy" or "clear".
+        work: what it costs.
+        shared: whether threads share it.
+        where: the user's line.
+    """
+
+    name: str
+    kind: str
+    work: Work
+    shared: bool = False
+    where: str = ""
+
+
+class Packed(NamedTuple):
+    """The table, and what the runner must know of it.
+
+    Attributes:
+        words: the instructions.
+        hosts: where in it a Python function is to be called.
+        arity: most arguments that a kernel has.
+        parallel: whether there is a launch that threads share.
+        microseconds: about how long a run takes; infinite if there are jumps.
+        steps: where in the table each instruction lies that takes time.
+    """
+
+    words: np.ndarray
+    hosts: dict[int, plan.Host]
+    arity: int
+    parallel: bool
+    microseconds: float
+    steps: dict[int, Step]
+
+
+def estimated(code: Code) -> float:
+    """Return about how many microseconds one thread takes for all chunks."""
+    return code.work.flops / _FLOPS + code.work.nbytes / _BYTES
+
+
+def pack(program: Program, addresses: Sequence[int]) -> Packed:
+    """Return the machine's form of the instructions.
+
+    Args:
+        program: it.
+        addresses: where each kernel begins.
+    """
+    times = [
+        estimated(program.kernels[x.kernel])
+        for x in program.instructions
+        if isinstance(x, plan.Launch)
+    ]
+    together = sum(times)
+    sharing = [_sharing(code, together) for code in program.kernels]
+    words: list[int] = []
+    starts: list[int] = []
+    targets: list[tuple[int, int]] = []  # word that needs an address, instruction
+    hosts: dict[int, plan.Host] = {}
+    steps: dict[int, Step] = {}
+    arity, parallel = 0, False
+    for one in program.instructions:
+        starts.append(len(words))
+        match one:
+            case plan.Launch(kernel, places, where):
+                code = program.kernels[kernel]
+                if code.chunks == 0:
+                    continue
+                shared = sharing[kernel] != machine.ALONE
+                steps[len(words)] = Step(code.name, "kernel", code.work, shared, where)
+                head = (machine.LAUNCH, addresses[kernel], code.chunks)
+                words += [*head, sharing[kernel], len(places), *_flat(*places)]
+                arity = max(arity, len(places))
+                parallel = parallel or shared
+            case plan.Host():
+                hosts[len(words)] = one
+                steps[len(words)] = Step(_name(one), "host", _moved(one), False, one.where)
+                words += [machine.HOST]
+            case plan.Copy(target, source, nbytes):
+                steps[len(words)] = Step("copy", "copy", Work(0, 2 * nbytes))
+                words += [machine.COPY, *_flat(target, source), nbytes]
+            case plan.Clear(target, nbytes):
+                steps[len(words)] = Step("clear", "clear", Work(0, nbytes))
+                words += [machine.CLEAR, *_flat(target), nbytes]
+            case plan.SetSlot(slot, place):
+                words += [machine.SET, slot, *_flat(place)]
+            case plan.Advance(slot, nbytes):
+                words += [machine.ADVANCE, slot, nbytes]
+            case plan.Swap(first, second):
+                words += [machine.SWAP, first, second]
+            case plan.Count(slot, times_):
+                words += [machine.COUNTER, slot, times_]
+            case plan.Repeat(slot, to):
+                targets.append((len(words) + 2, to))
+                words += [machine.REPEAT, slot, 0]
+            case plan.Jump(to):
+                targets.append((len(words) + 1, to))
+                words += [machine.JUMP, 0]
+            case plan.Unless(place, to):
+                targets.append((len(words) + 3, to))
+                words += [machine.UNLESS, *_flat(place), 0]
+    starts.append(len(words))
+    words.append(machine.END)
+    for at, to in targets:
+        words[at] = starts[to]
+    jumps = any(words[at] < at for at, _ in targets)
+    estimate = float("inf") if jumps else together
+    return Packed(np.array(words, np.int64), hosts, arity, parallel, estimate, steps)
+
+
+def _name(one: plan.Host) -> str:
+    function = getattr(one.function, "func", one.function)
+    return str(getattr(function, "__name__", "host")).strip("_")
+
+
+def _moved(one: plan.Host) -> Work:
+    return Work(0, sum(type.nbytes for _, type in (*one.operands, *one.results)))
+
+
+def _sharing(code: Code, together: float) -> int:
+    time = estimated(code)
+    if code.chunks <= 1 or time < _WORTH_SHARING:
+        return machine.ALONE
+    if time < _WORTH_WAKING and together < _WORTH_WAKING_TOGETHER:
+        return machine.SHARED
+    return machine.WAKE
+
+
+def _flat(*places: Place) -> list[int]:
+    return [word for place in places for word in place]

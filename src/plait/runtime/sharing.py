@@ -1,0 +1,229 @@
+"""How threads share the chunks of a launch, in LLVM IR.
+
+    work(worker)    what a thread of the pool does until it has been idle for a while
+    region          runs all chunks of a launch, together with whoever comes
+
+Chunks are shared like this. A *region* is one launch. Its fields are written first;
+then `remaining` is set to the number of chunks (release). Whoever wants to take part,
+the launching thread included, lowers `remaining` by compare-and-exchange (acquire), and
+owns the chunks by which it was lowered. It may read the fields only then: they stay as
+they are until all chunks are done, because the launching thread opens no other region
+before `done` (release; acquire) has reached the number of chunks. So a thread that
+comes late, from whichever region it was looking at, either gets chunks of the region
+that is open now, or none. The launching thread waits for chunks that were taken, never
+for threads.
+
+Read first: `_SHARE`.
+"""
+
+from __future__ import annotations
+
+from .words import pointer, word
+
+# Words of a pool; the groups lie on cache lines of their own (128 bytes on some).
+KERNEL, REGION_ARGUMENTS, CHUNKS, GRAIN, SCRATCH_BEGIN, SCRATCH_STRIDE = range(6)
+REMAINING = 16
+DONE = 32
+SLEEPING, STOP, YIELD = 48, 49, 50
+POOL_WORDS = 64
+
+# Words of a worker: the address of its pool, its number, and how long it stays idle.
+WORKER_POOL, WORKER_INDEX, WORKER_SPINS = range(3)
+
+_PAUSES = 1024  # after which a thread that waits lets others have its processor
+
+
+def text(architecture: str) -> str:
+    """Return the functions for "x86_64" or "aarch64"."""
+    return _mode(architecture) + _SHARE + _REGION + _WORK
+
+
+def _mode(architecture: str) -> str:
+    """How numbers are rounded is a property of threads.
+
+    Libraries may have set a thread to treat denormals as 0. The result of a kernel must
+    not depend on the thread, so all have the mode of the C standard while they run.
+    """
+    if architecture == "x86_64":
+        return _X86_MODE
+    return _ARM_MODE
+
+
+_X86_MODE = """
+declare void @llvm.x86.sse2.pause()
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+
+define internal void @pause() alwaysinline {
+  call void @llvm.x86.sse2.pause()
+  ret void
+}
+
+define internal i64 @standard_mode() {
+  %place = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %place)
+  %old = load i32, ptr %place
+  store i32 8064, ptr %place    ; 0x1F80: to nearest, denormals kept, no traps
+  call void @llvm.x86.sse.ldmxcsr(ptr %place)
+  %wide = zext i32 %old to i64
+  ret i64 %wide
+}
+
+define internal void @set_mode(i64 %wide) {
+  %place = alloca i32
+  %old = trunc i64 %wide to i32
+  store i32 %old, ptr %place
+  call void @llvm.x86.sse.ldmxcsr(ptr %place)
+  ret void
+}
+"""
+
+_ARM_MODE = """
+declare void @llvm.aarch64.isb(i32)
+declare i64 @llvm.aarch64.get.fpcr()
+declare void @llvm.aarch64.set.fpcr(i64)
+
+define internal void @pause() alwaysinline {
+  call void @llvm.aarch64.isb(i32 15)    ; `yield` does nothing on most processors
+  ret void
+}
+
+define internal i64 @standard_mode() {
+  %old = call i64 @llvm.aarch64.get.fpcr()
+  call void @llvm.aarch64.set.fpcr(i64 0)
+  ret i64 %old
+}
+
+define internal void @set_mode(i64 %old) {
+  call void @llvm.aarch64.set.fpcr(i64 %old)
+  ret void
+}
+"""
+
+
+def _wait(name: str, back: str) -> str:
+    """Pause, and every now and then let another thread have the processor.
+
+    That matters where there are more threads than processors: what is waited for may be
+    done by a thread that does not run.
+    """
+    return f"""
+  call void @pause()
+  %{name}.part = and i64 %{name}, {_PAUSES - 1}
+  %{name}.long = icmp eq i64 %{name}.part, {_PAUSES - 1}
+  br i1 %{name}.long, label %{name}.give, label %{back}
+{name}.give:
+{word(f"{name}.yield", "pool", YIELD, "ptr")}
+  call i32 %{name}.yield()
+  br label %{back}
+"""
+
+
+# Take chunks and run them until there are none. About the first quarter of each
+# thread's part is taken at once, then smaller and smaller numbers.
+_SHARE = f"""
+define internal void @share(ptr %pool, ptr %own_scratch, i64 %index) {{
+entry:
+{pointer("remaining", "pool", REMAINING)}
+{pointer("done", "pool", DONE)}
+  br label %look
+look:
+  %seen = load atomic i64, ptr %remaining monotonic, align 8
+  %none = icmp eq i64 %seen, 0
+  br i1 %none, label %out, label %take
+take:
+{word("grain", "pool", GRAIN)}    ; the same in all regions
+  %part = udiv i64 %seen, %grain
+  %taken = call i64 @llvm.umax.i64(i64 %part, i64 1)
+  %left = sub i64 %seen, %taken
+  %pair = cmpxchg weak ptr %remaining, i64 %seen, i64 %left acquire monotonic, align 8
+  %won = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %won, label %own, label %look
+own:
+{word("kernel", "pool", KERNEL, "ptr")}
+{word("arguments", "pool", REGION_ARGUMENTS, "ptr")}
+{word("chunks", "pool", CHUNKS)}
+{word("begin", "pool", SCRATCH_BEGIN, "ptr")}
+{word("stride", "pool", SCRATCH_STRIDE)}
+  %offset = mul i64 %index, %stride
+  %given = getelementptr i8, ptr %begin, i64 %offset
+  %has_own = icmp ne ptr %own_scratch, null
+  %scratch = select i1 %has_own, ptr %own_scratch, ptr %given
+  %start = sub i64 %chunks, %seen
+  %stop = add i64 %start, %taken
+  call void %kernel(ptr %arguments, i64 %start, i64 %stop, ptr %scratch)
+  %old = atomicrmw add ptr %done, i64 %taken release
+  br label %look
+out:
+  ret void
+}}
+declare i64 @llvm.umax.i64(i64, i64)
+"""
+
+# Run all chunks of a launch, together with whoever comes.
+_REGION = f"""
+define internal void @region(ptr %pool, ptr %kernel, ptr %arguments, i64 %chunks,
+                             ptr %scratch) {{
+entry:
+{pointer("kernel.at", "pool", KERNEL)}
+  store ptr %kernel, ptr %kernel.at
+{pointer("arguments.at", "pool", REGION_ARGUMENTS)}
+  store ptr %arguments, ptr %arguments.at
+{pointer("chunks.at", "pool", CHUNKS)}
+  store i64 %chunks, ptr %chunks.at
+{pointer("done", "pool", DONE)}
+  store atomic i64 0, ptr %done monotonic, align 8
+{pointer("remaining", "pool", REMAINING)}
+  store atomic i64 %chunks, ptr %remaining release, align 8
+  call void @share(ptr %pool, ptr %scratch, i64 0)
+  br label %wait
+wait:
+  %turn = phi i64 [ 0, %entry ], [ %turn.next, %again ]
+  %finished = load atomic i64, ptr %done acquire, align 8
+  %ready = icmp eq i64 %finished, %chunks
+  br i1 %ready, label %out, label %idle
+idle:
+{_wait("turn", "again")}
+again:
+  %turn.next = add i64 %turn, 1
+  br label %wait
+out:
+  ret void
+}}
+"""
+
+# What a thread of the pool does: returns when it should stop, or has long been idle.
+_WORK = f"""
+define i64 @work(ptr %worker) {{
+entry:
+{word("pool", "worker", WORKER_POOL, "ptr")}
+{word("index", "worker", WORKER_INDEX)}
+{word("spins", "worker", WORKER_SPINS)}
+{pointer("remaining", "pool", REMAINING)}
+{pointer("stop", "pool", STOP)}
+  %mode = call i64 @standard_mode()
+  br label %look
+look:
+  %turn = phi i64 [ 0, %entry ], [ 0, %busy ], [ %turn.next, %again ]
+  %seen = load atomic i64, ptr %remaining monotonic, align 8
+  %any = icmp ne i64 %seen, 0
+  br i1 %any, label %busy, label %idle
+busy:
+  call void @share(ptr %pool, ptr null, i64 %index)
+  br label %look
+idle:
+  %stopped = load atomic i64, ptr %stop monotonic, align 8
+  %leave = icmp ne i64 %stopped, 0
+  %tired = icmp uge i64 %turn, %spins
+  %end = or i1 %leave, %tired
+  br i1 %end, label %out, label %stay
+stay:
+{_wait("turn", "again")}
+again:
+  %turn.next = add i64 %turn, 1
+  br label %look
+out:
+  call void @set_mode(i64 %mode)
+  ret i64 0
+}}
+"""
