@@ -29,9 +29,12 @@ from .operand import Operand, as_node, common_dtype
 
 # Philox 4x32-10: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random
 # numbers: as easy as 1, 2, 3", SC 2011. The key of a round grows by the second pair.
-_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
-_INCREMENTS = np.array([[0x9E3779B9], [0xBB67AE85]], np.uint64)
-_GROWN = np.arange(10, dtype=np.uint64)[:, None, None] * _INCREMENTS  # in ten rounds
+ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+INCREMENTS = (0x9E3779B9, 0xBB67AE85)
+_FACTORS = np.array(MULTIPLIERS, np.uint64)[:, None]
+_GROWN = np.outer(np.arange(ROUNDS, dtype=np.uint64), np.array(INCREMENTS, np.uint64))
+_GROWN = _GROWN[:, :, None]
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
@@ -83,7 +86,7 @@ def philox(key: np.ndarray, shape: Shape, start: int = 0) -> np.ndarray:
         even[1], odd[1] = words[2], words[3]
         exchanged = product[::-1]
         for round_key in (words[:2] + _GROWN) & _LOW:
-            np.multiply(even, _MULTIPLIERS, out=product)
+            np.multiply(even, _FACTORS, out=product)
             np.right_shift(exchanged, _32, out=even)
             even ^= odd
             even ^= round_key

@@ -330,7 +330,7 @@ def erfinv(x: Operand) -> Node:
 # and 5.11).
 
 # lgamma(x) / ((x - 1) * (x - 2)) in x - 0.75, for x in 0.75..2.5, to 3e-17.
-_LGAMMA_RATIO = (
+LGAMMA_RATIO = (
     (1.311209601625346789e-6, 6.8059925163821114538e-4, 2.4138966319639325656e-2,
      2.7100912945946832621e-1, 1.3331047517495184072, 3.2758842923830938582,
      4.1812487655018509793, 2.6409615141709098461, 6.5049904458014517051e-1),
@@ -339,25 +339,25 @@ _LGAMMA_RATIO = (
      8.4682246282348067002, 4.6015761905306281689, 1.0),
 )  # fmt: skip
 # digamma(x) / (x - root) in x - 1, for x in 1..2.5, to 1e-17.
-_DIGAMMA_RATIO = (
+DIGAMMA_RATIO = (
     (8.7334725026219173922e-7, 5.0702988809343326945e-4, 1.8342400959839153766e-2,
      2.0584084112744173533e-1, 9.4630580256811056286e-1, 1.8488025338240080779,
      1.250380137503405346),
     (1.0377232969374495711e-4, 5.5359223013224560839e-3, 8.5744489416947357023e-2,
      5.5111937487658344536e-1, 1.6329462354635019243, 2.1621391873864675709, 1.0),
 )  # fmt: skip
-_DIGAMMA_ROOT = 1.4616321449683622  # and what that leaves of it:
-_DIGAMMA_ROOT_REST = 9.5499954299656977152e-17
+DIGAMMA_ROOT = 1.4616321449683622  # and what that leaves of it:
+DIGAMMA_ROOT_REST = 9.5499954299656977152e-17
 
 # Bernoulli's numbers B_2, B_4, ..., B_24.
 _BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510,
     43867 / 798, -174611 / 330, 854513 / 138, -236364091 / 2730,
 )  # fmt: skip
-_STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1))[
+STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1))[
     ::-1
 ]
-_STIRLING_DERIVATIVE = tuple(b / (2 * k) for k, b in enumerate(_BERNOULLI[:9], 1))[::-1]
+STIRLING_DERIVATIVE = tuple(b / (2 * k) for k, b in enumerate(_BERNOULLI[:9], 1))[::-1]
 
 
 def _distance_to_integer(x: Array) -> Array:
@@ -366,7 +366,7 @@ def _distance_to_integer(x: Array) -> Array:
 
 def _lgamma_near(x: Array) -> Array:
     # Adding 0 makes 0.0 of the -0.0 at 1 and 2, as C has it.
-    return (x - 1) * (x - 2) * _ratio(x - 0.75, *_LGAMMA_RATIO) + 0.0
+    return (x - 1) * (x - 2) * _ratio(x - 0.75, *LGAMMA_RATIO) + 0.0
 
 
 def _lgamma_middle(x: Array) -> Array:
@@ -380,7 +380,7 @@ def _lgamma_middle(x: Array) -> Array:
 
 
 def _lgamma_far(x: Array) -> Array:
-    series = _polynomial(1 / (x * x), _STIRLING) / x
+    series = _polynomial(1 / (x * x), STIRLING) / x
     return (x - 0.5) * np.log(x) - x + (0.5 * math.log(2 * math.pi) + series)
 
 
@@ -411,8 +411,8 @@ def _lgamma(x: Array) -> Array:
 
 
 def _digamma_near(x: Array) -> Array:
-    distance = (x - _DIGAMMA_ROOT) - _DIGAMMA_ROOT_REST
-    return distance * _ratio(x - 1, *_DIGAMMA_RATIO)
+    distance = (x - DIGAMMA_ROOT) - DIGAMMA_ROOT_REST
+    return distance * _ratio(x - 1, *DIGAMMA_RATIO)
 
 
 def _digamma_middle(x: Array) -> Array:
@@ -426,7 +426,7 @@ def _digamma_middle(x: Array) -> Array:
 
 def _digamma_far(x: Array) -> Array:
     z = 1 / (x * x)
-    return np.log(x) - 0.5 / x - z * _polynomial(z, _STIRLING_DERIVATIVE)
+    return np.log(x) - 0.5 / x - z * _polynomial(z, STIRLING_DERIVATIVE)
 
 
 def _digamma_positive(x: Array) -> Array:

@@ -1,0 +1,1 @@
+"""Loop IR: what it is, how it prints, what it means, and how it is checked."""

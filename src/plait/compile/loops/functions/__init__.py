@@ -1,0 +1,18 @@
+"""Functions written out in basic operations, without branches or tables.
+
+Read first: `FUNCTIONS`, `expand_functions`; then `write.Value` and
+`exponential.exp`.
+"""
+
+from __future__ import annotations
+
+from .expand import BOUNDS, FUNCTIONS, Bound, Function, expand, expand_functions
+
+__all__ = [
+    "BOUNDS",
+    "FUNCTIONS",
+    "Bound",
+    "Function",
+    "expand",
+    "expand_functions",
+]

@@ -1,0 +1,122 @@
+"""Walks over expressions, which are graphs: what is shared is met once.
+
+Read first: `ordered`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+
+from .grammar import (
+    Buffer,
+    Expression,
+    Fold,
+    For,
+    Get,
+    If,
+    Let,
+    Load,
+    Operation,
+    Set,
+    Statement,
+    Store,
+    Vector,
+)
+
+
+def parts(expression: Expression) -> tuple[Expression, ...]:
+    """Return the expressions that `expression` is made of."""
+    if isinstance(expression, Operation):
+        return expression.operands
+    if isinstance(expression, Load):
+        if expression.condition is None or expression.other is None:
+            return (expression.index,)
+        return (expression.index, expression.condition, expression.other)
+    if isinstance(expression, Get | Fold):
+        return (expression.place,)
+    return ()
+
+
+def roots(statement: Statement) -> tuple[Expression, ...]:
+    """Return the expressions that a statement itself has, not those in its bodies.
+
+    All of them are computed before the statement does anything, in every lane. What
+    keeps a load from touching memory is its own condition and nothing else.
+    """
+    if isinstance(statement, Let):
+        return (statement.value,)
+    if isinstance(statement, Store):
+        if statement.condition is None:
+            return (statement.index, statement.value)
+        return (statement.index, statement.value, statement.condition)
+    if isinstance(statement, Set):
+        return (statement.place, statement.value)
+    if isinstance(statement, If):
+        return (statement.condition,)
+    if isinstance(statement, For) and isinstance(statement.extent, Expression):
+        return (statement.extent,)
+    return ()
+
+
+def ordered(
+    wanted: Sequence[Expression], done: Container[int] = ()
+) -> list[Expression]:
+    """Return `wanted` and all that they are made of, parts first, each once.
+
+    Does not recurse: a chain of fused operations may be longer than Python's stack.
+
+    Args:
+        done: ids of expressions to leave out, with their parts.
+    """
+    found: list[Expression] = []
+    seen: dict[int, bool] = {}  # id -> whether it is in `found`
+    stack = list(reversed(wanted))
+    while stack:
+        node = stack[-1]
+        key = id(node)
+        state = seen.get(key)
+        if state is None and key not in done:
+            seen[key] = False
+            below = parts(node)
+            if below:
+                stack.extend(reversed(below))
+                continue
+        elif state is not False:
+            stack.pop()
+            continue
+        seen[key] = True
+        found.append(node)
+        stack.pop()
+    return found
+
+
+def bodies(statement: Statement) -> tuple[list[Statement], ...]:
+    """Return the bodies of a statement."""
+    if isinstance(statement, If):
+        return (statement.body, statement.otherwise)
+    if isinstance(statement, For | Vector):
+        return (statement.body,)
+    return ()
+
+
+def all_bodies(body: list[Statement]) -> Iterator[list[Statement]]:
+    """Yield `body` and all bodies in it."""
+    stack = [body]
+    while stack:
+        one = stack.pop()
+        yield one
+        for statement in one:
+            stack.extend(bodies(statement))
+
+
+def buffers_of(body: list[Statement]) -> list[Buffer]:
+    """Return the buffers that a body loads from or stores into, in order."""
+    found: dict[Buffer, None] = {}
+    for one in all_bodies(body):
+        for statement in one:
+            for node in ordered(roots(statement)):
+                if isinstance(node, Load):
+                    found[node.buffer] = None
+            if isinstance(statement, Store):
+                found[statement.buffer] = None
+    return list(found)

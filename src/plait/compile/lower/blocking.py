@@ -1,0 +1,211 @@
+"""How a matrix product is cut: into blocks that fill the registers, and into chunks.
+
+Everything here is a function of shapes and of the target, never of how many threads
+there are. Read first: `Facts`, `plan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...dtypes import DType
+
+# A chunk is worth handing out above this many multiplications, some microseconds.
+_CHUNK_PRODUCTS = 600_000
+# More chunks than this are not needed to keep any number of cores busy.
+_MOST_CHUNKS = 64
+# Accumulators needed so that the latency of an addition is hidden: two units, each
+# taking four cycles.
+_IN_FLIGHT = 8
+_WIDEST = 7
+# Cycles for a line of the right operand that comes from the second cache.
+_LINE_CYCLES = 0.4
+# Code for panels of two widths is twice as much.
+_TWO_WIDTHS = 1.02
+# Cycles that go with one block, whatever the length of its sums.
+_BLOCK_CYCLES = 30
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a machine can do, as far as it decides how products are cut.
+
+    Attributes:
+        vector_bytes: width of one vector register.
+        registers: how many vector registers there are.
+        fma: has a fused multiply-add.
+        bf16_dot: has the instruction behind `dot_pairs`.
+        l1, l2: bytes of the first and the second cache of one core.
+    """
+
+    vector_bytes: int = 64
+    registers: int = 32
+    fma: bool = True
+    bf16_dot: bool = False
+    l1: int = 32 << 10
+    l2: int = 1 << 20
+
+    def lanes(self, dtype: DType) -> int:
+        """Return how many numbers of `dtype` one register holds."""
+        return max(2, self.vector_bytes // dtype.itemsize)
+
+
+class Shape(NamedTuple):
+    """The extents of a product: `batch` of (m x k) by (k x n)."""
+
+    batch: int
+    m: int
+    n: int
+    k: int
+
+    @property
+    def products(self) -> int:
+        """The number of multiplications."""
+        return self.batch * self.m * self.n * self.k
+
+
+class Plan(NamedTuple):
+    """A product cut into blocks of `rows` rows and `vectors` or one vector less.
+
+    Attributes:
+        lanes: columns in one vector.
+        rows: rows of one block; the last one begins early enough to have as many.
+        blocks: blocks of rows.
+        vectors: vectors of columns in one of the first `wide` panels; those after have
+            one less.
+        panels, wide: panels of columns, all and those with `vectors` vectors.
+        spread: separate sums for each element, over every `spread`th product.
+        slice: steps of the sum that are taken before the next block is.
+        items: of the batch, in one chunk.
+        blocks_per_chunk, panels_per_chunk: the part of one product in one chunk.
+    """
+
+    lanes: int
+    rows: int
+    blocks: int
+    vectors: int
+    panels: int
+    wide: int
+    spread: int
+    slice: int
+    steps: int
+    items: int
+    blocks_per_chunk: int
+    panels_per_chunk: int
+
+    @property
+    def row_chunks(self) -> int:
+        """Chunks that the rows of one product are cut into."""
+        return ceil(self.blocks, self.blocks_per_chunk)
+
+    @property
+    def column_chunks(self) -> int:
+        """Chunks that the columns of one product are cut into."""
+        return ceil(self.panels, self.panels_per_chunk)
+
+    @property
+    def slices(self) -> int:
+        """Slices that the sum is cut into."""
+        return ceil(self.steps, self.slice)
+
+    @property
+    def columns(self) -> int:
+        """Columns in the widest panel."""
+        return self.vectors * self.lanes
+
+
+def ceil(a: int, b: int) -> int:
+    """Return a / b, rounded up."""
+    return -(-a // b)
+
+
+def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) -> Plan:
+    """Choose the blocks and the chunks of a product.
+
+    Args:
+        itemsize: bytes of a number as it is multiplied.
+        packed: each chunk copies its columns of the right operand first.
+    """
+    rows, vectors = _block(shape, lanes, facts)
+    all_vectors = ceil(shape.n, lanes)
+    blocks, panels = ceil(shape.m, rows), ceil(all_vectors, vectors)
+    wide = all_vectors - panels * (vectors - 1)
+    spread = 1
+    while spread < 4 and spread * rows * vectors < _IN_FLIGHT and shape.k > 8 * spread:
+        spread *= 2
+    items, parts = _chunks(shape)
+    slice = _slice(shape, itemsize, facts)
+    panel_bytes = slice * vectors * lanes * itemsize
+    if slice < shape.k:
+        # The rows of one chunk are met again for each of its panels.
+        most = max(1, facts.l2 // 3 // (slice * rows * itemsize))
+        row_parts = ceil(blocks, most)
+        most = max(1, facts.l2 // 4 // panel_bytes)
+        panels_per_chunk = min(most, ceil(panels, ceil(parts, row_parts)))
+        spread = 1
+    else:
+        panels_per_chunk = ceil(panels, parts)
+        if packed:
+            # The panels of one chunk are met again for each block of rows.
+            most = max(1, facts.l2 // 2 // panel_bytes)
+            panels_per_chunk = min(panels_per_chunk, most)
+        row_parts = max(1, parts // ceil(panels, panels_per_chunk))
+        if packed:
+            # Each of these parts copies the same columns again.
+            row_parts = min(row_parts, max(1, shape.m // 128))
+    blocks_per_chunk = ceil(blocks, row_parts)
+    return Plan(
+        lanes, rows, blocks, vectors, panels, wide, spread, slice, shape.k, items,
+        blocks_per_chunk, panels_per_chunk,
+    )  # fmt: skip
+
+
+def _slice(shape: Shape, itemsize: int, facts: Facts) -> int:
+    """Return how much of a long sum is taken at once, so that it stays in caches."""
+    size = shape.k * itemsize
+    if size <= facts.l1 // 8 or shape.m < 16 or shape.m * shape.n < 4096:
+        return shape.k
+    return ceil(shape.k, ceil(size, facts.l1 // 16))
+
+
+def _chunks(shape: Shape) -> tuple[int, int]:
+    """Return how many of the batch one chunk takes, and the parts of one product."""
+    one = shape.m * shape.n * shape.k
+    wanted = min(_MOST_CHUNKS, max(1, shape.products // _CHUNK_PRODUCTS))
+    if shape.batch >= wanted:
+        return ceil(shape.batch, wanted), 1
+    return 1, min(ceil(wanted, shape.batch), max(1, one // _CHUNK_PRODUCTS))
+
+
+def _block(shape: Shape, lanes: int, facts: Facts) -> tuple[int, int]:
+    """Return the rows and vectors of the block that takes the fewest cycles."""
+    all_vectors = ceil(shape.n, lanes)
+    best = (0.0, 0, 0)
+    for vectors in range(1, min(_WIDEST, all_vectors) + 1):
+        # One register holds the number of the left operand, `vectors` of the right.
+        most = min((facts.registers - 1 - vectors) // vectors, 24)
+        if most < 1:
+            break
+        blocks = ceil(shape.m, most)
+        rows = ceil(shape.m, blocks)
+        panels = ceil(all_vectors, vectors)
+        if vectors > ceil(all_vectors, panels):
+            continue  # as many narrower panels do
+        wide = all_vectors - panels * (vectors - 1)
+        outside = shape.k * vectors * facts.vector_bytes > facts.l1
+        line = _LINE_CYCLES if outside else 0.0
+        cycles = wide * _cycles(rows, vectors, shape.k, line)
+        if wide < panels:
+            cycles += (panels - wide) * _cycles(rows, vectors - 1, shape.k, line)
+            cycles *= _TWO_WIDTHS
+        if not best[1] or blocks * cycles < 0.99 * best[0]:
+            best = (blocks * cycles, rows, vectors)
+    return best[1], best[2]
+
+
+def _cycles(rows: int, vectors: int, k: int, line: float) -> float:
+    """Return an estimate of the time of one block."""
+    products, loads = rows * vectors, rows + vectors
+    step = max(products, loads * 1.05) / 2 + vectors * line
+    return k * step + _BLOCK_CYCLES + 2 * products

@@ -1,0 +1,111 @@
+"""What a contraction is, for the code that writes its loops.
+
+Read first: `Contraction`, `Operand`, `Piece`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...dtypes import DType, float32
+from ..loops.grammar import Body, Buffer, Constant, Expression, Let, Operation, Variable
+from .blocking import Facts, Shape
+
+# (batch, row, column, value in the accumulating dtype) -> statements
+Finish = Callable[[Expression, Expression, Expression, Expression], Body]
+
+
+class Operand(NamedTuple):
+    """One side of a product.
+
+    Attributes:
+        load: gives the element at (batch, outer index, index of the sum), in `dtype`.
+            It may be called inside `vector`, with one index varying.
+        outer_stride, k_stride, batch_stride: how far elements are apart in memory, in
+            elements; None where it is not the same everywhere, or with conditions.
+    """
+
+    load: Callable[[Expression, Expression, Expression], Expression]
+    dtype: DType
+    outer_stride: int | None
+    k_stride: int | None
+    batch_stride: int | None
+
+
+class Contraction(NamedTuple):
+    """result[b, m, n] = sum over k of left[b, m, k] * right[b, n, k].
+
+    Attributes:
+        shape: the extents.
+        dtype: of the result's elements before they are finished.
+        precision: "highest", "high" or "fast": what float32 may be rounded to.
+    """
+
+    shape: Shape
+    dtype: DType
+    precision: str = "highest"
+
+    @property
+    def sum_dtype(self) -> DType:
+        """The dtype in which products are added up."""
+        if self.dtype.is_float and self.dtype.itemsize == 2:
+            return float32
+        return self.dtype
+
+
+class Piece(NamedTuple):
+    """What will be one kernel.
+
+    Attributes:
+        name: for people.
+        body, chunks, scratch: as in `Kernel`.
+        temporaries: buffers that an earlier piece writes and a later one reads.
+    """
+
+    name: str
+    body: Body
+    chunks: int
+    scratch: tuple[Buffer, ...] = ()
+    temporaries: tuple[Buffer, ...] = ()
+
+
+def as_dtype(value: Expression, dtype: DType) -> Expression:
+    """Return `value` in another dtype."""
+    return value if value.dtype is dtype else Operation("cast", (value,), dtype)
+
+
+def multiply_add(
+    x: Expression, y: Expression, z: Expression, facts: Facts
+) -> Expression:
+    """Return x * y + z."""
+    if facts.fma and z.dtype.is_float:
+        return Operation("fused_multiply_add", (x, y, z))
+    return Operation("add", (Operation("multiply", (x, y)), z))
+
+
+def smaller(x: Expression, y: Expression | int) -> Expression:
+    """Return the smaller of two indices."""
+    if isinstance(y, int):
+        y = Constant(y, x.dtype)
+    if isinstance(x, Constant) and isinstance(y, Constant):
+        return x if x.value <= y.value else y
+    return Operation("minimum", (x, y))
+
+
+def count_from(first: Expression, each: int, all: int) -> Expression:
+    """Return how many of `all` one chunk has, that begins at `first`."""
+    if all % each == 0:
+        return Constant(each, first.dtype)
+    return smaller(all - first, each)
+
+
+def bind(body: Body, name: str, value: Expression | int) -> Expression:
+    """Give a value a name in `body`, unless it is a number or has one."""
+    if isinstance(value, int):
+        value = Constant(value, Variable("").dtype)
+    if isinstance(value, (Constant, Variable)):
+        return value
+    variable = Variable(name, value.dtype)
+    body.append(Let(variable, value))
+    return variable

@@ -1,0 +1,1 @@
+"""From a graph to kernels in order: what is computed together, when, and where."""

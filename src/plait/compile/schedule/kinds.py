@@ -1,0 +1,53 @@
+"""What kinds of node there are for the compiler.
+
+Read first: `kind_of`.
+"""
+
+from __future__ import annotations
+
+from ...ir.build import INPUT, PICK
+from ...ir.graph import Node, TensorType
+from ..lower.pull import is_moved, is_pulled
+
+PULLED = "pulled"  # written out where it is needed, element by element
+REDUCTION = "reduction"
+CONTRACTION = "contraction"
+RESULT = "result"  # one of several results of an operand
+OPAQUE = "opaque"  # a kernel, or several, of its own
+
+REDUCTIONS = ("sum", "product", "max", "min", "argmax", "argmin")
+CONTRACTIONS = ("dot",)
+
+
+def kind_of(node: Node) -> str:
+    """Return which kind of node the compiler takes `node` for."""
+    name = node.primitive.name
+    if node.primitive is PICK:
+        return RESULT
+    if not isinstance(node.type, TensorType):
+        return OPAQUE
+    if name in REDUCTIONS:
+        return REDUCTION
+    if name in CONTRACTIONS:
+        return CONTRACTION
+    return PULLED if is_pulled(node) else OPAQUE
+
+
+def reduced_axes(node: Node) -> tuple[int, ...]:
+    """Return the axes of its operand that a reduction sums over."""
+    if "axes" in node.attributes:
+        return tuple(node.attributes["axes"])
+    return (node.attributes["axis"],)
+
+
+def domain_of(node: Node) -> tuple[int, ...]:
+    """Return the shape of what is looped over to compute `node`."""
+    if node.primitive.name in REDUCTIONS:
+        return node.operands[0].shape
+    return node.shape
+
+
+__all__ = [
+    "CONTRACTION", "CONTRACTIONS", "INPUT", "OPAQUE", "PULLED", "REDUCTION",
+    "REDUCTIONS", "RESULT", "domain_of", "is_moved", "kind_of", "reduced_axes",
+]  # fmt: skip
