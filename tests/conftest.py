@@ -1,10 +1,17 @@
-"""What all tests share: golden files, and the option that rewrites them."""
+"""What all tests share: golden files, and how programs run."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parent / "golden"
+from plait.settings import settings
+
+# These are about what is computed, not how: their many small programs are interpreted.
+# PLAIT_EXECUTION=compile runs them compiled.
+INTERPRETED = ("conformance", "data", "nn", "optim", "tensor", "transform")
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden"
 
 
 def pytest_addoption(parser):
@@ -28,3 +35,11 @@ def golden(request):
         assert text == path.read_text(encoding="utf-8")
 
     return check
+
+
+@pytest.fixture(autouse=True)
+def execution(request, monkeypatch):
+    """Have programs interpreted where the tests are not about running them."""
+    room = request.path.relative_to(HERE).parts[0]
+    if room in INTERPRETED and "PLAIT_EXECUTION" not in os.environ:
+        monkeypatch.setattr(settings, "execution", "interpret")

@@ -13,7 +13,8 @@ from plait.errors import PlaitError, ShapeError
 from plait.ir.text import from_text, to_text
 from plait.ir.verify import verify
 from plait.ops import PRIMITIVES
-from plait.tensor.record import CONSTANT, LEAF, record_function
+from plait.tensor.record import record_function
+from plait.tensor.trie import CONSTANT, LEAF
 
 
 def close(x, y):

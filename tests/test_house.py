@@ -22,7 +22,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "dtypes", "shapes", "settings", "trees"),
     1: ("ir",),
     2: ("ops",),
-    3: ("transform",),
+    3: ("transform", "program"),
+    4: ("compile", "runtime"),
     5: ("tensor",),
     6: ("nn", "optim", "data"),
     7: ("train", "interop"),
@@ -35,7 +36,7 @@ USERS_LAYER = 6
 INSIDERS = {
     "interop": {room for room in LAYER if LAYER[room] < USERS_LAYER},  # reads graphs
     "__init__": {room for room in LAYER if LAYER[room] < USERS_LAYER},
-    "cli": {"ir"},  # `plait show` prints the text of graphs
+    "cli": {"ir", "runtime"},  # `plait show` prints graphs, `plait cache` clears one
 }
 # Imports inside a function: (module, what it imports) -> why it must be there.
 LOCAL_IMPORTS = {

@@ -86,6 +86,7 @@ from .tensor.transforms import (
     vmap,
     while_loop,
 )
+from .tensor.updating import updating
 
 # Written with the names above, as users write. The rooms `plait.data` and `plait.train`
 # are imported when asked for: they bring archives, processes and progress bars.
@@ -170,6 +171,7 @@ __all__ = [  # noqa: F405
     "unique_counts",
     "unique_inverse",
     "unique_values",
+    "updating",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -8,7 +8,7 @@ import pytest
 
 import plait
 from plait import nn, optim
-from plait.tensor.record import roots
+from plait.tensor.trie import roots
 
 try:
     import torch

@@ -7,7 +7,7 @@ import pytest
 
 import plait
 from plait.errors import ArgumentTypeError
-from plait.tensor import record
+from plait.tensor import trie
 
 SUM = (
     "sum(x: 'Tensor', axis: 'Axes' = None, *, dtype: 'DType | None' = None, "
@@ -206,9 +206,9 @@ def test_another_spelling_finds_the_step_again():
 
     once()
     once()
-    before = record.roots.count
+    before = trie.roots.count
     once()
-    assert record.roots.count == before
+    assert trie.roots.count == before
 
 
 def test_numbers_alone_are_operands():

@@ -9,7 +9,7 @@ import pytest
 
 import plait
 from plait.errors import PlaitError, ShapeError
-from plait.tensor import record
+from plait.tensor import execute, trie
 
 
 @pytest.fixture(autouse=True)
@@ -66,13 +66,13 @@ def test_a_look_runs_all_that_lives(look):
 def count_runs(monkeypatch):
     """Return a list that gets the targets of each program that is run."""
     runs = []
-    run = record.Program.run
+    run = execute.Program.run
 
     def counted(self, values):
         runs.append(len(self.targets))
         return run(self, values)
 
-    monkeypatch.setattr(record.Program, "run", counted)
+    monkeypatch.setattr(execute.Program, "run", counted)
     return runs
 
 
@@ -144,10 +144,10 @@ def test_values_are_read_only_and_inputs_are_copied():
 def steady(step, settle=3, repeats=5):
     for i in range(settle):
         step(i)
-    before = record.roots.count
+    before = trie.roots.count
     for i in range(settle, settle + repeats):
         step(i)
-    assert record.roots.count == before
+    assert trie.roots.count == before
 
 
 def test_training_records_nothing_new():
@@ -382,10 +382,10 @@ def test_a_loop_records_nothing_new_and_keeps_nothing(loop):
         net = Net()
         for i in range(5):
             loop(net, i)
-        count, before = record.roots.count, alive()
+        count, before = trie.roots.count, alive()
         for i in range(5, 8):
             loop(net, i)
-        assert record.roots.count == count
+        assert trie.roots.count == count
         assert alive() == before
     finally:
         gc.unfreeze()
@@ -409,7 +409,7 @@ def test_max_trace_forces_runs(monkeypatch, limit):
     expected = chain(30)
     runs = count_runs(monkeypatch)
     monkeypatch.setattr(plait.settings, "max_trace", limit)
-    record.roots.renew()  # steps that are known are not counted again
+    trie.roots.renew()  # steps that are known are not counted again
     plait.flush()
     found = chain(30)
     assert len(runs) > 30 // limit
@@ -421,13 +421,13 @@ def test_max_trace_forces_runs(monkeypatch, limit):
 def test_max_steps_forgets_but_results_stay(monkeypatch, limit):
     expected = chain(30)
     renewed = []
-    renew = record._Roots.renew
+    renew = trie._Roots.renew
 
     def counted(self):
         renewed.append(self.count)
         renew(self)
 
-    monkeypatch.setattr(record._Roots, "renew", counted)
+    monkeypatch.setattr(trie._Roots, "renew", counted)
     monkeypatch.setattr(plait.settings, "max_steps", limit)
     w = plait.tensor([1.0, 2.0], requires_grad=True)
     old = plait.exp(w * 2)
@@ -447,7 +447,7 @@ def test_renewal_with_pending_tensors(monkeypatch):
     x = plait.tensor([1.0, 2.0], requires_grad=True)
     y = plait.sin(x)
     monkeypatch.setattr(plait.settings, "max_steps", 0)
-    record.roots.renew()
+    trie.roots.renew()
     z = y * x
     z.sum().backward()
     a = np.array([1.0, 2.0])
@@ -461,7 +461,7 @@ def test_a_trace_that_never_repeats(monkeypatch):
     for i in range(1, 80):
         x = plait.ones(i)
         assert plait.reshape(x * 2 + x, (i, 1)).sum().item() == 3 * i
-        counts.append(record.roots.count)
+        counts.append(trie.roots.count)
     assert max(counts) < 120
 
 
@@ -603,7 +603,7 @@ def test_show_prints_graphs(monkeypatch, capsys):
 )
 def test_show_prints_what_is_asked(monkeypatch, capsys, show, stages):
     monkeypatch.setattr(plait.settings, "show", show)
-    record.roots.renew()
+    trie.roots.renew()
     plait.flush()
     plait.asinh(plait.tensor([1.0, 2.0])).sum().item()
     shown = capsys.readouterr().err

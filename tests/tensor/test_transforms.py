@@ -12,7 +12,7 @@ from plait.errors import (
     ShapeError,
     TracingError,
 )
-from plait.tensor import record
+from plait.tensor import trie
 
 try:
     import torch
@@ -489,9 +489,9 @@ def test_floats_do_not_retrace():
     for i in range(3):
         close(f(x, i + 0.5), x.numpy() * (i + 0.5))
         if i == 0:
-            before = record.roots.count
+            before = trie.roots.count
     assert len(calls) == 1
-    assert record.roots.count == before
+    assert trie.roots.count == before
 
 
 def test_statics_and_types_retrace():
@@ -901,9 +901,9 @@ def test_scan_twice_records_nothing_new():
 
     first = once()
     once()
-    before = record.roots.count
+    before = trie.roots.count
     assert once() == first
-    assert record.roots.count == before
+    assert trie.roots.count == before
 
 
 def test_scan_inside_scan():

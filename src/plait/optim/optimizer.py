@@ -190,30 +190,37 @@ class Optimizer:
         if closure is not None:
             with plait.enable_grad():
                 loss = closure()
-        updates = []
+        layout = []
+        tensors: list[Tensor] = []
+        operands: list[Any] = []
+        updated = []
         for group in self.param_groups:
             active = [p for p in group["params"] if p.grad is not None]
             if active:
-                updates.append(self._record_update(group, active))
-        plait.flush()
-        for active, names, new in updates:
-            values = iter(new)
+                updated.append(active)
+                layout.append(self._gather(group, active, tensors, operands))
+        if layout:
+            _updating(self.update, tuple(layout))(tensors, operands)
+        else:
+            plait.flush()
+        for active in updated:
             for parameter in active:
-                parameter.data = next(values)
-            for parameter, own in zip(active, names, strict=True):
-                self.state[parameter] = {name: next(values) for name in own}
                 self.steps[parameter] += 1
         return loss
 
-    def _record_update(self, group: Group, active: list[Tensor]) -> Any:
-        """Record one step of `active` parameters.
-
-        Returns:
-            These; for each the names of its state; and a flat list: the new parameters,
-            then their new states.
+    def _gather(
+        self,
+        group: Group,
+        active: list[Tensor],
+        tensors: list[Tensor],
+        operands: list[Any],
+    ) -> _Layout:
+        """Add what one step of `active` parameters changes to `tensors`, and what else
+        it needs to `operands`.
         """
         hyperparameters = {name: group[name] for name in self.defaults}
-        operands: list[Any] = [*active, *[parameter.grad for parameter in active]]
+        tensors += active
+        operands += [parameter.grad for parameter in active]
         names = []
         counts = []
         for parameter in active:
@@ -223,15 +230,15 @@ class Optimizer:
                 self.state[parameter] = state
                 self.steps[parameter] = 0
             names.append(tuple(state))
-            operands += state.values()
+            tensors += state.values()
             counts.append(self.steps[parameter])
         if counts.count(counts[0]) == len(counts):
             del counts[1:]
-        numbers = [self.coefficients(n + 1, **hyperparameters) for n in counts]
-        for one in numbers:
-            operands += [float(x) if x.__class__ is int else x for x in one.values()]
-        function = _recorded(self.update, tuple(names), tuple(numbers[0]), len(numbers))
-        return active, names, function(*operands)
+        for count in counts:
+            numbers = self.coefficients(count + 1, **hyperparameters)
+            for x in numbers.values():
+                operands.append(float(x) if x.__class__ is int else x)
+        return tuple(names), tuple(numbers), len(counts)
 
     # State
 
@@ -248,7 +255,10 @@ class Optimizer:
             for group in self.param_groups
         ]
         state = {
-            numbers[id(p)]: {"step": self.steps[p], **tensors}
+            numbers[id(p)]: {
+                "step": self.steps[p],
+                **{name: x.detach() for name, x in tensors.items()},
+            }
             for p, tensors in self.state.items()
         }
         return {"state": state, "param_groups": groups}
@@ -330,46 +340,46 @@ def _fitted(
         raise ValueError(f"{sorted(given)} instead of {sorted(expected)}")
     result = {}
     for name, like in expected.items():
-        value = plait.asarray(given[name])
+        value = plait.asarray(given[name]).detach()  # a handle of our own
         if value.shape != like.shape:
             raise ValueError(f"{name} of shape {value.shape} instead of {like.shape}")
         result[name] = value if value.dtype is like.dtype else value.to(like.dtype)
     return result
 
 
+# What the flat lists of a group hold: the names of the state of each parameter, the
+# names of the coefficients, and how many sets of coefficients there are: one for all
+# parameters, or one for each.
+_Layout = tuple[tuple[tuple[str, ...], ...], tuple[str, ...], int]
+
+
 @functools.cache
-def _recorded(
-    update: Callable[..., Any],
-    names: tuple[tuple[str, ...], ...],
-    labels: tuple[str, ...],
-    sets: int,
-) -> Callable[..., list[Tensor]]:
-    """Return the function that applies the rule `update` to many parameters at once.
+def _updating(
+    update: Callable[..., Any], layout: tuple[_Layout, ...]
+) -> Callable[..., None]:
+    """Return the function that applies the rule `update` to all parameters at once.
 
-    It takes and returns flat lists, which are quick to record.
-
-    Args:
-        names: of the state of each parameter.
-        labels: of the coefficients.
-        sets: how many sets of coefficients there are: one for all, or one for each.
+    It takes flat lists, which are quick to record: for each group the parameters, then
+    their states; and for each group the gradients, then the coefficients.
     """
 
-    def updated(*operands: Any) -> list[Tensor]:
-        rest = iter(operands)
-        parameters = [next(rest) for _ in names]
-        gradients = [next(rest) for _ in names]
-        states = [{name: next(rest) for name in own} for own in names]
-        numbers = [{label: next(rest) for label in labels} for _ in range(sets)]
-        sets_of_numbers = numbers if sets > 1 else numbers * len(names)
-        rows = zip(parameters, gradients, states, sets_of_numbers, strict=True)
-        with plait.no_grad():
+    def rule(tensors: Sequence[Tensor], operands: Sequence[Any]) -> list[Tensor]:
+        rest, others = iter(tensors), iter(operands)
+        new = []
+        for names, labels, sets in layout:
+            parameters = [next(rest) for _ in names]
+            gradients = [next(others) for _ in names]
+            states = [{name: next(rest) for name in own} for own in names]
+            numbers = [{label: next(others) for label in labels} for _ in range(sets)]
+            sets_of_numbers = numbers if sets > 1 else numbers * len(names)
+            rows = zip(parameters, gradients, states, sets_of_numbers, strict=True)
             results = [_update_one(update, *row) for row in rows]
-        new = [parameter for parameter, _ in results]
-        for own, (_, state) in zip(names, results, strict=True):
-            new += [state[name] for name in own]
+            new += [parameter for parameter, _ in results]
+            for own, (_, state) in zip(names, results, strict=True):
+                new += [state[name] for name in own]
         return new
 
-    return plait.jit(updated)
+    return plait.updating(rule)
 
 
 def _update_one(

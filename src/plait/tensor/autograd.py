@@ -19,20 +19,10 @@ from ..ops import elementwise, movement, source
 from ..transform.batch import batch
 from ..transform.differentiate import dependents, linked_order, pull_back
 from ..transform.push_forward import push_forward
-from .record import (
-    SPENT,
-    Step,
-    Trace,
-    adopt_all,
-    distinct,
-    enter,
-    follow,
-    grad_mode,
-    is_variable,
-    pending,
-    record,
-    recorder,
-)
+from .adopt import adopt_all
+from .execute import is_variable
+from .record import distinct, enter, grad_mode, record
+from .trie import SPENT, Step, Trace, all_pending, follow, pending, recorder
 
 Tensor = Any
 
@@ -58,57 +48,100 @@ def backward(
             )
         nodes = tuple([enter(trace, tensor) for tensor in tensors])
         seeds = tuple([None if ct is None else enter(trace, ct) for ct in cotangents])
+        wanted = None if inputs is None else tuple([enter(trace, x) for x in inputs])
+        if trace.historic:
+            adopt_all(trace)
+        overrides: list[tuple[Node, Node]] = []
+        if not trace.hooked:
+            break
         for node, seed in zip(nodes, seeds, strict=True):
             _check_seed(node, seed)
-        wanted = None if inputs is None else tuple([enter(trace, x) for x in inputs])
-        adopt_all(trace)
         overrides = [
             (node, enter(trace, changed[id(hooks)]))
             for node, hooks in trace.hooked.items()
             if id(hooks) in changed
         ]
-        hooked = _next_hooked(trace, nodes, changed) if trace.hooked else None
+        hooked = _next_hooked(trace, nodes, changed)
         if hooked is None:
             break
         _run_hooks(trace, nodes, seeds, hooked, overrides, create_graph, changed)
     key = (
         "backward", nodes, seeds, retain_graph, create_graph, wanted, tuple(overrides),
     )  # fmt: skip
-    step = follow(
-        trace, key,
-        lambda: _backward_step(
-            trace, nodes, seeds, retain_graph, create_graph, wanted, dict(overrides)
-        ),
-    )  # fmt: skip
-    places, spends = step.result
+    step = trace.step.next.get(key)
+    if step is None:
+        make = functools.partial(
+            _backward_step,
+            trace, nodes, seeds, retain_graph, create_graph, wanted, dict(overrides),
+        )  # fmt: skip
+        step = follow(trace, key, make)
+    trace.step = step
+    places, cotangent_nodes, spends = step.result
     histories = list(trace.adopted) if spends else []
-    # A leaf has one gradient, though it may have entered with several values.
-    found: dict[int, tuple[Tensor, list[Tensor], bool]] = {}
-    for at, cotangent in places:
-        owner = _owner(trace, inputs, at)
-        entry = found.setdefault(id(owner), (owner, [], isinstance(at, tuple)))
-        entry[1].append(pending(trace, cotangent))
+    owners: list[Any] = trace.owners
+    left = []
+    parts = all_pending(trace, cotangent_nodes)
+    for at, gradient in zip(places, parts, strict=True):
+        if at.__class__ is not int:
+            left.append((*_owner(trace, inputs, at), gradient))
+            continue
+        owner = owners[at]
+        if (
+            owner.grad is None
+            and owner._requires_grad
+            and owner._hooks is None
+            and owner._after_hooks is None
+        ):
+            owner.grad = gradient
+        else:
+            left.append((owner, False, gradient))
     for place, spent in spends:
         histories[place].spend(spent)
-    for owner, parts, computed in found.values():
+    if left:
+        _accumulate(left, create_graph)
+
+
+def _accumulate(
+    found: Sequence[tuple[Tensor, bool, Tensor]], create_graph: bool
+) -> None:
+    """Add gradients to those of their owners, and call hooks.
+
+    Args:
+        found: (owner, whether that was computed, gradient).
+    """
+    # A leaf has one gradient, though it may have entered with several values.
+    parts: dict[int, list[Tensor]] = {}
+    for owner, _, gradient in found:
+        parts.setdefault(id(owner), []).append(gradient)
+    for owner, computed, _ in found:
+        own = parts.pop(id(owner), None)
+        if own is None:
+            continue
         with grad_mode(create_graph):
-            gradient = functools.reduce(operator.add, parts)
+            gradient = functools.reduce(operator.add, own)
             if owner._hooks and not computed:
                 gradient = _after_hooks(owner._hooks, gradient)
         if owner.requires_grad:  # it may have been switched off since
-            _accumulate(owner, gradient, create_graph)
+            before = owner.grad
+            if before is not None:
+                with grad_mode(create_graph):
+                    gradient = before + gradient
+            owner.grad = gradient
+            if owner._after_hooks:
+                for hook in list(owner._after_hooks.values()):
+                    hook(owner)
 
 
-def _owner(trace: Trace, inputs: Sequence[Tensor] | None, place: Any) -> Tensor:
-    """Return the tensor at a place: that of a leaf, of a variable, or one of
-    `inputs`.
+def _owner(
+    trace: Trace, inputs: Sequence[Tensor] | None, place: Any
+) -> tuple[Tensor, bool]:
+    """Return the tensor of a variable, or one of `inputs`; and whether it was
+    computed.
     """
     if isinstance(place, Node):
-        return trace.variables[place]
-    if isinstance(place, int):
-        return trace.owners[place]
+        return trace.variables[place], False
     assert inputs is not None
-    return inputs[place[0]]
+    return inputs[place[0]], True
 
 
 def _check_seed(node: Node, seed: Node | None) -> None:
@@ -147,6 +180,8 @@ def _backward_step(
     wanted: tuple[Node, ...] | None,
     overrides: dict[Node, Node],
 ) -> Step:
+    for node, seed in zip(nodes, seeds, strict=True):
+        _check_seed(node, seed)
     links = trace.step.all_links()
     spent = trace.step.all_spent()
     places: dict[Node, Any] = {}
@@ -175,13 +210,14 @@ def _backward_step(
         links,
         overrides,
     )
-    result = [
+    reached = [
         (place, cotangent if create_graph else source.stop_gradient(cotangent))
         for place, cotangent in zip(places.values(), cotangents, strict=True)
         if cotangent is not None
     ]
     spends: list[tuple[int, list[int]]] = []
-    step = Step(trace.step, (result, spends), ())
+    result = ([place for place, _ in reached], [node for _, node in reached], spends)
+    step = Step(trace.step, result, ())
     if not retain_graph:
         step.spent = frozenset(node for node in path if node not in places)
         for i, table in enumerate(trace.adopted.values()):
@@ -244,16 +280,6 @@ def _after_hooks(hooks: Any, gradient: Tensor) -> Tensor:
             )
         gradient = new.to(gradient.dtype)
     return gradient
-
-
-def _accumulate(owner: Tensor, gradient: Tensor, create_graph: bool) -> None:
-    before = owner.grad
-    if before is not None:
-        with grad_mode(create_graph):
-            gradient = before + gradient
-    owner.grad = gradient
-    for hook in list(owner._after_hooks.values()) if owner._after_hooks else ():
-        hook(owner)
 
 
 # Gradients of functions
@@ -326,7 +352,7 @@ def _transformed(
         return step
 
     step = follow(trace, (name, nodes, given, places, originals), make)
-    return [pending(trace, node) for node in step.result]
+    return all_pending(trace, step.result)
 
 
 def _place(trace: Trace, alias: Tensor) -> Node | None:

@@ -20,8 +20,9 @@ import numpy as np
 from ..dtypes import DType, as_dtype
 from ..errors import ArgumentTypeError
 from ..ir.graph import Node
-from . import record as recording
-from .record import enter, pending, recorder
+from . import trie
+from .record import enter, record
+from .trie import pending, recorder
 
 _RANDOM_KEY = "RandomKey"
 _OPERANDS = {"Node", "Operand", "Node | None", "Operand | None", _RANDOM_KEY}
@@ -225,6 +226,8 @@ def _advance(trace: Any, step: Any) -> Any:
 
 
 def _lift_unary(spec: Lifted) -> Callable[..., Any]:
+    new = object.__new__
+
     def function(*args: Any, **named: Any) -> Any:
         if len(args) == 1 and not named:
             trace = recorder.trace
@@ -235,7 +238,13 @@ def _lift_unary(spec: Lifted) -> Callable[..., Any]:
                 return _slowly(spec, args, named)
             step = trace.step.next.get((spec, node))
             if step is not None:
-                return _advance(trace, step)
+                # What _advance does, written out.
+                trace.step = step
+                tensor = new(trie.handle)
+                tensor._trace = trace
+                tensor._node = step.result
+                trace.pending.append(ref(tensor))
+                return tensor
         return _slowly(spec, args, named)
 
     return function
@@ -253,7 +262,7 @@ def lift_operator(op: Callable[..., Any]) -> Any:
 
 def is_operand(x: Any) -> bool:
     """Return whether operators accept `x` beside a tensor."""
-    return isinstance(x, (recording.handle, *_OPERAND_CLASSES))
+    return isinstance(x, (trie.handle, *_OPERAND_CLASSES))
 
 
 def _lift_binary(spec: Lifted) -> Callable[..., Any]:
@@ -288,7 +297,7 @@ def _fast_binary(spec: Lifted, slow: Callable[[Any, Any], Any]) -> Callable[...,
                 if step is not None:
                     # What _advance does, written out: this is the hottest path of all.
                     trace.step = step
-                    tensor = new(recording.handle)
+                    tensor = new(trie.handle)
                     tensor._trace = trace
                     tensor._node = step.result
                     trace.pending.append(ref(tensor))
@@ -304,9 +313,43 @@ def _lift_any(spec: Lifted) -> Callable[..., Any]:
     leading = spec.leading
     operands = spec.operands
     plain = len(operands) == leading
+    new = object.__new__
+    # How many positional arguments are tensors, if all of them are, but at most three.
+    most = 0
+    for name in spec.names[: min(spec.positional, 3)]:
+        if name not in operands or name in spec.sequences:
+            break
+        most += 1
 
     def function(*args: Any, **named: Any) -> Any:
         trace = recorder.trace
+        count = 0 if named else len(args)
+        if 2 <= count <= most:
+            # Tensors alone, as layers and losses call: the general way, written out.
+            try:
+                x, y = args[0], args[1]
+                x = x._node if x._trace is trace else enter(trace, x)
+                y = y._node if y._trace is trace else enter(trace, y)
+                if count == 2:
+                    key: tuple[Any, ...] = (spec, x, y)
+                else:
+                    z = args[2]
+                    z = z._node if z._trace is trace else enter(trace, z)
+                    key = (spec, x, y, z)
+            except AttributeError:
+                pass
+            else:
+                step = trace.step.next.get(key)
+                if step is None:
+                    return _slowly(spec, args, named, alias=key)
+                if step.result.__class__ is not Node:
+                    return _advance(trace, step)
+                trace.step = step
+                tensor = new(trie.handle)
+                tensor._trace = trace
+                tensor._node = step.result
+                trace.pending.append(ref(tensor))
+                return tensor
         parts: list[Any] = [spec]
         try:
             for x in args[:leading]:
@@ -345,7 +388,7 @@ def _lift_variadic(spec: Lifted) -> Callable[..., Any]:
     def function(*args: Any, **named: Any) -> Any:
         first, operands = args[:before], list(args[before:])
         static = spec.bind((*first, operands), named)[1]
-        result = recording.record(spec, [operands], static)
+        result = record(spec, [operands], static)
         return list(result) if isinstance(result, tuple) else result
 
     return function
@@ -358,13 +401,13 @@ def _slowly(
     operands, static = spec.bind(args, named)
     trace = recorder.trace
     before = trace.step
-    result = recording.record(spec, operands, static)
+    result = record(spec, operands, static)
     if (
         alias is not None
         and recorder.trace is trace
         and trace.step.parent is before
         and not trace.step.leaves
-        and (spec, static) not in recording.roots.located
+        and (spec, static) not in trie.roots.located
         and all(_is_simple(v) for part in alias[1:] for v in _values(part))
     ):
         before.next.setdefault(alias, trace.step)

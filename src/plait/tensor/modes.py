@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from . import record
+from . import record, run, trie
 
 
 def no_grad() -> AbstractContextManager[None]:
@@ -22,7 +22,7 @@ def enable_grad() -> AbstractContextManager[None]:
 
 def is_grad_enabled() -> bool:
     """Return whether what is recorded now is differentiable."""
-    return record.recorder.grad_enabled
+    return trie.recorder.grad_enabled
 
 
 def flush() -> None:
@@ -31,6 +31,6 @@ def flush() -> None:
     Looking at a value does this by itself. Call it to end a step at a place of your
     own, as optimizers do after an update.
     """
-    trace = record.recorder.trace
+    trace = trie.recorder.trace
     if trace.function is None:
-        record.flush(trace)
+        run.flush(trace)

@@ -22,8 +22,8 @@ from ..errors import ArgumentError, TracingError
 from ..ops import distribution, philox
 from ..ops import random as draws
 from .lift import lift
-from .record import recorder
 from .tensor import Tensor, concrete
+from .trie import recorder
 
 
 class Generator:

@@ -32,18 +32,12 @@ from ..ir.build import make_input
 from ..ir.graph import Node, TensorType
 from ..ops import contract, elementwise, indexing, movement, source
 from . import autograd
+from .adopt import watch
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
-from .record import (
-    as_operand,
-    before_change,
-    evaluate,
-    install,
-    mark_variable,
-    record,
-    recorder,
-    watch,
-)
+from .record import before_change, mark_variable, record
+from .run import evaluate
+from .trie import as_operand, install, recorder
 
 Scalar = bool | int | float
 Key = Any
@@ -96,6 +90,7 @@ class Tensor:
     _value: Any = None
     _requires_grad = False
     _history: Any = None
+    _cohort: Any = None
     _hooks: Any = None
     _after_hooks: Any = None
     grad: Any = None
@@ -303,6 +298,7 @@ class Tensor:
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
         copied._trace = copied._hooks = copied._after_hooks = copied.grad = None
+        copied._cohort = None
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -411,6 +407,7 @@ class Tensor:
                 "[requires_grad] only floating-point tensors have gradients",
                 got=self.dtype.name,
             )
+        self._leave_cohort()
         self._requires_grad = requires_grad
         if self._value is not None:
             self._trace = None  # enters anew, as what it is now
@@ -458,6 +455,7 @@ class Tensor:
     def detach_(self) -> Tensor:
         """Cut this tensor off from what it was computed from; return it."""
         self._become(_detach(self))
+        self._leave_cohort()
         self._requires_grad = False
         self._hooks = None
         return self
@@ -537,10 +535,17 @@ class Tensor:
         """Let this handle stand for what `new` stands for."""
         if recorder.trace.function is not None:
             before_change(self)
+        self._leave_cohort()
         self._trace, self._node, self._value = new._trace, new._node, new._value
         self._history = new._history
         if self._value is None:
             self._trace.pending.append(ref(self))
+
+    def _leave_cohort(self) -> None:
+        """Enter traces alone from now on, as this tensor changes."""
+        if self._cohort is not None:
+            self._cohort.valid = False
+            self._cohort = None
 
     def _assign(self, new: Tensor, op: str) -> None:
         """Replace the value of this tensor, as an in-place operation does.

@@ -29,20 +29,9 @@ from ..trees import flatten, unflatten
 from . import autograd
 from .create import asarray
 from .lift import lift
-from .record import (
-    CONSTANT,
-    LEAF,
-    NUMBER,
-    Recorded,
-    Step,
-    enter,
-    grad_mode,
-    pending,
-    record,
-    record_function,
-    recorder,
-)
+from .record import Recorded, enter, grad_mode, record, record_function
 from .tensor import Tensor
+from .trie import CONSTANT, LEAF, NUMBER, Step, all_pending, recorder
 
 Function = Callable[..., Any]
 
@@ -258,7 +247,8 @@ def _types(tensors: Sequence[Tensor]) -> list[TensorType]:
     return [tensor._node.type for tensor in tensors]
 
 
-def _inline(*values: Any) -> list[Node]:
+def inlined(*values: Any) -> list[Node]:
+    """Return the outputs of a graph, which comes last, on operands."""
     *operands, graph = values
     return inline(graph, operands)
 
@@ -293,17 +283,17 @@ def jit(function: Function) -> Function:
         try:
             shortcut = before.next.get(key)
         except TypeError:
-            raise _unhashable(leaves) from None
+            raise unhashable(leaves) from None
         if shortcut is not None:
             step, out, fixed = shortcut.result
             numbers += fixed
             trace.values += numbers
             trace.owners += [None] * len(numbers)
             trace.step = step
-            return unflatten(out, [pending(trace, node) for node in step.result])
-        graph, out, captured = _found(cache, function, leaves, structure)
+            return unflatten(out, all_pending(trace, step.result))
+        graph, out, captured = recorded_graph(cache, function, leaves, structure)
         operands = [x for x in leaves if isinstance(x, (Tensor, float))]
-        results = record(_inline, [*operands, *captured], (graph,))
+        results = record(inlined, [*operands, *captured], (graph,))
         # A step made before is found again by the raw arguments, unless tensors from
         # outside enter with them.
         if trace.step.parent is before and not any(
@@ -315,7 +305,7 @@ def jit(function: Function) -> Function:
     return wrapped
 
 
-def _found(
+def recorded_graph(
     cache: dict[Any, Any], function: Function, leaves: list[Any], structure: Any
 ) -> Any:
     """Return the graph of `function` for arguments of these types, recorded once."""
@@ -346,7 +336,8 @@ def _outdated(graph: Graph, _: Any, captured: list[Any]) -> bool:
     )
 
 
-def _unhashable(leaves: list[Any]) -> ArgumentTypeError:
+def unhashable(leaves: Sequence[Any]) -> ArgumentTypeError:
+    """Return the error of an argument that can be no part of a key."""
     for x in leaves:
         try:
             hash(x)

@@ -1,0 +1,181 @@
+"""Graphs run in all ways there are: interpreted, compiled, and as Loop IR in Python.
+
+Read first: `check`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plait.compile.llvm.target import host
+from plait.compile.loops import interpret as loops
+from plait.compile.loops.parse import from_text
+from plait.compile.loops.verify import verify
+from plait.compile.pipeline import compile_graph
+from plait.ir.evaluate import interpret
+from plait.ir.graph import Graph, TensorType
+from plait.program import Clear, Copy, Host, Launch, Place, Program
+from plait.runtime import Runner
+from plait.settings import settings
+from plait.tensor.tier import compare
+
+# More elements than that take too long in Python.
+_SMALL = 400
+
+
+def compiled(graph: Graph) -> Program:
+    """Return the program of a graph, whose kernels follow the rules of Loop IR."""
+    program = compile_graph(graph, host())
+    for code in program.kernels:
+        verify(from_text(code.text))
+    return program
+
+
+def check(
+    graph: Graph,
+    arrays: Sequence[Any],
+    exact: bool = False,
+    threads: Sequence[int] = (1, 2),
+    slowly: bool = True,
+    expected: Sequence[np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """Run a graph compiled, and assert that it gives what the interpreter gives.
+
+    Args:
+        exact: to the last bit, but for which nan it is.
+        threads: numbers of threads; the results must have equal bits.
+        slowly: also run the kernels in Python, if that does not take long.
+        expected: what it should give; by default, what the interpreter says.
+    """
+    before = [np.array(x) for x in arrays]
+    if expected is None:
+        expected = interpret(graph, [np.array(x) for x in arrays])
+    program = compiled(graph)
+    results = [run(program, arrays, count) for count in threads]
+    for old, new in zip(before, arrays, strict=True):
+        same_bits(old, np.asarray(new))  # others hold them, so they must not change
+    found = results[0]
+    for other in results[1:]:
+        for x, y in zip(found, other, strict=True):
+            same_bits(x, y)
+    agree(graph, expected, found, exact)
+    if slowly and effort(program) <= _SMALL:
+        agree(graph, expected, run_slowly(program, arrays), exact)
+    return found
+
+
+def run(program: Program, arrays: Sequence[Any], threads: int) -> list[np.ndarray]:
+    """Run a program natively."""
+    before = settings.num_threads
+    settings.num_threads = threads
+    try:
+        return Runner(program).run(tuple(arrays))
+    finally:
+        settings.num_threads = before
+
+
+def agree(
+    graph: Graph, expected: Sequence[Any], found: Sequence[Any], exact: bool = False
+) -> None:
+    """Assert that results are the expected ones."""
+    assert len(found) == len(graph.outputs)
+    for node, x, y in zip(graph.outputs, expected, found, strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype) == (node.shape, node.dtype.numpy)
+        if exact:
+            same_numbers(x, y)
+        else:
+            compare(node, x, y)
+
+
+def same_bits(x: np.ndarray, y: np.ndarray) -> None:
+    """Assert that two arrays are the same, byte for byte."""
+    assert (x.shape, x.dtype) == (y.shape, y.dtype)
+    if x.tobytes() != y.tobytes():
+        raise AssertionError(f"other bits:\n{x}\n{y}")
+
+
+def same_numbers(x: np.ndarray, y: np.ndarray) -> None:
+    """Assert that two arrays are equal to the last bit, but for the kind of nan."""
+    if x.dtype.kind not in "biu":
+        # NumPy's assertion does not know all nans.
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        number = ~np.isnan(x)
+        np.testing.assert_array_equal(np.signbit(x)[number], np.signbit(y)[number])
+    np.testing.assert_array_equal(x, y)
+
+
+def host_calls(program: Program) -> list[Host]:
+    """Return the calls of primitives' references."""
+    return [
+        one for one in program.instructions if isinstance(one, Host) and one.results
+    ]
+
+
+def effort(program: Program) -> int:
+    """Return how many elements kernels have, times how often they are launched."""
+    return sum(
+        buffer.size
+        for one in program.instructions
+        if isinstance(one, Launch)
+        for buffer in from_text(program.kernels[one.kernel].text).buffers
+    )
+
+
+def run_slowly(program: Program, arrays: Sequence[Any]) -> list[np.ndarray]:
+    """Run a program without jumps with Loop IR's interpreter, which checks a lot.
+
+    Chunks run backwards, as their order must not matter.
+    """
+    types = [*program.inputs, *program.outputs]
+    slots = [np.zeros(type.nbytes, np.uint8) for type in types]
+    slots += [np.full(program.arena, 0xA5, np.uint8), program.constants.copy()]
+    for slot, value, type in zip(slots, arrays, program.inputs, strict=False):
+        array = np.asarray(value, type.dtype.numpy)
+        slot[:] = np.frombuffer(array.tobytes(), np.uint8)
+    kernels = [from_text(code.text) for code in program.kernels]
+
+    def at(place: Place, nbytes: int) -> np.ndarray:
+        return slots[place.slot][place.offset : place.offset + nbytes]
+
+    def array_at(place: Place, type: TensorType) -> np.ndarray:
+        return at(place, type.nbytes).view(type.dtype.numpy).reshape(type.shape)
+
+    for one in program.instructions:
+        if isinstance(one, Launch):
+            kernel = kernels[one.kernel]
+            memory = [
+                array_at(place, TensorType((buffer.size,), buffer.dtype))
+                for place, buffer in zip(one.places, kernel.buffers, strict=True)
+            ]
+            loops.interpret(kernel, memory, range(kernel.chunks - 1, -1, -1))
+        elif isinstance(one, Copy):
+            at(one.target, one.nbytes)[:] = at(one.source, one.nbytes)
+        elif isinstance(one, Clear):
+            at(one.target, one.nbytes)[:] = 0
+        elif isinstance(one, Host):
+            with np.errstate(all="ignore"):
+                values = one.function(*[array_at(*x).copy() for x in one.operands])
+            values = values if isinstance(values, tuple) else (values,)
+            for (place, type), value in zip(one.results, values, strict=True):
+                array_at(place, type)[...] = value
+        else:
+            raise NotImplementedError(type(one))
+    first = len(program.inputs)
+    return [
+        slot.view(type.dtype.numpy).reshape(type.shape).copy()
+        for slot, type in zip(slots[first:], program.outputs, strict=False)
+    ]
+
+
+def numbers(rng: np.random.Generator, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Return moderate random numbers."""
+    if dtype.is_float:
+        return np.asarray(rng.uniform(-2, 2, shape)).astype(dtype.numpy)
+    size = math.prod(shape)
+    return rng.integers(0, 2 if dtype.name == "bool" else 7, size).reshape(
+        shape
+    ).astype(dtype.numpy)

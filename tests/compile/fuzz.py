@@ -1,0 +1,273 @@
+"""Looks for graphs that are compiled wrong, for as long as one likes.
+
+    python -m tests.compile.fuzz --seconds 600 --seed 1
+
+Graphs are made, compiled and run in a process of their own, so that a crash, too, is
+caught. What fails is made small, and printed with its seed; `--only SEED` runs it again.
+
+Read first: `hunt`, `shrink`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from plait.errors import PlaitError, WrongResultError
+from plait.ir.build import make_input, substitute
+from plait.ir.evaluate import interpret
+from plait.ir.graph import Graph, Node, TensorType
+from plait.ir.text import to_text
+from plait.program import WrongIndex
+
+from . import both
+from .programs import Case, random_case
+
+# Processes are started anew after so many graphs, as each keeps its code.
+_ROUND = 400
+
+
+def examine(case: Case) -> None:
+    """Raise unless a graph gives the same compiled and interpreted."""
+    graph, arguments = case.graph, case.arguments
+    try:
+        expected = interpret(graph, arguments)
+    except PlaitError as error:
+        program = both.compiled(graph)
+        try:
+            both.run(program, arguments, 1)
+        except (WrongIndex, PlaitError):
+            return
+        raise AssertionError(f"compiled it does not raise {error!r}") from None
+    try:
+        both.check(graph, arguments, case.exact, expected=expected)
+    except WrongResultError:
+        if case.exact or not _is_steep(case, expected):
+            raise
+
+
+def _is_steep(case: Case, expected: list[np.ndarray]) -> bool:
+    """Return whether roundings of the arguments alone change the results that much."""
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        moved = [
+            (x * (1 + rng.choice([-1, 1], np.shape(x)) * np.finfo(x.dtype).eps)).astype(
+                x.dtype
+            )
+            if np.asarray(x).dtype.kind == "f"
+            else x
+            for x in case.arguments
+        ]
+        try:
+            both.agree(case.graph, expected, interpret(case.graph, moved))
+        except WrongResultError:
+            return True
+    return False
+
+
+# Making it small
+
+
+def shrink(case: Case, fails: Any) -> Case:
+    """Return a small case that fails too.
+
+    Args:
+        fails: takes a case.
+    """
+    improved = True
+    while improved:
+        improved = False
+        for smaller in _smaller(case):
+            if fails(smaller):
+                case = smaller
+                improved = True
+                break
+    return case
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    """Yield cases that are smaller, those that save the most first."""
+    graph = case.graph
+    if len(graph.outputs) > 1:
+        for y in dict.fromkeys(graph.outputs):
+            yield replace(case, graph=Graph(graph.inputs, [y]))
+        for i in range(len(graph.outputs)):
+            rest = [*graph.outputs[:i], *graph.outputs[i + 1 :]]
+            yield replace(case, graph=Graph(graph.inputs, rest))
+    nodes = [x for x in graph.nodes() if isinstance(x.type, TensorType)]
+    for node in nodes:
+        if graph.outputs != (node,):
+            yield replace(case, graph=Graph(graph.inputs, [node]))
+    for node in reversed(nodes):
+        cut = _cut(case, node)
+        if cut is not None:
+            yield cut
+    for node in nodes:
+        for x in node.operands:
+            if x.type is node.type:
+                yield _replaced(case, node, x)
+    used = {x for node in graph.nodes() for x in node.operands} | set(graph.outputs)
+    kept = [i for i, x in enumerate(graph.inputs) if x in used]
+    if len(kept) < len(graph.inputs):
+        yield replace(
+            case,
+            graph=Graph([graph.inputs[i] for i in kept], graph.outputs),
+            arguments=[case.arguments[i] for i in kept],
+        )
+
+
+def _cut(case: Case, node: Node) -> Case | None:
+    """Return the case with a node's value given."""
+    graph = case.graph
+    if not any(x not in graph.inputs for x in node.operands) and node.operands:
+        return None
+    try:
+        (value,) = interpret(Graph(graph.inputs, [node]), case.arguments)
+    except PlaitError:
+        return None
+    given = make_input(node.shape, node.dtype)
+    outputs = substitute(graph.outputs, {node: given})
+    grown = Graph((*graph.inputs, given), outputs)
+    return replace(case, graph=grown, arguments=[*case.arguments, value])
+
+
+def _replaced(case: Case, node: Node, other: Node) -> Case:
+    outputs = substitute(case.graph.outputs, {node: other})
+    return replace(case, graph=Graph(case.graph.inputs, outputs))
+
+
+def describe(case: Case) -> str:
+    """Return the graph of a case, and its arguments."""
+    lines = [to_text(case.graph)]
+    for x in case.arguments:
+        array = np.asarray(x)
+        lines.append(f"{array.dtype}{array.shape}: {array.ravel()[:12].tolist()}")
+    return "\n".join(lines)
+
+
+# In the process that may crash
+
+
+def _failure(case: Case) -> str:
+    """Return the kind of failure, or ""."""
+    try:
+        examine(case)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _work(first: int, count: int, seconds: float) -> None:
+    """Examine graphs; say which one it is before each."""
+    end = time.monotonic() + seconds
+    for seed in range(first, first + count):
+        print(f"seed {seed}", flush=True)
+        case = random_case(seed)
+        found = _failure(case)
+        if found:
+            kind = found.split(":")[0]
+            small = shrink(case, lambda one: _failure(one).split(":")[0] == kind)
+            print(f"failed {seed}\n{_failure(small)}\n{describe(small)}", flush=True)
+        if time.monotonic() > end:
+            break
+    print("done", flush=True)
+
+
+def _steps(seed: int, path: list[int]) -> Case:
+    """Return the case of a seed, made smaller by steps that are numbered."""
+    case = random_case(seed)
+    for step in path:
+        case = list(_smaller(case))[step]
+    return case
+
+
+# Outside of it
+
+
+def hunt(seed: int, seconds: float, most: int = 10) -> tuple[int, list[str]]:
+    """Examine graphs from a seed on.
+
+    Returns:
+        How many were examined, and what failed.
+    """
+    end = time.monotonic() + seconds
+    first, found, examined = seed, [], 0
+    while time.monotonic() < end and len(found) < most:
+        left = end - time.monotonic()
+        process = subprocess.run(
+            [*_command(), "--work", str(first), str(_ROUND), str(left)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        lines = process.stdout.splitlines()
+        seeds = [int(x.split()[1]) for x in lines if x.startswith("seed ")]
+        examined += len(seeds)
+        report = [x for x in lines if not x.startswith("seed ") and x != "done"]
+        if report:
+            found.append("\n".join(report))
+        if process.returncode or not lines or lines[-1] != "done":
+            last = seeds[-1] if seeds else first
+            found.append(_crash(last, process.returncode, process.stderr, end))
+        first = (seeds[-1] if seeds else first) + 1
+    return examined, found
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-X", "faulthandler", "-m", "tests.compile.fuzz"]
+
+
+def _crash(seed: int, code: int, stderr: str, end: float) -> str:
+    """Return the report of a graph at which the process died, made small."""
+    path: list[int] = []
+    improved = True
+    while improved and time.monotonic() < end:
+        improved = False
+        for step in range(len(list(_smaller(_steps(seed, path))))):
+            tried = [str(x) for x in (*path, step)]
+            process = subprocess.run(
+                [*_command(), "--only", str(seed), "--path", *tried],
+                capture_output=True,
+                check=False,
+            )
+            if process.returncode < 0:
+                path.append(step)
+                improved = True
+                break
+    text = describe(_steps(seed, path))
+    return f"failed {seed}: the process ended with {code}\n{stderr[-3000:]}\n{text}"
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="look for graphs compiled wrong")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=int, default=10, help="failures to stop at")
+    parser.add_argument("--only", type=int, help="one seed, in this process")
+    parser.add_argument("--path", type=int, nargs="*", default=[])
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        first, count, seconds = given.work
+        _work(int(first), int(count), float(seconds))
+        return 0
+    if given.only is not None:
+        case = _steps(given.only, given.path)
+        print(describe(case), flush=True)
+        examine(case)
+        return 0
+    examined, found = hunt(given.seed, given.seconds, given.most)
+    print("\n\n".join([*found, f"{examined} graphs, {len(found)} failures"]))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
