@@ -21,7 +21,7 @@ import numpy as np
 
 import plait
 from plait import nn, optim
-from plait.tensor import record
+from plait.tensor import execute
 
 try:
     import torch
@@ -94,7 +94,7 @@ def plait_step_microseconds() -> tuple[float, float]:
     images = plait.asarray(np.random.default_rng(0).random((64, 784), np.float32))
     labels = plait.asarray(np.arange(64) % 10)
     running = 0.0
-    run = record.Program.run
+    run = execute.Program.run
 
     def timed(self: Any, values: Any) -> Any:
         nonlocal running
@@ -110,7 +110,7 @@ def plait_step_microseconds() -> tuple[float, float]:
         optimizer.step()
 
     outside, whole = [], []
-    record.Program.run = timed  # type: ignore[method-assign]
+    execute.Program.run = timed  # type: ignore[method-assign]
     try:
         for _ in range(300):
             running = 0.0
@@ -120,7 +120,7 @@ def plait_step_microseconds() -> tuple[float, float]:
             outside.append(seconds - running)
             whole.append(seconds)
     finally:
-        record.Program.run = run  # type: ignore[method-assign]
+        execute.Program.run = run  # type: ignore[method-assign]
     return statistics.median(outside[50:]) * 1e6, statistics.median(whole[50:]) * 1e6
 
 
