@@ -63,11 +63,13 @@ class Forms:
 
     Attributes:
         names: what variables of the kernel stand for, by name.
+        thorough: whether proofs may take long.
         facts: forms that are known not to be negative here.
         origins: where each atom comes from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thorough: bool = False) -> None:
+        self.thorough = thorough
         self.names: dict[str, Value] = {}
         self.facts: list[Linear] = []
         self.origins: list[Origin] = []
@@ -179,7 +181,7 @@ class Forms:
         low = self.range(x)[0]
         waiting = [(-low, 0, x)]
         seen = {x}
-        for _ in range(MAX_STEPS):
+        for _ in range(4 * MAX_STEPS if self.thorough else MAX_STEPS):
             if low >= 0 or not waiting:
                 break
             least, _, x = heappop(waiting)
@@ -187,11 +189,17 @@ class Forms:
             for fact in self._useful(x):
                 for atom, k in fact[1]:
                     times, odd = divmod(mine.get(atom, 0), k)
-                    if times <= 0 or odd:
+                    whole, lowest = x, -least
+                    if odd and self.thorough and mine.get(atom, 0) * k > 0:
+                        # Of integers, x >= 0 if n*x + n - 1 >= 0.
+                        n = abs(k) // gcd(mine[atom], k)
+                        whole = add(scale(x, n), constant(n - 1))
+                        times, lowest = mine[atom] * n // k, lowest * n + n - 1
+                    elif times <= 0 or odd:
                         continue
-                    rest = add(x, fact, -times)
+                    rest = add(whole, fact, -times)
                     bound = self.range(rest)[0]
-                    if bound >= -least and rest not in seen:
+                    if bound >= lowest and rest not in seen:
                         low = max(low, bound)
                         seen.add(rest)
                         heappush(waiting, (-bound, len(seen), rest))
@@ -199,7 +207,10 @@ class Forms:
 
     def _useful(self, x: Linear) -> Iterable[Linear]:
         yield from self.facts
-        for atom, _ in x[1]:
+        atoms = {atom for atom, _ in x[1]}
+        if self.thorough:
+            atoms.update(atom for fact in self.facts for atom, _ in fact[1])
+        for atom in sorted(atoms):
             yield from self._known[atom]
 
     def steady(self, x: Linear) -> bool:
@@ -339,6 +350,9 @@ class Forms:
                     inner_divisor = constant(inner_divisor[0] // divisor)
                     return add(whole, self._remainder(quotient, inner_divisor))
         least, most = low // divisor, high // divisor
+        # What is known of the variables together may say more than their ranges do.
+        if most > least and self.holds(add(constant(most * divisor - 1), rest, -1)):
+            most -= 1
         number = (0, ((len(self.origins), 1),))  # if this atom is a new one
         below = add(rest, number, -divisor)
         known = (below, add(constant(divisor - 1), below, -1))
@@ -373,7 +387,10 @@ class Forms:
             if least >= 0 and most < factor:
                 smaller = self._remainder(outer, constant(divisor // factor))
                 return add(inner_form, smaller, factor)
-        form = self._atom(Origin(None, "remainder", (rest, y)), 0, divisor - 1)
+        number = (0, ((len(self.origins), 1),))  # if this atom is a new one
+        known = (add(rest, number, -1),) if low >= 0 else ()
+        operands = (rest, y)
+        form = self._atom(Origin(None, "remainder", operands), 0, divisor - 1, known)
         self._remainders.setdefault(form[1][0][0], None)
         return form
 

@@ -13,9 +13,12 @@ Read first: `simplify`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ...dtypes import bool_, int64
 from .grammar import (
     Body,
+    Buffer,
     Constant,
     Expression,
     Fold,
@@ -39,20 +42,28 @@ from .ranges import LOW, Forms, Value
 from .traverse import ordered, roots
 
 
-def simplify(kernel: Kernel) -> Kernel:
+def simplify(kernel: Kernel, inout: Collection[int] = ()) -> Kernel:
     """Return a kernel that does the same with less.
 
-    `kernel` keeps the rules that `verify` checks; it is not changed.
+    Args:
+        kernel: keeps the rules that `verify` checks; it is not changed.
+        inout: buffers that the new kernel both reads and writes, by their numbers.
     """
-    rewriter = _Rewriter(kernel)
+    renewed = {
+        id(x): Buffer(x.name, x.dtype, x.size, "inout")
+        for x in (kernel.buffers[i] for i in inout)
+    }
+    buffers = [renewed.get(id(x), x) for x in kernel.buffers]
+    rewriter = _Rewriter(kernel, renewed)
     body = _Pruner().body(rewriter.body(kernel.body))
-    return Kernel(kernel.name, kernel.buffers, body, kernel.chunks, kernel.scratch)
+    return Kernel(kernel.name, buffers, body, kernel.chunks, kernel.scratch)
 
 
 class _Rewriter:
     """What names and registers of the old kernel are in the new one, so far."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, renewed: dict[int, Buffer]) -> None:
+        self.renewed = renewed  # id of a buffer -> the one in its place
         self.forms = Forms()
         self.names: dict[str, Expression] = {Kernel.CHUNK.name: Kernel.CHUNK}
         self.registers: dict[int, Registers] = {}
@@ -94,7 +105,7 @@ class _Rewriter:
             if not isinstance(condition, Constant):
                 found.append(
                     Store(
-                        statement.buffer,
+                        self.renewed.get(id(statement.buffer), statement.buffer),
                         self.new(statement.index),
                         self.new(statement.value),
                         condition,
@@ -250,7 +261,8 @@ class _Rewriter:
                 other = self.new(node.other)
                 if isinstance(condition, Constant):
                     return other
-            return Load(node.buffer, self.new(node.index), condition, other)
+            buffer = self.renewed.get(id(node.buffer), node.buffer)
+            return Load(buffer, self.new(node.index), condition, other)
         if isinstance(node, Get):
             return Get(self.registers[id(node.registers)], self.new(node.place))
         if isinstance(node, Fold):

@@ -68,7 +68,7 @@ class _Check:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.forms = Forms()
+        self.forms = Forms(thorough=True)
         self.names: dict[str, DType] = {}
         self.memory: set[int] = set()  # ids of buffers, and of registers seen here
         self.unrolled: set[int] = set()  # atoms of the variables of `unroll`

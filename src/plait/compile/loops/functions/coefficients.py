@@ -1,6 +1,6 @@
 """Coefficients, lowest power first: the output of `tools/minimax.py`.
 
-The error is that of exact arithmetic; what it is relative to is said there.
+Errors are those of exact arithmetic, relative to what is said there.
 """
 
 from __future__ import annotations

@@ -16,15 +16,16 @@ PI_BITS = 1400
 def split(number: Fraction, bits: Sequence[int]) -> tuple[float, ...]:
     """Return floats of at most so many bits each, whose sum is nearly the number.
 
-    All but the last are cut off, and so have its sign.
+    All but the last are cut off.
+
+    Args:
+        number: positive.
     """
     result = []
     for width in bits[:-1]:
-        exponent = 0
-        while abs(number) / Fraction(2) ** exponent >= 1:
+        exponent = number.numerator.bit_length() - number.denominator.bit_length()
+        if number >= Fraction(2) ** exponent:
             exponent += 1
-        while abs(number) / Fraction(2) ** exponent < Fraction(1, 2):
-            exponent -= 1
         unit = Fraction(2) ** (exponent - width)
         part = int(number / unit) * unit
         result.append(float(part))

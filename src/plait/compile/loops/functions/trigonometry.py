@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from ....dtypes import float32, float64, int64, uint32, uint64
+from ....dtypes import float32, float64, int64, uint32
 from . import coefficients as table
 from .constants import PI_PARTS, TWO_OVER_PI, split
 from .write import (
@@ -129,8 +129,8 @@ def _reduced_float64(size: Value) -> tuple[Value, Value, Value]:
     turns = ((top + (1 << 61)) >> 62).let()
     # What is left is signed: an exact sum of two parts, and digits below them.
     left = (top - (turns << 62)).bitcast(int64).let()
-    above = _whole((left >> 32)) * 2.0**-30
-    between = _whole((left & _LOW)) * 2.0**-62
+    above = _whole(left >> 32) * 2.0**-30
+    between = _whole(left & _LOW) * 2.0**-62
     lowest = _whole(result[0].bitcast(int64)) * 2.0**-126
     below = fma(_whole(result[1].bitcast(int64)), 2.0**-94, lowest)
     fraction, fraction_rest = quick_sum(above.let(), between.let())
