@@ -15,6 +15,13 @@ from ...dtypes import DType
 _CHUNK_PRODUCTS = 600_000
 # More chunks than this are not needed to keep any number of cores busy.
 _MOST_CHUNKS = 64
+# Rows that are worth copying the columns that they are multiplied by once more.
+_COPY_ROWS = 128
+# So few rows, that a right operand read in place is not met again in a cache.
+_FEW_ROWS = 4
+# Rows of memory read side by side, that the processor can still foresee.
+_STREAMS = 16
+_PAGE = 4096
 # Accumulators needed so that the latency of an addition is hidden: two units, each
 # taking four cycles.
 _IN_FLIGHT = 8
@@ -131,11 +138,16 @@ def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) ->
     all_vectors = ceil(shape.n, lanes)
     blocks, panels = ceil(shape.m, rows), ceil(all_vectors, vectors)
     wide = all_vectors - panels * (vectors - 1)
-    spread = 1
-    while spread < 4 and spread * rows * vectors < _IN_FLIGHT and shape.k > 8 * spread:
+    spread, held = 1, rows * vectors
+    while (
+        spread < 4
+        and spread * held < _IN_FLIGHT
+        and 2 * spread * held + vectors < facts.registers
+        and shape.k > 8 * spread
+    ):
         spread *= 2
     items, parts = _chunks(shape)
-    slice = _slice(shape, itemsize, facts)
+    slice = _slice(shape, itemsize, facts, packed)
     panel_bytes = slice * vectors * lanes * itemsize
     if slice < shape.k:
         # The rows of one chunk are met again for each of its panels.
@@ -153,7 +165,7 @@ def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) ->
         row_parts = max(1, parts // ceil(panels, panels_per_chunk))
         if packed:
             # Each of these parts copies the same columns again.
-            row_parts = min(row_parts, max(1, shape.m // 128))
+            row_parts = min(row_parts, max(1, shape.m // _COPY_ROWS))
     blocks_per_chunk = ceil(blocks, row_parts)
     return Plan(
         lanes, rows, blocks, vectors, panels, wide, spread, slice, shape.k, items,
@@ -161,10 +173,14 @@ def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) ->
     )  # fmt: skip
 
 
-def _slice(shape: Shape, itemsize: int, facts: Facts) -> int:
+def _slice(shape: Shape, itemsize: int, facts: Facts, packed: bool) -> int:
     """Return how much of a long sum is taken at once, so that it stays in caches."""
     size = shape.k * itemsize
-    if size <= facts.l1 // 8 or shape.m < 16 or shape.m * shape.n < 4096:
+    if shape.m <= _FEW_ROWS and not packed:
+        # The right operand is read once only: in the order in which it lies.
+        far = shape.n * itemsize >= _PAGE and shape.k > _STREAMS
+        return _STREAMS if far else shape.k
+    if size <= facts.l1 // 8:
         return shape.k
     return ceil(shape.k, ceil(size, facts.l1 // 16))
 
@@ -172,10 +188,12 @@ def _slice(shape: Shape, itemsize: int, facts: Facts) -> int:
 def _chunks(shape: Shape) -> tuple[int, int]:
     """Return how many of the batch one chunk takes, and the parts of one product."""
     one = shape.m * shape.n * shape.k
-    wanted = min(_MOST_CHUNKS, max(1, shape.products // _CHUNK_PRODUCTS))
+    # With few rows it is memory that takes the time.
+    enough = _CHUNK_PRODUCTS // (3 if shape.m <= _FEW_ROWS else 1)
+    wanted = min(_MOST_CHUNKS, max(1, shape.products // enough))
     if shape.batch >= wanted:
         return ceil(shape.batch, wanted), 1
-    return 1, min(ceil(wanted, shape.batch), max(1, one // _CHUNK_PRODUCTS))
+    return 1, min(ceil(wanted, shape.batch), max(1, one // enough))
 
 
 def _block(shape: Shape, lanes: int, facts: Facts) -> tuple[int, int]:

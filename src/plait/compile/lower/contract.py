@@ -11,10 +11,11 @@ Read first: `Contraction`, `Operand`, `lower`.
 
 from __future__ import annotations
 
-from ..loops.grammar import Expression, Statement
+from ..loops.grammar import Constant, Expression, Statement
 from .blocking import Facts, Shape, ceil
 from .contract_block import lower_block
 from .contract_dots import lower_dots, wants_dots
+from .contract_split import parts_of, split
 from .product import Contraction, Finish, Operand, Piece
 
 # Cycles for an element of an operand that must be copied and turned, and for one of the
@@ -45,8 +46,37 @@ def lower(
     shape = contraction.shape
     if 0 in (shape.batch, shape.m, shape.n):
         return []
+    if shape.k == 0:
+        contraction = contraction._replace(shape=shape._replace(k=1))
+        dtype = contraction.sum_dtype
+        zero = Constant(0.0 if dtype.is_float else 0, dtype)
+        left = right = Operand(lambda *_: zero, dtype, 0, 0, 0)
     if contiguous == "m":
         contraction, left, right, finish = _turned(contraction, left, right, finish)
+    if parts_of(contraction.shape) > 1:
+
+        def part(
+            contraction: Contraction,
+            left: Operand,
+            right: Operand,
+            finish: Finish,
+            name: str,
+        ) -> list[Piece]:
+            return _whole(contraction, left, right, finish, facts, name)
+
+        return split(contraction, (left, right), finish, facts, name, part)
+    return _whole(contraction, left, right, finish, facts, name)
+
+
+def _whole(
+    contraction: Contraction,
+    left: Operand,
+    right: Operand,
+    finish: Finish,
+    facts: Facts,
+    name: str,
+) -> list[Piece]:
+    """Return the loops of a product whose sums are not cut."""
     if wants_dots(contraction, left, right, facts):
         return lower_dots(contraction, left, right, finish, facts, name)
     if _is_better_turned(contraction, left, right, facts):

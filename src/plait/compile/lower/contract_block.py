@@ -396,9 +396,9 @@ class _Block:
         for r in range(cut.rows):
             value = bind(inner, f"x{part}_{r}", self.number(block, r, k))
             for v in range(vectors):
-                place = (part * cut.rows + r) * vectors + v
-                total = self.added(value, columns[v], Get(sums, place))
-                inner.append(Set(sums, place, total))
+                sum = (part * cut.rows + r) * vectors + v
+                total = self.added(value, columns[v], Get(sums, sum))
+                inner.append(Set(sums, sum, total))
         body.append(Vector(lane, cut.lanes, cut.lanes, inner))
         return body
 

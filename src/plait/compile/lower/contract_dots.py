@@ -48,7 +48,9 @@ def wants_dots(
         return False
     _, m, n, k = contraction.shape
     lanes = facts.lanes(contraction.sum_dtype)
-    return k >= lanes and (m < lanes // 2 or n <= 2)
+    # Adding up lanes at the end costs as much as some vectors of products.
+    few = min(m, n)
+    return few <= lanes * 3 // 4 and k >= few * lanes
 
 
 def lower_dots(
@@ -87,9 +89,14 @@ class _Dots:
         # `many` has the index that is cut, `few` the other.
         self.many, self.few = (left, right) if self.by_rows else (right, left)
         self.extent, self.others = (m, n) if self.by_rows else (n, m)
-        most = max(1, facts.registers // 4)
-        self.few_at_once = min(self.others, 2 if self.extent > 1 else 1)
-        self.at_once = min(self.extent, max(1, most // self.few_at_once))
+        # One register holds a part of `many`, and one for each of `few`.
+        few = 4 if facts.registers >= 32 else 2
+        few = min(self.others, few if self.extent > 1 else 1)
+        self.few_at_once = few = ceil(self.others, ceil(self.others, few))
+        # Of one or two there are as many sums as hide the latency of an addition: more
+        # rows would only be more places to read from.
+        most = 8 // few if few < 3 else (facts.registers - 2 - few) // few
+        self.at_once = min(self.extent, max(1, most))
         wanted = min(_MOST_CHUNKS, max(1, batch * m * n * k // _CHUNK_PRODUCTS))
         parts = max(1, ceil(wanted, batch))
         line = max(self.at_once, self.lanes)

@@ -30,9 +30,11 @@ from .product import Contraction, Operand, Piece, bind, count_from, smaller
 # An operand of less than so many elements at a line of memory each is read in place.
 _SPREAD_REUSE = 96
 # Products of this many multiplications are worth a kernel of its own for a copy.
-_SHARED_PRODUCTS = 16_000_000
+_SHARED_PRODUCTS = 6_000_000
 # Addresses so far apart have the same place in the first cache of most machines.
 _PAGE = 4096
+# Lines of memory no further apart are fetched before they are needed.
+_DENSE = 512
 # Elements of a copy that one chunk makes.
 _COPY_CHUNK = 32_000
 
@@ -115,10 +117,10 @@ class Copies:
             # Rows that share their places in the first cache drive each other out.
             bytes = math.gcd((left.outer_stride or 0) * self.dtype.itemsize, _PAGE)
             crowded = bytes == _PAGE and shape.n >= _SPREAD_REUSE
-            crowded = crowded and shape.products >= _SHARED_PRODUCTS
+            crowded = crowded and shape.products >= _SHARED_PRODUCTS and shape.m >= 8
             return DIRECT if plain and not crowded else ROWS
         if plain and (
-            shape.n < _SPREAD_REUSE
+            min(shape.n, 2 * shape.m) < _SPREAD_REUSE
             or _stays(shape.k, left.k_stride, self.dtype, self.facts)
         ):
             return DIRECT
@@ -295,6 +297,8 @@ def _stays(count: int, stride: int | None, dtype: DType, facts: Facts) -> bool:
     """
     if stride is None:
         return False
+    if stride * dtype.itemsize <= _DENSE:
+        return True  # read as it lies
     part = facts.l2 // 16
     lines = facts.l2 // facts.vector_bytes
     bytes = math.gcd(stride * dtype.itemsize, part)
