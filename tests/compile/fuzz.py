@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from plait.errors import PlaitError, WrongResultError
+from plait.errors import PlaitError
 from plait.ir.build import make_input, substitute
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph, Node, TensorType
@@ -40,36 +40,13 @@ def examine(case: Case) -> None:
     try:
         expected = interpret(graph, arguments)
     except PlaitError as error:
-        program = both.compiled(graph)
+        program, _ = both.compiled_unproven(graph)
         try:
             both.run(program, arguments, 1)
         except (WrongIndex, PlaitError):
             return
         raise AssertionError(f"compiled it does not raise {error!r}") from None
-    try:
-        both.check(graph, arguments, case.exact, expected=expected)
-    except WrongResultError:
-        if case.exact or not _is_steep(case, expected):
-            raise
-
-
-def _is_steep(case: Case, expected: list[np.ndarray]) -> bool:
-    """Return whether roundings of the arguments alone change the results that much."""
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        moved = [
-            (x * (1 + rng.choice([-1, 1], np.shape(x)) * np.finfo(x.dtype).eps)).astype(
-                x.dtype
-            )
-            if np.asarray(x).dtype.kind == "f"
-            else x
-            for x in case.arguments
-        ]
-        try:
-            both.agree(case.graph, expected, interpret(case.graph, moved))
-        except WrongResultError:
-            return True
-    return False
+    both.check(graph, arguments, case.exact, expected=expected, prove=False)
 
 
 # Making it small

@@ -71,12 +71,7 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
         program: it.
         addresses: where each kernel begins.
     """
-    times = [
-        estimated(program.kernels[x.kernel])
-        for x in program.instructions
-        if isinstance(x, plan.Launch)
-    ]
-    together = sum(times)
+    together = _together(program)
     sharing = [_sharing(code, together) for code in program.kernels]
     words: list[int] = []
     starts: list[int] = []
@@ -99,7 +94,8 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
                 parallel = parallel or shared
             case plan.Host():
                 hosts[len(words)] = one
-                steps[len(words)] = Step(_name(one), "host", _moved(one), False, one.where)
+                work = _moved(one)
+                steps[len(words)] = Step(_name(one), "host", work, where=one.where)
                 words += [machine.HOST]
             case plan.Copy(target, source, nbytes):
                 steps[len(words)] = Step("copy", "copy", Work(0, 2 * nbytes))
@@ -140,6 +136,20 @@ def _name(one: plan.Host) -> str:
 
 def _moved(one: plan.Host) -> Work:
     return Work(0, sum(type.nbytes for _, type in (*one.operands, *one.results)))
+
+
+def _together(program: Program) -> float:
+    """Return about how many microseconds all launches take."""
+    return sum(
+        estimated(program.kernels[x.kernel])
+        for x in program.instructions
+        if isinstance(x, plan.Launch)
+    )
+
+
+def is_shared(program: Program, code: Code) -> bool:
+    """Return whether threads share the launches of a kernel, if there are several."""
+    return _sharing(code, _together(program)) != machine.ALONE
 
 
 def _sharing(code: Code, together: float) -> int:

@@ -33,7 +33,8 @@ def _load(name: str, build: Callable[[], bytes]) -> Library:
     if data is None:
         data = build()
         cache.put(name, data)
-    with timed("load"), host.lock:  # two threads may have come this far: the first one's is used
+    # Two threads may have come this far: what the first one has loaded is used.
+    with timed("load"), host.lock:
         found = _loaded.get(name)
         if found is None:
             found = _loaded[name] = Library(data)

@@ -74,8 +74,7 @@ _empty, _array = np.empty, np.ndarray
 
 def take(nbytes: int) -> Any:
     """Return a block of at least `nbytes`, which is free again when it dies."""
-    step = 1 << max(nbytes.bit_length() - 3, 10)
-    capacity = (nbytes + step - 1) // step * step or step
+    capacity = _capacity(nbytes)
     heap = _heap
     with heap.lock:
         free = heap.free.get(capacity)
@@ -88,6 +87,17 @@ def take(nbytes: int) -> Any:
         if heap.used > heap.peak:
             heap.peak = heap.used
         return heap.types[capacity].from_address(address)
+
+
+def _capacity(nbytes: int) -> int:
+    """Return the size of the block that so many bytes are put into."""
+    step = 1 << max(nbytes.bit_length() - 3, 10)
+    return (nbytes + step - 1) // step * step or step
+
+
+def allocated(nbytes: int) -> int:
+    """Return how many bytes an array of `nbytes` takes."""
+    return nbytes if nbytes < SMALL else _capacity(nbytes)
 
 
 def _new(capacity: int) -> int:

@@ -60,7 +60,7 @@ class Runner:
         self._arena_slot = program.arena_slot
         self._scratch = max([code.scratch for code in program.kernels], default=0)
         self._arena_offset = _rounded(self._scratch)
-        self._need = self._arena_offset + program.arena
+        self._need = workspace_bytes(program)
         self._parallel = packed.parallel
         own = kernels.own()
         self._bind = _Holding(own["bind"])
@@ -389,6 +389,12 @@ def _aligned(constants: np.ndarray) -> np.ndarray:
     aligned = store[skip : skip + constants.nbytes]
     aligned[:] = np.frombuffer(constants.tobytes(), np.uint8)
     return aligned
+
+
+def workspace_bytes(program: Program) -> int:
+    """Return how much memory a run needs for scratch memory and arena together."""
+    scratch = max([code.scratch for code in program.kernels], default=0)
+    return _rounded(scratch) + program.arena
 
 
 def _rounded(nbytes: int) -> int:

@@ -35,7 +35,7 @@ _OPERATIONS = {
 _NOWHERE = Constant(1 << 62, int64)
 
 
-def _start(name: str, dtype: DType) -> float | int | bool:
+def start_of(name: str, dtype: DType) -> float | int | bool:
     """Return what a reduction over nothing gives."""
     if name == "sum":
         return 0.0 if dtype.is_float else 0
@@ -68,7 +68,7 @@ class Accumulator:
         self.best = Registers(values.name("a"), self.dtype, count, lanes)
         self.places: Registers | None = None
         values.body.append(self.best)
-        start = _start(self.name, self.dtype)
+        start = start_of(self.name, self.dtype)
         resets = []
         if start:
             resets.append((self.best, Constant(start, self.dtype)))

@@ -6,7 +6,16 @@ Read first: `Blocks`.
 from __future__ import annotations
 
 from ...dtypes import int64
-from ..loops.grammar import Body, Constant, Expression, For, Kernel, Let, Operation, Variable
+from ..loops.grammar import (
+    Body,
+    Constant,
+    Expression,
+    For,
+    Kernel,
+    Let,
+    Operation,
+    Variable,
+)
 
 # A chunk should cost about as much, in additions of single elements: some
 # microseconds, which is many times what sharing it costs.

@@ -12,7 +12,6 @@ from ...shapes import Shape
 from ..loops.grammar import (
     Body,
     Expression,
-
     Load,
     Store,
     Variable,

@@ -28,6 +28,7 @@ from .columns import write_columns
 from .lowering import Lowering, costs_of
 from .piece import Piece
 from .rows import write_rows
+from .tiles import crossed, write_tiles
 
 
 def lower_fused(
@@ -45,10 +46,18 @@ def lower_fused(
         lanes: how many numbers of a dtype a vector register holds.
     """
     lowering = Lowering(group, stored, outputs, lanes)
-    write = write_rows if lowering.lanes_along_row else write_columns
-    chunks, body = write(lowering)
+    along = crossed(lowering)
+    if along is not None:
+        chunks, body = write_tiles(lowering, along)
+    elif lowering.lanes_along_row:
+        chunks, body = write_rows(lowering)
+    else:
+        chunks, body = write_columns(lowering)
     buffers = lowering.memory.buffers
     kernel = Kernel(name, tuple(buffers.values()), body, chunks, lowering.scratch)
     nbytes = sum(node.type.nbytes for node in buffers if isinstance(node, Node))
-    flops = math.prod(group.shape) * sum(costs_of(group).values())
+    flops = sum(
+        cost * (math.prod(group.shape) if member in group.spaces else member.size)
+        for member, cost in costs_of(group).items()
+    )
     return Piece(kernel, tuple(buffers), Work(flops, nbytes))

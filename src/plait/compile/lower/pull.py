@@ -25,18 +25,23 @@ from ..loops.grammar import (
     Store,
     Variable,
 )
+from .fold import MOST_TERMS, folded, terms_of
 from .index import ZERO, Index, linear, reshaped
 from .memory import Memory
 from .philox import random_word
 from .scalar import computed, constant, is_scalar, scalar, widened
+from .search import search_sorted
 
 Provider = Callable[[Index], Expression]
+Watch = Callable[[Buffer, Expression], Expression | None]
 
 _MOVES: dict[str, Callable[[Values, Node, Index], Expression]]
 
 
 def is_pulled(node: Node) -> bool:
     """Return whether an element of `node` can be written by those of its operands."""
+    if node.primitive.name == "fold":
+        return terms_of(node) <= MOST_TERMS
     return node.primitive.name in _MOVES or is_scalar(node)
 
 
@@ -64,6 +69,7 @@ class Values:
             {}
         ]
         self._count = 0
+        self._watch: Watch | None = None
 
     # Bodies
 
@@ -96,14 +102,40 @@ class Values:
 
     def at(self, node: Node, index: Index) -> Expression:
         """Return the element of `node` at `index`, in the dtype it is computed in."""
+        # Chains of elementwise nodes are longer than Python's stack is deep.
+        stack = [node]
+        while True:
+            node = stack[-1]
+            value = self._find(node, index)
+            if value is None:
+                waiting = [
+                    x
+                    for x in (node.operands if self._is_computed(node) else ())
+                    if self._find(x, index) is None
+                ]
+                if waiting:
+                    stack.extend(reversed(waiting))
+                    continue
+                value = self._write(node, index)
+                self._known[-1][node, index, self.guard] = value
+            stack.pop()
+            if not stack:
+                return value
+
+    def _find(self, node: Node, index: Index) -> Expression | None:
+        """Return the element if it was written before, and is seen here."""
         key = (node, index, self.guard)
         for known in reversed(self._known):
             found = known.get(key)
             if found is not None:
                 return found
-        value = self._write(node, index)
-        self._known[-1][key] = value
-        return value
+        return None
+
+    def _is_computed(self, node: Node) -> bool:
+        """Return whether an element is made of those of operands at the same index."""
+        return (
+            is_scalar(node) and node not in self.given and not self.memory.holds(node)
+        )
 
     def _write(self, node: Node, index: Index) -> Expression:
         provider = self.given.get(node)
@@ -127,12 +159,25 @@ class Values:
 
     def load_from(self, buffer: Buffer, place: Expression) -> Expression:
         """Return an element of a buffer, where the guard is true."""
+        if self._watch is not None:
+            found = self._watch(buffer, place)
+            if found is not None:
+                return self.bind(found)
         if self.guard is None:
             return self.bind(widened(Load(buffer, place)))
         other = Constant(buffer.dtype.numpy.type(0).item(), buffer.dtype)
         if buffer.dtype.is_float:
             other = Constant(0.0, buffer.dtype)
         return self.bind(widened(Load(buffer, place, self.guard, other)))
+
+    @contextmanager
+    def watched(self, watch: Watch) -> Iterator[None]:
+        """Have `watch` asked for the value of each load, by buffer and place."""
+        before, self._watch = self._watch, watch
+        try:
+            yield
+        finally:
+            self._watch = before
 
     @contextmanager
     def guarded(self, condition: Expression) -> Iterator[None]:
@@ -156,12 +201,15 @@ class Values:
         last = Constant(max(size - 1, 0), int64)
         low = Operation("maximum", (value, ZERO), int64)
         safe = self.bind(Operation("minimum", (low, last), int64))
-        wrong: Expression = Operation("not_equal", (safe, value), bool_)
+        self.alarm(Operation("not_equal", (safe, value), bool_))
+        return safe
+
+    def alarm(self, wrong: Expression) -> None:
+        """Tell that an index is not in its axis, where that is so."""
         if self.guard is not None:
             wrong = Operation("bitwise_and", (wrong, self.guard), bool_)
         alarm = self.memory.alarm()
         self.body.append(Store(alarm, ZERO, Constant(1, alarm.dtype), wrong))
-        return safe
 
 
 # Movement: how the index of a result becomes one of the operand
@@ -224,10 +272,12 @@ def _pad(values: Values, node: Node, index: Index) -> Expression:
             )  # fmt: skip
     if inside is None:
         return values.at(x, tuple(before))
+    outside = constant(node.attributes["value"], node.dtype)
+    if not x.size:
+        return outside
     inside = values.bind(inside)
     with values.guarded(inside):
         value = values.at(x, tuple(before))
-    outside = constant(node.attributes["value"], node.dtype)
     return values.bind(Operation("select", (inside, value, outside), value.dtype))
 
 
@@ -235,6 +285,8 @@ def _concatenate(values: Values, node: Node, index: Index) -> Expression:
     axis = node.attributes["axis"]
     place = index[axis]
     result: Expression | None = None
+    if not node.size:
+        return constant(0, node.dtype)
     start = sum(x.shape[axis] for x in node.operands)
     for x in reversed(node.operands):
         if not x.size:
@@ -292,11 +344,7 @@ def _wrap_index(values: Values, node: Node, index: Index) -> Expression:
     safe = Operation("maximum", (wrapped, ZERO), int64)
     safe = Operation("minimum", (safe, Constant(max(size - 1, 0), int64)), int64)
     safe_value = values.bind(safe)
-    wrong: Expression = Operation("not_equal", (safe_value, wrapped), bool_)
-    if values.guard is not None:
-        wrong = Operation("bitwise_and", (wrong, values.guard), bool_)
-    alarm = values.memory.alarm()
-    values.body.append(Store(alarm, ZERO, Constant(1, alarm.dtype), wrong))
+    values.alarm(Operation("not_equal", (safe_value, wrapped), bool_))
     return safe_value
 
 
@@ -325,6 +373,10 @@ def _random_bits(values: Values, node: Node, index: Index) -> Expression:
     return random_word(words, place, node.attributes["start"], values.bind)
 
 
+def _empty_dot(values: Values, node: Node, index: Index) -> Expression:
+    return constant(0, node.dtype)
+
+
 _VIEWS: dict[str, Callable[[Values, Node, Index], Expression]] = {
     "reshape": _reshape,
     "permute": _permute,
@@ -337,10 +389,13 @@ _MOVES = {
     "pad": _pad,
     "concatenate": _concatenate,
     "windows": _windows,
+    "fold": folded,
     "gather": _gather,
     "wrap_index": _wrap_index,
     "constant": _constant,
     "iota": _iota,
     "random_bits": _random_bits,
+    "search_sorted": search_sorted,
+    "dot": _empty_dot,  # others are contractions, see `kind_of`
 }
 

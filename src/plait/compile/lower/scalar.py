@@ -45,6 +45,9 @@ def is_scalar(node: Node) -> bool:
         return False
     if name == "bitcast":
         return node.dtype.itemsize == node.operands[0].dtype.itemsize
+    if name == "nextafter":
+        # The next number of 16 bits is not that of float32.
+        return node.dtype is computed(node.dtype)
     return True
 
 

@@ -31,10 +31,17 @@ class Arena:
         self.used = 0
         self._gaps: list[tuple[int, int]] = []  # (offset, size), by offset
 
-    def take(self, nbytes: int) -> int:
-        """Return the offset of a place of `nbytes`."""
+    def take(self, nbytes: int, fresh: bool = False) -> int:
+        """Return the offset of a place of `nbytes`.
+
+        Args:
+            fresh: nothing has lain there before.
+        """
         size = aligned(max(nbytes, 1))
         self.used += size
+        if fresh:
+            self.nbytes += size
+            return self.nbytes - size
         fits = [gap for gap in self._gaps if gap[1] >= size]
         if fits:
             gap = min(fits, key=lambda one: one[1])

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from ...dtypes import bool_, float32
 from ...ir.graph import Graph, Node
 from ...shapes import Shape, size_of
+from ..loops.grammar import Expression, Variable
 from ..lower.index import Index
 from ..lower.memory import Memory
 from ..lower.pull import Values
-from ..loops.grammar import Expression, Variable
 from .kinds import (
     CONTRACTION,
     OPAQUE,
@@ -37,6 +37,8 @@ from .roots import roots_of
 Role = tuple[int | None, ...]
 
 _MOST_MEMBERS = 40
+# Reading a value of as many elements once rather than twice is worth it.
+_SHARED = 1 << 12
 # A domain of more elements needs as many rows to be shared among threads.
 _LARGE, _ROWS = 1 << 16, 16
 
@@ -129,21 +131,29 @@ class _Grouping:
             if kind in (PULLED, REDUCTION) and self._joined(root, kind, reads):
                 continue
             self._start(root, kind, reads)
-        for one in self.groups:
+        # One merger may rule out another: those that save most come first.
+        for one in sorted(self.groups, key=lambda one: -size_of(one.shape)):
             self._merge(one)
         return [one for one in self.groups if one.members]
 
     def _merge(self, one: Group) -> None:
-        """Move all members of a group to one that they read, if they fit there."""
-        if one.kind != PULLED or not one.reduced:
+        """Move all members of a group to another one that runs over the same rows."""
+        if one.kind != PULLED or not one.reduced or not one.members:
             return
-        homes = dict.fromkeys(
-            self.home[x] for x in one.reads if x in self.home
-        )
-        for other in sorted(homes, key=lambda group: -group.number):
+        homes = {self.home[x] for x in one.reads if x in self.home}
+        beside = {
+            other
+            for x in one.reads
+            if x.size >= _SHARED
+            for other in self.readers.get(x, ())[-4:]
+            if other is not one and not other.before >> one.number & 1
+        }
+        for other in sorted(homes | beside, key=lambda group: -group.number):
             if other.reduced != one.reduced or other.shape != one.shape:
                 continue
-            if len(other.members) + len(one.members) > _MOST_MEMBERS:
+            if not other.members or (
+                len(other.members) + len(one.members) > _MOST_MEMBERS
+            ):
                 continue
             outside = 0
             for x in one.reads:
@@ -159,6 +169,10 @@ class _Grouping:
             for root in members:
                 role = one.spaces.get(root, one.roles[root])
                 self._add(other, root, self.roots[root], role, self.reads[root])
+            bit = one.number
+            for later in self.groups:
+                if later.before >> bit & 1:
+                    later.before |= other.before | 1 << other.number
             return
 
     def _reads_of(self, one: Group, other: Group) -> Iterator[tuple[Role, Node, Index]]:
@@ -202,7 +216,10 @@ class _Grouping:
             home = self.home.get(node)
             if home is not None:
                 found[home] = None
-        nearest = sorted(found, key=lambda one: -one.number)
+        # Best one that does not have to wait for more than it does anyway.
+        nearest = sorted(
+            found, key=lambda one: (self._waits(one, reads), -one.number)
+        )
         others: dict[Group, None] = {}
         for node, _ in reads:
             for reader in self.readers.get(node, ())[-4:]:
@@ -213,6 +230,15 @@ class _Grouping:
             result.append(self.scalars)
         return result
 
+    def _waits(self, one: Group, reads: list[tuple[Node, Index]]) -> int:
+        """Return for how many more groups a group would wait with these reads."""
+        outside = 0
+        for node, _ in reads:
+            home = self.home.get(node)
+            if home is not None and home is not one:
+                outside |= home.before | 1 << home.number
+        return (outside & ~one.before).bit_count()
+
     def _roles(
         self, one: Group, root: Node, kind: str, reads: list[tuple[Node, Index]]
     ) -> list[Role]:
@@ -220,6 +246,8 @@ class _Grouping:
         if one.kind == OPAQUE or (one.kind == CONTRACTION and kind == REDUCTION):
             return []
         space = domain_of(root)
+        if 0 in space or 0 in one.shape:  # no pass would compute the other's members
+            return []
         roles: list[Role] = []
         whole = _along(space, one.shape, range(len(one.shape)))
         if whole is not None:

@@ -16,7 +16,7 @@ RESULT = "result"  # one of several results of an operand
 OPAQUE = "opaque"  # a kernel, or several, of its own
 
 REDUCTIONS = ("sum", "product", "max", "min", "argmax", "argmin")
-CONTRACTIONS = ("dot",)
+CONTRACTIONS = ("dot", "convolution")
 
 
 def kind_of(node: Node) -> str:
@@ -28,9 +28,23 @@ def kind_of(node: Node) -> str:
         return OPAQUE
     if name in REDUCTIONS:
         return REDUCTION
-    if name in CONTRACTIONS:
+    if name == "convolution":
         return CONTRACTION
+    if name in CONTRACTIONS:
+        x, axes = node.operands[0], node.attributes["axes"][0]
+        return CONTRACTION if all(x.shape[axis] for axis in axes) else PULLED
+    if node.size and _axis_size(node) == 0:
+        return OPAQUE  # no index lies in that axis, as the reference says best
     return PULLED if is_pulled(node) else OPAQUE
+
+
+def _axis_size(node: Node) -> int | None:
+    """Return the size of the axis that an index must lie in, if there is one."""
+    if node.primitive.name == "gather":
+        return node.operands[0].shape[node.attributes["axis"]]
+    if node.primitive.name == "wrap_index":
+        return int(node.attributes["size"])
+    return None
 
 
 def reduced_axes(node: Node) -> tuple[int, ...]:

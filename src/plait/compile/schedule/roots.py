@@ -9,13 +9,20 @@ from collections import Counter
 
 from ...ir.build import INPUT
 from ...ir.graph import Graph, Node
+from ..lower.fold import terms_of
 from ..lower.scalar import cost, is_scalar
+from ..lower.search import steps_of
 from .kinds import CONTRACTION, OPAQUE, PULLED, RESULT, is_moved, kind_of
 
 # An expression that costs less is written out again for each of its users.
 _CHEAP = 2
+# One that only reads inputs of the graph, which lie in memory anyway, may cost more: a
+# value of its own would make all of its users wait for one another.
+_CHEAP_OF_INPUTS = 6
 # One that costs as much is not computed again for each element it is expanded to.
 _DEAR = 4
+# Longer chains are cut: they make large kernels, and moves are written recursively.
+_MOST_MOVES, _MOST_STEPS = 24, 200
 _SOURCES = ("constant", "iota")
 
 
@@ -25,46 +32,72 @@ def roots_of(graph: Graph) -> dict[Node, str]:
     inputs = set(graph.inputs)
     users = Counter(x for node in nodes for x in dict.fromkeys(node.operands))
     wanted = set(graph.outputs)
+    given: set[Node] = set(graph.outputs)
     expanded: set[Node] = set()
     kinds = {node: kind_of(node) for node in nodes}
     for node in nodes:
         kind = kinds[node]
         if kind == OPAQUE:
             wanted.update(node.operands)
+            given.update(x for x in node.operands if x.primitive.name != "constant")
         elif kind == CONTRACTION:
             wanted.update(_viewed(operand) for operand in node.operands)
-        elif node.primitive.name == "gather":
+        elif node.primitive.name in ("gather", "search_sorted"):
             wanted.add(_viewed(node.operands[0]))
         elif node.primitive.name in ("expand", "windows"):
             (x,) = node.operands
             if node.size > x.size > 1:
                 expanded.add(_viewed(x))
     costs: dict[Node, int] = dict.fromkeys(inputs, 0)
+    of_inputs = dict.fromkeys(inputs, True)
+    depths = dict.fromkeys(inputs, (0, 0))
     roots: dict[Node, str] = {}
     for node in nodes:
         kind = kinds[node]
         costs[node] = 0
+        depths[node] = (0, 0)
+        of_inputs[node] = False
         if kind == PULLED:
             inner = sum(costs[x] for x in node.operands)
             price = cost(node) if is_scalar(node) else _moving_cost(node)
             price += inner
+            of_inputs[node] = all(of_inputs[x] for x in node.operands)
+            cheap = _CHEAP_OF_INPUTS if of_inputs[node] else _CHEAP
             source = node.primitive.name in _SOURCES
             own = (
-                (node in wanted and not (source and node not in graph.outputs))
-                or (users[node] > 1 and price >= _CHEAP and not is_moved(node))
+                (node in wanted and not (source and node not in given))
+                or (users[node] > 1 and price >= cheap and not is_moved(node))
                 or (node in expanded and price >= _DEAR)
+                or _is_deep(node, depths)
             )
-            if not own:
+            if own:
+                of_inputs[node] = False
+            else:
                 costs[node] = price
                 continue
         roots[node] = kind
     return {node: kind for node, kind in roots.items() if node.primitive is not INPUT}
 
 
+def _is_deep(node: Node, depths: dict[Node, tuple[int, int]]) -> bool:
+    """Return whether `node` ends a long chain; note how long it is, if not."""
+    moves = max((depths[x][0] for x in node.operands), default=0)
+    steps = max((depths[x][1] for x in node.operands), default=0)
+    moves, steps = moves + (not is_scalar(node)), steps + 1
+    if moves > _MOST_MOVES or steps > _MOST_STEPS:
+        return True
+    depths[node] = (moves, steps)
+    return False
+
+
 def _moving_cost(node: Node) -> int:
     name = node.primitive.name
     if name == "random_bits":
         return 120
+    if name == "search_sorted":
+        return 4 * steps_of(node)
+    if name == "fold":
+        return 4 * terms_of(node)
     return 2 if name in ("pad", "concatenate", "gather", "wrap_index") else 0
 
 

@@ -4,8 +4,9 @@
     memory: arena 512 bytes, constants 64 bytes, scratch 0 bytes
       i0  float32[4, 8]
       o0  float32[4, 8]  in place of i0
-    0  dot_4x8  kernel 0, 1 chunk, 512 flops, 384 bytes  net.py:7
-       in i0+0 float32[32]; in i1+0 float32[64]; out a+0 float32[32]
+    0  dot_4x8  net.py:7
+       kernel 0: 1 chunk, 512 flops, 384 bytes; in i0+0 float32[32];
+       in i1+0 float32[64]; out a+0 float32[32]
 
 A place is the memory where it lies and an offset in bytes: `i` inputs, `o` outputs,
 `a` the arena, `c` constants, `s` slots that instructions set.
@@ -16,7 +17,6 @@ Read first: `to_text`.
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Iterator
 
 from ...ir.graph import TensorType
@@ -69,15 +69,19 @@ def _lines(program: Program) -> Iterator[str]:
     for at, one in enumerate(program.instructions):
         head, details = _described(program, one)
         yield f"{at:>{width}}  {head}"
-        if details:
-            yield from textwrap.wrap(
-                "; ".join(details),
-                _WIDTH,
-                initial_indent=indent,
-                subsequent_indent=indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+        yield from _wrapped(indent, [f"{x};" for x in details[:-1]] + details[-1:])
+
+
+def _wrapped(indent: str, parts: list[str]) -> Iterator[str]:
+    """Yield lines of `parts`, broken between them."""
+    line = indent
+    for part in parts:
+        if line != indent and len(line) + len(part) > _WIDTH:
+            yield line.rstrip()
+            line = indent
+        line += f"{part} "
+    if line != indent:
+        yield line.rstrip()
 
 
 def _described(program: Program, one: Instruction) -> tuple[str, list[str]]:
@@ -114,11 +118,12 @@ def _described(program: Program, one: Instruction) -> tuple[str, list[str]]:
 
 def _launched(program: Program, one: Launch) -> tuple[str, list[str]]:
     code = program.kernels[one.kernel]
-    head = (
-        f"{code.name}  kernel {one.kernel}, {_many(code.chunks, 'chunk')}, "
-        f"{code.work.flops:,} flops, {code.work.nbytes:,} bytes{_line(one.where)}"
+    cost = (
+        f"kernel {one.kernel}: {_many(code.chunks, 'chunk')}, "
+        f"{code.work.flops:,} flops, {code.work.nbytes:,} bytes"
     )
-    return head, [_used(program, code, i, at) for i, at in enumerate(one.places)]
+    uses = [_used(program, code, i, at) for i, at in enumerate(one.places)]
+    return f"{code.name}{_line(one.where)}", [cost, *uses]
 
 
 def _used(program: Program, code: Code, i: int, at: Place) -> str:

@@ -1,0 +1,544 @@
+"""Convolutions as sums of products of a number of the kernel with many positions.
+
+The elements are laid out so that each tap of the kernel meets all positions in order.
+A block of the result stays in registers: rows, which are output channels, times some
+vectors of positions. Each step, one input channel and one tap, adds the product of a
+number of each row with the vectors where the tap has moved them.
+
+Read first: `lower_positions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ...dtypes import DType
+from ..loops.grammar import (
+    SERIAL,
+    UNROLL,
+    Body,
+    Buffer,
+    Constant,
+    Expression,
+    For,
+    Get,
+    Kernel,
+    Let,
+    Load,
+    Registers,
+    Set,
+    Store,
+    Variable,
+    Vector,
+)
+from .blocking import Facts, ceil
+from .index import ZERO
+from .product import Piece, as_dtype, bind, multiply_add, smaller
+from .sliding import (
+    Axis,
+    Laying,
+    Layout,
+    Run,
+    Source,
+    Span,
+    lay_out,
+    parts_of,
+    phases_of,
+    runs_of,
+)
+
+_CHUNK_PRODUCTS = 600_000
+_MOST_CHUNKS = 64
+# Positions that are worked on at once, where there is memory for them.
+_POSITIONS = 1024
+# Rows that are worth another copy of the elements.
+_ROWS = 32
+# Steps of the innermost loop are written out up to so many statements.
+_WRITTEN_OUT = 160
+_WIDEST = 7
+
+
+Finish = Callable[
+    [Expression, Expression, Sequence[Expression], Expression], Body
+]
+
+
+class Problem(NamedTuple):
+    """A convolution.
+
+    Attributes:
+        batch, groups: how many there are.
+        rows, channels: output and input channels of one group.
+        axes: the spatial ones.
+        dtype: of the sums.
+        direct: whether numbers of the kernel are read where they lie.
+        x: gives the element at ([batch], [channel, *place]), of all groups' channels.
+        weight: gives the number at ([row], [channel, *tap]), of all groups' rows.
+        finish: what is done with each element, given item, row and places, or the number
+            of the place, and value.
+    """
+
+    batch: int
+    groups: int
+    rows: int
+    channels: int
+    axes: Sequence[Axis]
+    dtype: DType
+    direct: bool
+    x: Source
+    weight: Source
+    finish: Finish
+
+
+def lower_positions(problem: Problem, facts: Facts, name: str) -> list[Piece]:
+    """Return the loops of a convolution whose vectors run along positions."""
+    return _Positions(problem, facts).pieces(name)
+
+
+class _Positions:
+    """Writes the bodies of the kernels.
+
+    Attributes:
+        layout: of the elements of one channel and part.
+        units: parts of the work: items of the batch, or a strip of one, of one group.
+        together: units of one chunk.
+        row_chunks: chunks that share a unit, by its rows.
+        block: rows of a block.
+        vectors: of the first `wide` panels; those after have one less.
+    """
+
+    def __init__(self, problem: Problem, facts: Facts) -> None:
+        self.problem, self.facts = problem, facts
+        self.dtype = problem.dtype
+        self.lanes = facts.lanes(self.dtype)
+        axes = problem.axes
+        self.parts, self.phases = parts_of(axes), phases_of(axes)
+        self.runs = [runs_of(axes, phase) for phase in self.phases]
+        self.taps = [sum(_count(runs) for runs in each) for each in self.runs]
+        self.cut_units()
+        layout = self.layout
+        self.block, self.vectors = self.choose(layout.vectors)
+        self.panels = ceil(layout.vectors, self.vectors)
+        self.wide = layout.vectors - self.panels * (self.vectors - 1)
+        self.blocks = ceil(problem.rows, self.block)
+        self.cut_chunks()
+        channels = problem.channels * len(self.parts)
+        self.elements = Buffer(
+            "elements", self.dtype, max(1, channels * layout.size), "scratch"
+        )
+        # Phases of the last axis lie side by side.
+        self.across = axes[-1].phases
+        self.line = layout.vectors * self.lanes * self.across
+        self.lines = len(self.phases) // self.across
+        self.sums = Buffer(
+            "results", self.dtype, self.block * self.lines * self.line, "scratch"
+        )
+        self.direct = problem.direct
+        size = problem.groups * self.blocks * problem.channels * sum(self.taps)
+        self.numbers = Buffer("numbers", self.dtype, max(1, size * self.block), "inout")
+
+    # How the work is cut
+
+    def cut_units(self) -> None:
+        """Choose how many items, or which strip of one, are worked on at once."""
+        problem, axes = self.problem, self.problem.axes
+        room = self.facts.l2 // 2 // self.dtype.itemsize
+        room //= max(1, problem.channels * len(self.parts))
+        one = Layout(axes, 1, None, self.lanes)
+        wanted = self.wanted()
+        known = problem.batch * problem.groups
+        strips = 1
+        first = axes[0].positions
+        if len(axes) > 1 and first > 1:
+            if one.size > room:
+                reach = axes[0].high_shift - axes[0].low_shift
+                strip = max(1, room // one.pitches[0] - reach, min(reach, first))
+                strips = ceil(first, strip)
+            if known < wanted:
+                most = max(1, one.positions // _POSITIONS)
+                strips = max(strips, min(ceil(wanted, known), most))
+        items = 1
+        if strips == 1:
+            items = max(ceil(known, wanted), ceil(128, one.whole))
+            items = min(items, room // one.size, ceil(_POSITIONS, one.whole))
+            items = max(1, min(items, problem.batch))
+        # Nearly equal parts.
+        self.item_groups = ceil(problem.batch, items)
+        items = ceil(problem.batch, self.item_groups)
+        self.strip = ceil(first, strips)
+        self.strips = ceil(first, self.strip)
+        self.layout = one
+        if self.strips > 1:
+            self.layout = Layout(axes, 1, self.strip, self.lanes)
+        elif items > 1:
+            self.layout = Layout(axes, items, None, self.lanes)
+        self.units = self.item_groups * self.strips * problem.groups
+
+    def wanted(self) -> int:
+        """Return how many chunks there should be at least."""
+        problem = self.problem
+        products = problem.batch * problem.groups * problem.rows * problem.channels
+        for axis in problem.axes:
+            products *= axis.positions
+        products *= sum(self.taps)
+        return min(_MOST_CHUNKS, max(1, products // _CHUNK_PRODUCTS))
+
+    def cut_chunks(self) -> None:
+        wanted = self.wanted()
+        self.row_chunks = 1
+        self.together = ceil(self.units, wanted)
+        if self.units < wanted:
+            most = max(1, self.problem.rows // _ROWS)
+            self.row_chunks = min(ceil(wanted, self.units), most, self.blocks)
+        self.chunk_blocks = ceil(self.blocks, self.row_chunks)
+        self.row_chunks = ceil(self.blocks, self.chunk_blocks)
+
+    def choose(self, all_vectors: int) -> tuple[int, int]:
+        """Return the rows and vectors of the block that takes the fewest cycles."""
+        rows = self.problem.rows
+        steps = max(1, self.problem.channels * sum(self.taps) // len(self.taps))
+        best = (0.0, 1, 1)
+        for vectors in range(1, min(_WIDEST, all_vectors) + 1):
+            most = min((self.facts.registers - 1 - vectors) // vectors, 24)
+            if most < 1:
+                break
+            blocks = ceil(rows, most)
+            block = ceil(rows, blocks)
+            panels = ceil(all_vectors, vectors)
+            if vectors > ceil(all_vectors, panels):
+                continue  # as many narrower panels do
+            wide = all_vectors - panels * (vectors - 1)
+            cycles = 0.0
+            for count, width in ((wide, vectors), (panels - wide, vectors - 1)):
+                # A vector mostly lies in two lines of memory.
+                loads = block + 2 * width
+                step = max(block * width, loads * 1.05, 8) / 2
+                cycles += count * (steps * step + 30 + 2 * block * width)
+            if not best[0] or blocks * cycles < 0.99 * best[0]:
+                best = (blocks * cycles, block, vectors)
+        return best[1], best[2]
+
+    # Kernels
+
+    def pieces(self, name: str) -> list[Piece]:
+        chunks = ceil(self.units, self.together) * self.row_chunks
+        scratch = (self.elements, self.sums)
+        pieces = [Piece(name, self.chunk(), chunks, scratch)]
+        if not self.direct:
+            pieces.insert(0, self.packed(f"{name}_weights"))
+        return pieces
+
+    def packed(self, name: str) -> Piece:
+        """Return what copies the kernel's numbers, as blocks of [step][row]."""
+        problem = self.problem
+        body = Body()
+        group, block = ZERO, Kernel.CHUNK
+        if problem.groups > 1:
+            group = bind(body, "group", Kernel.CHUNK // self.blocks)
+            block = bind(body, "block", Kernel.CHUNK % self.blocks)
+        row = bind(body, "row", self.first_row(block))
+        base = ZERO
+        for index in range(len(self.phases)):
+            each = problem.channels * self.taps[index] * self.block
+            begin = base + Kernel.CHUNK * each
+            base = base + problem.groups * self.blocks * each
+            channel = Variable(f"channel{index}")
+            inner = Body()
+            step = bind(inner, f"step{index}", begin + channel * (each // problem.channels if problem.channels else 0))
+            for number, runs in enumerate(self.runs[index]):
+                at = [Variable(f"tap{index}_{number}_{i}") for i in range(len(runs))]
+                taps = [
+                    one * run.step + run.first for one, run in zip(at, runs, strict=True)
+                ]
+                place: Expression = ZERO
+                for one, run in zip(at, runs, strict=True):
+                    place = place * run.count + one
+                nest = self.copied(group, row, [channel, *taps], step + place * self.block)
+                step = step + _count(runs) * self.block
+                for one, run in zip(reversed(at), reversed(runs), strict=True):
+                    nest = [For(one, run.count, nest)]
+                inner += nest
+            body.append(For(channel, problem.channels, inner))
+        return Piece(name, body, problem.groups * self.blocks, (), (self.numbers,))
+
+    def copied(
+        self, group: Expression, row: Expression, at: list[Expression], to: Expression
+    ) -> Body:
+        """Return what copies one number of each row of a block."""
+        problem, lanes = self.problem, self.lanes
+        lane = Variable("lane")
+        body = Body()
+        for start in range(0, self.block, lanes):
+            extent = min(lanes, self.block - start)
+            m = group * problem.rows + (row + start + lane)
+            value = problem.weight(m, at)
+            value = as_dtype(value, self.dtype)
+            store = Store(self.numbers, to + start + lane, value)
+            body.append(Vector(lane, extent, lanes, [store]))
+        return body
+
+    def chunk(self) -> Body:
+        body = Body()
+        part: Expression = ZERO
+        rest: Expression = Kernel.CHUNK
+        if self.row_chunks > 1:
+            part = bind(body, "row_chunk", rest % self.row_chunks)
+            rest = bind(body, "rest", rest // self.row_chunks)
+        if self.together == 1:
+            return body + self.unit(rest, part)
+        count: Expression = Constant(self.together, rest.dtype)
+        first = bind(body, "first_unit", rest * self.together)
+        if self.units % self.together:
+            count = bind(body, "unit_count", smaller(self.units - first, self.together))
+        at = Variable("unit_at")
+        inner = Body()
+        unit = bind(inner, "unit", first + at)
+        return [*body, For(at, count, inner + self.unit(unit, part))]
+
+    def unit(self, unit: Expression, part: Expression) -> Body:
+        """Return what computes some rows of one unit."""
+        problem, body = self.problem, Body()
+        group: Expression = ZERO
+        if problem.groups > 1:
+            group = bind(body, "group", unit % problem.groups)
+            unit = bind(body, "place", unit // problem.groups)
+        start: Expression = ZERO
+        item = unit
+        if self.strips > 1:
+            strip = bind(body, "strip", unit % self.strips)
+            start = bind(body, "start", strip * self.strip)
+            item = bind(body, "item_group", unit // self.strips)
+        item = bind(body, "first_item", item * self.layout.items)
+        body += self.laid_out(group, item, start)
+        at = Variable("block_at")
+        inner = Body()
+        block = bind(inner, "block", part * self.chunk_blocks + at)
+        count: Expression = Constant(self.chunk_blocks, at.dtype)
+        if self.blocks % self.chunk_blocks:
+            count = smaller(self.blocks - part * self.chunk_blocks, self.chunk_blocks)
+        for phase in range(len(self.phases)):
+            inner += self.computed(group, block, phase)
+        inner += self.finished(group, block, item, start)
+        return [*body, For(at, count, inner)]
+
+    def laid_out(self, group: Expression, item: Expression, start: Expression) -> Body:
+        problem = self.problem
+        channel = Variable("copied_channel")
+        body = Body()
+        for number, part in enumerate(self.parts):
+            place = (channel * len(self.parts) + number) * self.layout.size
+            place = bind(body, f"part{number}", place)
+
+            def source(item: Expression, at: Sequence[Expression]) -> Expression:
+                own = group * problem.channels + channel
+                return problem.x(item, [own, *at])
+
+            spans = [
+                Span(axis.stride, one, axis.size)
+                for axis, one in zip(problem.axes, part, strict=True)
+            ]
+            body += lay_out(
+                Laying(
+                    self.elements, place, self.layout, spans, True, source, item,
+                    problem.batch, start, f"copy{number}",
+                )
+            )  # fmt: skip
+        return [For(channel, problem.channels, body)]
+
+    # One block
+
+    def first_row(self, block: Expression) -> Expression:
+        """Return the first row of a block; the last one begins early, to be whole."""
+        if self.problem.rows % self.block == 0:
+            return block * self.block
+        return smaller(block * self.block, self.problem.rows - self.block)
+
+    def computed(self, group: Expression, block: Expression, phase: int) -> Body:
+        """Return what computes a block of rows at all positions of one phase."""
+        problem, body = self.problem, Body()
+        each = self.taps[phase] * problem.channels * self.block
+        base = sum(self.taps[:phase]) * problem.channels * self.block
+        base *= problem.groups * self.blocks
+        left = (group * self.blocks + block) * each + base
+        left = ZERO if self.direct else bind(body, f"left{phase}", left)
+        row = group * problem.rows + self.first_row(block)
+        row = bind(body, f"row{phase}", row)
+        panel = Variable(f"panel{phase}")
+        narrow = self.vectors - 1
+        if self.wide == self.panels:
+            inner = self.panel(panel * self.vectors, self.vectors, row, left, phase)
+            return [*body, For(panel, self.panels, inner)]
+        inner = self.panel(panel * self.vectors, self.vectors, row, left, phase)
+        body.append(For(panel, self.wide, inner))
+        other = Variable(f"other{phase}")
+        place = other * narrow + self.wide * self.vectors
+        inner = self.panel(place, narrow, row, left, phase)
+        body.append(For(other, self.panels - self.wide, inner))
+        return body
+
+    def panel(
+        self,
+        vector: Expression,
+        vectors: int,
+        row: Expression,
+        left: Expression,
+        phase: int,
+    ) -> Body:
+        """Return what computes a block at some vectors of positions."""
+        problem, body = self.problem, Body()
+        name = f"{phase}_{vectors}"
+        q = bind(body, f"q{name}", vector * self.lanes)
+        sums = Registers(f"sums{name}", self.dtype, self.block * vectors, self.lanes)
+        body.append(sums)
+        channel = Variable(f"channel{name}")
+        inner = Body()
+        right = channel * len(self.parts) * self.layout.size + q
+        right = bind(inner, f"right{name}", right)
+        step = left + channel * (self.taps[phase] * self.block)
+        step = channel if self.direct else bind(inner, f"step{name}", step)
+        for number, runs in enumerate(self.runs[phase]):
+            numbers = self.numbers_at(runs, row, step)
+            inner += self.run(f"{name}_{number}", runs, right, numbers, sums, vectors)
+            step = step if self.direct else step + _count(runs) * self.block
+        body.append(For(channel, problem.channels, inner))
+        return body + self.kept(phase, q, sums, vectors)
+
+    def run(
+        self,
+        name: str,
+        runs: Sequence[Run],
+        right: Expression,
+        numbers: Callable[[Sequence[Expression], int], Expression],
+        sums: Registers,
+        vectors: int,
+    ) -> Body:
+        """Return the steps of all taps of runs, of one channel."""
+        layout = self.layout
+        part = self.parts.index(tuple(run.part for run in runs))
+        at = [Variable(f"tap{name}_{i}") for i in range(len(runs))]
+        moved: Expression = right + (part * layout.size + layout.shift(runs))
+        for one, run, pitch in zip(at, runs, layout.pitches, strict=True):
+            moved = moved + one * (run.shift_step * pitch)
+        inner, body = Body(), Body()
+        moved = bind(inner, f"moved{name}", moved)
+        lane = Variable("lane")
+        columns = [
+            bind(body, f"column{v}", Load(self.elements, moved + v * self.lanes + lane))
+            for v in range(vectors)
+        ]
+        for r in range(self.block):
+            value = bind(body, f"number{r}", numbers(at, r))
+            for v in range(vectors):
+                at_sum = r * vectors + v
+                total = multiply_add(value, columns[v], Get(sums, at_sum), self.facts)
+                body.append(Set(sums, at_sum, total))
+        inner.append(Vector(lane, self.lanes, self.lanes, body))
+        written = self.block * vectors
+        for one, run in zip(reversed(at), reversed(runs), strict=True):
+            written *= run.count
+            short = written <= _WRITTEN_OUT
+            inner = [For(one, run.count, inner, UNROLL if short else SERIAL)]
+        return inner
+
+    def numbers_at(
+        self, runs: Sequence[Run], row: Expression, step: Expression
+    ) -> Callable[[Sequence[Expression], int], Expression]:
+        """Return what gives the number of a row, at one tap of runs.
+
+        Args:
+            step: the channel, or where the numbers of runs are in their copy.
+        """
+
+        def direct(at: Sequence[Expression], r: int) -> Expression:
+            taps = [i * run.step + run.first for i, run in zip(at, runs, strict=True)]
+            return self.problem.weight(row + r, [step, *taps])
+
+        def copied(at: Sequence[Expression], r: int) -> Expression:
+            tap: Expression = ZERO
+            for i, run in zip(at, runs, strict=True):
+                tap = tap * run.count + i
+            return Load(self.numbers, step + tap * self.block + r)
+
+        return direct if self.direct else copied
+
+    def kept(self, phase: int, q: Expression, sums: Registers, vectors: int) -> Body:
+        """Return what keeps the sums until all of a block are known."""
+        line, across = divmod(phase, self.across)
+        lane = Variable("lane")
+        body = Body()
+        for r in range(self.block):
+            for v in range(vectors):
+                to = (q + v * self.lanes + lane) * self.across + across
+                to = to + (r * self.lines + line) * self.line
+                body.append(Store(self.sums, to, Get(sums, r * vectors + v)))
+        return [Vector(lane, self.lanes, self.lanes, body)]
+
+    def finished(
+        self, group: Expression, block: Expression, item: Expression, start: Expression
+    ) -> Body:
+        """Return what finishes the sums of a block."""
+        problem, layout, axes = self.problem, self.layout, self.problem.axes
+        r, i = Variable("r"), Variable("i")
+        local = [Variable(f"o{n}") for n in range(len(axes) - 1)]
+        body = Body()
+        m = bind(body, "m", (group * problem.rows + block * self.block) + r)
+        b = bind(body, "b", item + i)
+        line: Expression = ZERO
+        q: Expression = i * layout.item_pitch
+        places: list[Expression] = []
+        extents: list[Expression | int] = []
+        for n, (at, axis) in enumerate(zip(local, axes, strict=False)):
+            place, extent = at + ZERO, axis.count
+            if n == 0 and self.strips > 1:
+                begin = start * axis.phases
+                place = bind(body, "o", begin + at)
+                whole = self.strip * axis.phases
+                extents.append(smaller(axis.count - begin, whole))
+            else:
+                extents.append(extent)
+            places.append(place)
+            line = line * axis.phases + at % axis.phases
+            q = q + at // axis.phases * layout.pitches[n]
+        inside: Expression = r
+        if problem.rows % self.block:
+            inside = r + (block * self.block - self.first_row(block))
+        from_ = (inside * self.lines + line) * self.line + q * self.across
+        from_ = bind(body, "from", from_)
+        lanes = self.lanes
+        lane = Variable("lane")
+
+        def vector(at: Expression, extent: int) -> Vector:
+            value = Variable("value", self.dtype)
+            inner: Body = [Let(value, Load(self.sums, from_ + at + lane))]
+            inner += problem.finish(b, m, [*places, at + lane], value)
+            return Vector(lane, extent, lanes, inner)
+
+        whole, tail = divmod(axes[-1].count, lanes)
+        column = Variable("column")
+        if whole > 1:
+            body.append(For(column, whole, [vector(column * lanes, lanes)]))
+        elif whole:
+            body.append(vector(ZERO, lanes))
+        if tail:
+            body.append(vector(Constant(whole * lanes, lane.dtype), tail))
+        for at, size in zip(reversed(local), reversed(extents), strict=True):
+            body = [For(at, size, body)]
+        items: Expression = Constant(layout.items, i.dtype)
+        if problem.batch % layout.items:
+            items = smaller(problem.batch - item, layout.items)
+        body = [For(i, items, body)]
+        rows: Expression = Constant(self.block, r.dtype)
+        if problem.rows % self.block:
+            rows = smaller(problem.rows - block * self.block, self.block)
+        return [For(r, rows, body)]
+
+
+def _count(runs: Sequence[Run]) -> int:
+    total = 1
+    for run in runs:
+        total *= run.count
+    return total
+
+
+__all__ = ["Problem", "lower_positions"]

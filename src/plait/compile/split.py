@@ -1,0 +1,106 @@
+"""Long reductions in two steps, so that threads can share them.
+
+    sum(x: (1000000,)) -> sum(sum(reshape(x, (25, 40000)), axis 1), axis 0)
+
+The parts depend on the shape alone, so the result does not depend on the number of
+threads. Read first: `split`.
+"""
+
+from __future__ import annotations
+
+from ..ir.build import apply, rebuild
+from ..ir.graph import Graph, Node
+from ..ops import elementwise, movement
+from ..shapes import size_of
+
+# A reduction over as many elements is worth sharing.
+_LARGE = 1 << 16
+# There should be as many independent sums, each over as many elements.
+_PARTS, _MOST_PARTS, _LEAST = 32, 256, 1 << 11
+# As many neighbouring sums are computed together.
+_TOGETHER = 32
+
+_JOINED = {
+    "sum": elementwise.add,
+    "product": elementwise.multiply,
+    "max": elementwise.maximum,
+    "min": elementwise.minimum,
+}
+
+
+def split(graph: Graph) -> Graph:
+    """Return `graph` with long reductions in two steps."""
+    new: dict[Node, Node] = {node: node for node in graph.inputs}
+    changed = False
+    for node in graph.nodes():
+        operands = tuple(new[x] for x in node.operands)
+        parts = _parts(node)
+        if parts > 1:
+            new[node] = _in_parts(node, operands[0], parts)
+            changed = True
+        else:
+            new[node] = rebuild(node, operands)
+    if not changed:
+        return graph
+    return Graph(graph.inputs, [new[node] for node in graph.outputs])
+
+
+def _parts(node: Node) -> int:
+    """Return in how many parts a node should be reduced at first."""
+    if node.primitive.name not in _JOINED:
+        return 1
+    x = node.operands[0]
+    if x.size < _LARGE:
+        return 1
+    axes = node.attributes["axes"]
+    sums = node.size
+    if x.ndim - 1 not in axes:
+        # Lanes are neighbouring sums.
+        sums = -(-x.shape[-1] // _TOGETHER) * size_of(
+            tuple(n for a, n in enumerate(x.shape[:-1]) if a not in axes)
+        )
+    if sums >= _PARTS:
+        return 1
+    each = x.size // max(1, node.size)
+    return min(-(-_PARTS // max(1, sums)), each // _LEAST)
+
+
+def _in_parts(node: Node, x: Node, parts: int) -> Node:
+    axes = node.attributes["axes"]
+    axis = max(axes, key=lambda one: x.shape[one])
+    n = x.shape[axis]
+    factor = next(
+        (f for f in range(parts, _MOST_PARTS + 1) if n % f == 0 and n > f), None
+    )
+    if factor is not None:
+        return _halved(node, x, axis, factor)
+    if n < 2 * parts:
+        return apply(node.primitive, x, axes=axes)
+    # What is left over is reduced by itself.
+    whole = n // parts * parts
+    first = _halved(node, _cut(x, axis, 0, whole), axis, parts)
+    rest = apply(node.primitive, _cut(x, axis, whole, n), axes=axes)
+    joined: Node = _JOINED[node.primitive.name](first, rest)
+    return joined
+
+
+def _halved(node: Node, x: Node, axis: int, factor: int) -> Node:
+    """Return a reduction of parts of `axis`, and then of what they gave."""
+    axes = node.attributes["axes"]
+    n = x.shape[axis]
+    shape = (*x.shape[:axis], factor, n // factor, *x.shape[axis + 1 :])
+    inner = tuple(a + (a >= axis) for a in axes)
+    first = apply(node.primitive, apply(movement.RESHAPE, x, shape=shape), axes=inner)
+    place = sum(1 for a in range(axis) if a not in axes)
+    return apply(node.primitive, first, axes=(place,))
+
+
+def _cut(x: Node, axis: int, start: int, stop: int) -> Node:
+    """Return the elements from `start` to `stop` along an axis."""
+    starts, stops = [0] * x.ndim, list(x.shape)
+    starts[axis], stops[axis] = start, stop
+    return apply(
+        movement.SLICE, x, starts=tuple(starts), stops=tuple(stops),
+        steps=(1,) * x.ndim,
+    )  # fmt: skip
+

@@ -1,0 +1,112 @@
+"""Every primitive, on every one of its samples: compiled as interpreted.
+
+In all dtypes that it takes, and so for the graph of its derivative.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plait.dtypes import as_dtype, bfloat16, float16, float32
+from plait.errors import PlaitError
+from plait.ir.evaluate import interpret
+from plait.ir.graph import Graph, TensorType
+from plait.program import WrongIndex
+from plait.transform import ALL_PRIMITIVES
+from plait.transform.differentiate import pull_back
+from plait.transform.simplify import simplify
+
+from ..ops import checks
+from . import both
+
+# Primitives that have no kernels yet, and run as calls of their references. This list
+# only gets shorter.
+HOSTS = {
+    "cholesky", "cofactor", "cond", "cumulative_max",
+    "cumulative_product", "cumulative_sum", "det", "eigh", "fold", "pinv", "polygamma",
+    "qr", "scan", "scatter", "search_sorted", "slogdet", "solve", "sort", "svd",
+    "top_k", "triangular_solve", "while_loop",
+}  # fmt: skip
+WIDTHS = (float32, bfloat16, float16)
+SAMPLES = [
+    pytest.param(case, id=case.name)
+    for primitive in ALL_PRIMITIVES
+    for case in checks.cases(primitive)
+]
+
+
+def swept(case):
+    """Yield the operands of a case as they are, and in other dtypes that it takes."""
+    yield case.operands
+    seen = {tuple(x.dtype for x in case.operands)}
+    for dtype, operands in checks.swept_dtypes(case):
+        kinds = tuple(x.dtype for x in operands)
+        # Other widths of integers only once, as there is a sample for each primitive.
+        if kinds in seen or (dtype not in WIDTHS and case.index):
+            continue
+        seen.add(kinds)
+        if checks.is_unspecified(case, operands):
+            continue
+        types = [TensorType(x.shape, as_dtype(x.dtype)) for x in operands]
+        try:
+            case.primitive.infer(*types, **case.attributes)
+        except PlaitError:
+            continue
+        yield operands
+
+
+def examine(graph, arrays):
+    """Compiled, a graph gives what the interpreter gives, or refuses it too."""
+    try:
+        expected = interpret(graph, arrays)
+    except PlaitError as error:
+        with pytest.raises((type(error), WrongIndex)):
+            both.run(both.compiled(graph), arrays, 1)
+        return
+    both.check(graph, arrays, expected=expected)
+
+
+@pytest.mark.parametrize("case", SAMPLES)
+def test_compiled_as_interpreted(case):
+    for operands in swept(case):
+        recorded = checks.record(case.primitive, operands, case.attributes)
+        examine(Graph(recorded.inputs, recorded.results), operands)
+
+
+@pytest.mark.parametrize(
+    "case", [x for x in SAMPLES if not checks.excuse_gradient(x.values[0], smooth=False)]
+)
+def test_derivatives_compiled_as_interpreted(case):
+    rng = np.random.default_rng(0)
+    for operands in swept(case):
+        recorded = checks.record(case.primitive, operands, case.attributes)
+        wrt = [recorded.inputs[i] for i in recorded.varied]
+        results = [recorded.results[i] for i in recorded.used]
+        if not wrt or not results:
+            continue
+        seeds = [checks.like_node(y) for y in results]
+        found = [ct for ct in pull_back(results, seeds, wrt) if ct is not None]
+        arrays = [*operands, *[both.numbers(rng, y.shape, y.dtype) for y in seeds]]
+        # As they are trained, and as they come from the rule.
+        graph = Graph([*recorded.inputs, *seeds], [*results, *found])
+        examine(simplify(graph), arrays)
+        if operands is case.operands:
+            examine(graph, arrays)
+
+
+@pytest.mark.parametrize("primitive", ALL_PRIMITIVES, ids=lambda one: one.name)
+def test_it_has_kernels(primitive):
+    called = False
+    for case in checks.cases(primitive):
+        recorded = checks.record(primitive, case.operands, case.attributes)
+        program = both.compiled(Graph(recorded.inputs, recorded.results))
+        called = called or bool(both.host_calls(program))
+    if primitive.name in HOSTS:
+        assert called, "it has kernels now: take it off the list"
+    else:
+        assert not called, "it has no kernels, and runs in Python"
+
+
+def test_the_list_has_no_other_names():
+    assert HOSTS <= {primitive.name for primitive in ALL_PRIMITIVES}
