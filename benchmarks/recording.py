@@ -7,6 +7,7 @@ installed. Times are of this process alone; the programs' own running time is ta
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,12 +86,22 @@ def plait_pair() -> tuple[Any, Any]:
     return x, y
 
 
-def plait_step_microseconds() -> tuple[float, float]:
+def perceptron(*sizes: int) -> Any:
+    """Return linear layers of these sizes with ReLU between them."""
+    layers: list[Any] = []
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def plait_step_microseconds(
+    optimizer_class: Any = optim.SGD, hidden: Sequence[int] = (128,), **named: Any
+) -> tuple[float, float]:
     """Return the time of a training step outside of running it, and the whole
     step's.
     """
-    model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    model = perceptron(784, *hidden, 10)
+    optimizer = optimizer_class(model.parameters(), lr=0.001, **named)
     images = plait.asarray(np.random.default_rng(0).random((64, 784), np.float32))
     labels = plait.asarray(np.arange(64) % 10)
     running = 0.0
@@ -143,11 +154,17 @@ def torch_step_microseconds() -> float:
 def measure() -> dict[str, float]:
     """Return all figures, in the unit that their name ends with."""
     outside, whole = plait_step_microseconds()
+    momentum, _ = plait_step_microseconds(momentum=0.9)
+    adam, _ = plait_step_microseconds(optim.Adam)
+    deep, _ = plait_step_microseconds(hidden=[16] * 8)
     found = {
         "import plait after numpy, ms": import_milliseconds(),
         "record x + y, us": op_microseconds(plait_pair, plait.flush),
         "record a training step 784-128-10, us": outside,
-        "the whole step, run by the interpreter, us": whole,
+        "the same with momentum, us": momentum,
+        "the same with Adam, us": adam,
+        "the same with 8 hidden layers, us": deep,
+        "the whole step of 784-128-10, us": whole,
     }
     if torch is not None:
         pair = torch.ones(4), torch.ones(4)

@@ -30,6 +30,28 @@ def test_links_and_paths_lead_somewhere(page):
     assert not missing
 
 
+def test_examples_of_the_compiler_run(capsys):
+    text = (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 5
+    names = {}
+    for block in blocks:
+        exec(compile(block, "compiler.md", "exec"), names)
+    printed = capsys.readouterr().out
+    for word in ("graph(", "program: 2 inputs", 'kernel "', "dot_64x128", "memory: "):
+        assert word in printed
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_the_page_of_the_compiler_names_settings_that_exist():
+    text = (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8")
+    known = {x.name: x.metadata["env"] for x in dataclasses.fields(settings)}
+    rows = re.findall(r"^\| `(\w+)` \| `(PLAIT_\w+)` \|", text, re.MULTILINE)
+    assert len(rows) >= 8
+    assert all(known[name] == variable for name, variable in rows)
+    assert set(re.findall(r"PLAIT_\w+", text)) <= set(known.values())
+
+
 def test_settings_say_how_they_are_set():
     for item in dataclasses.fields(settings):
         assert item.metadata["env"].startswith("PLAIT_")

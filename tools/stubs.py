@@ -49,8 +49,15 @@ WORDS = {
 KNOWN = {
     "Any", "Callable", "Iterator", "Sequence", "AbstractContextManager", "Tensor",
     "DType", "Device", "Generator", "np", "ndarray", "int", "float", "bool", "complex",
-    "str", "tuple", "list", "dict", "None", "type", "HookHandle",
+    "str", "tuple", "list", "dict", "None", "type", "HookHandle", "Jitted", "Plan",
+    "Profile",
 }  # fmt: skip
+
+# Rooms that are none of the user's, and those that are written out below.
+INNER = (
+    "compile", "ir", "linalg", "ops", "program", "random", "runtime", "stopwatch",
+    "tensor", "transform",
+)  # fmt: skip
 
 
 def annotation(value: Any) -> str:
@@ -130,7 +137,7 @@ def stub() -> str:
         if name.startswith("_") and not name.startswith(("__array", "__version")):
             continue
         if inspect.ismodule(value):
-            if name not in ("tensor", "ops", "ir", "transform", "linalg", "random"):
+            if name not in INNER:
                 imported.append(f"from . import {name} as {name}")
         elif name in methods.FUNCTIONS or inspect.isfunction(value):
             lines.append(f"def {name}{signature(value)}: ...")

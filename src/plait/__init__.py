@@ -58,9 +58,13 @@ from .tensor.inspection import (
     pi,
     result_type,
 )
+from .tensor.jit import Jitted, jit, plan
 from .tensor.methods import *  # noqa: F403
 from .tensor.methods import FUNCTIONS as _functions
 from .tensor.modes import enable_grad, flush, is_grad_enabled, no_grad
+from .tensor.plan import Plan
+from .tensor.profile import Profile
+from .tensor.profiling import profile
 from .tensor.random import Generator, manual_seed, rand, randn, randperm
 from .tensor.sets import (
     nonzero,
@@ -70,6 +74,7 @@ from .tensor.sets import (
     unique_inverse,
     unique_values,
 )
+from .tensor.stages import Compiled, Lowered, Traced
 from .tensor.tensor import HookHandle, Tensor
 from .tensor.transforms import (
     cond,
@@ -77,7 +82,6 @@ from .tensor.transforms import (
     grad,
     hessian,
     jacobian,
-    jit,
     jvp,
     recompute,
     scan,
@@ -104,6 +108,7 @@ __all__ = [  # noqa: F405
     "bool",
     "bool_",
     "can_cast",
+    "Compiled",
     "cond",
     "custom_vjp",
     "data",
@@ -138,9 +143,11 @@ __all__ = [  # noqa: F405
     "isdtype",
     "jacobian",
     "jit",
+    "Jitted",
     "jvp",
     "linalg",
     "linspace",
+    "Lowered",
     "manual_seed",
     "nan",
     "newaxis",
@@ -151,6 +158,10 @@ __all__ = [  # noqa: F405
     "ones_like",
     "optim",
     "pi",
+    "Plan",
+    "plan",
+    "Profile",
+    "profile",
     "rand",
     "randn",
     "random",
@@ -162,6 +173,7 @@ __all__ = [  # noqa: F405
     "settings",
     "Tensor",
     "tensor",
+    "Traced",
     "train",
     "uint16",
     "uint32",

@@ -19,6 +19,8 @@ from .conftest import environment
         ["train", "digits", "--help"],
         ["predict", "--help"],
         ["show", "--help"],
+        ["profile", "--help"],
+        ["plan", "--help"],
         ["doctor", "--help"],
     ],
 )
@@ -31,7 +33,16 @@ def test_help_fits_in_80_columns(plait_here, arguments):
 
 def test_the_help_names_every_command(plait_here, plait_command):
     out = plait_here("--help").out
-    for name in ("train", "predict", "show", "doctor", "--version", "--traceback"):
+    for name in (
+        "train",
+        "predict",
+        "show",
+        "profile",
+        "plan",
+        "doctor",
+        "--version",
+        "--traceback",
+    ):
         assert f"\n  {name}" in out
     without = plait_command()
     assert (without.status, without.out, without.err) == (2, out, "")

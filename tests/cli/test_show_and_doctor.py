@@ -51,6 +51,58 @@ def test_what_a_script_computes(plait_command, tmp_path):
     assert done.out.endswith("hello True\n")
 
 
+@pytest.mark.parametrize(
+    ("stage", "word"),
+    [
+        ("schedule", "kernel 0: "),
+        ("loops", 'kernel "'),
+        ("llvm", "define void @kernel("),
+        ("assembly", "kernel:"),
+    ],
+)
+def test_the_program_of_a_graph(plait_here, tmp_path, stage, word):
+    path = tmp_path / "graph.txt"
+    path.write_text(
+        "graph(%0: float32[8]) {\n"
+        "  %1 = exp(%0) : float32[8]\n"
+        "  %2 = add(%1, %0) : float32[8]\n"
+        "  return %2\n"
+        "}\n"
+    )
+    done = plait_here("show", "--stage", stage, path)
+    assert (done.status, done.err) == (0, "")
+    assert word in done.out
+    if stage != "schedule":
+        one = plait_here("show", "--stage", stage, "--kernel", 0, path).out
+        assert done.out.startswith(one)
+    assert plait_here("show", "--stage", "graph", path).out == path.read_text()
+
+
+def test_the_programs_of_a_script(plait_here, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import plait\n"
+        "x = plait.tensor([1.0, 2.0, 3.0])\n"
+        "print(plait.expm1(x).tolist()[0] < 2)\n"
+    )
+    done = plait_here("show", "--stage", "loops", "--kernel", 0, script)
+    assert (done.status, done.err) == (0, "")
+    assert "# kernel 0: expm1_3\nkernel" in done.out
+    assert "expm1(" in done.out
+    assert done.out.endswith("True\n")
+
+
+def test_a_kernel_that_cannot_be(plait_here, tmp_path):
+    done = plait_here("show", "--kernel", 0)
+    assert done.status == 2
+    assert "--kernel goes with loops, llvm, assembly" in done.err
+    path = tmp_path / "graph.txt"
+    path.write_text("graph(%0: float32[8]) {\n  return %0\n}\n")
+    done = plait_here("show", "--stage", "llvm", "--kernel", 5, path)
+    assert done.status == 1
+    assert "there is no kernel of that number" in done.err
+
+
 def test_a_script_that_fails(plait_command, tmp_path):
     done = plait_command("show", tmp_path / "none.py")
     assert done.status == 1

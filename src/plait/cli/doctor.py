@@ -28,7 +28,7 @@ Check that plait works on this machine, and print what a report of a problem
 should have: versions, processor, libraries, folders. The status is 1 if
 something is broken.
 """
-REQUIRED = ("numpy", "ml_dtypes", "safetensors")
+REQUIRED = ("numpy", "ml_dtypes", "llvmlite", "safetensors")
 # Library: the module it is imported as, the extra that brings it, what it is for.
 EXTRAS = {
     "tqdm": ("tqdm", "cli", "bars while training"),

@@ -20,13 +20,15 @@ from collections.abc import Callable, Sequence
 import plait
 
 from ..errors import PlaitError
-from . import cache, doctor, predict, show, train
+from . import cache, doctor, plan, predict, profile, show, train
 from .console import Failure, new_parser
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train.run,
     "predict": predict.run,
     "show": show.run,
+    "profile": profile.run,
+    "plan": plan.run,
     "doctor": doctor.run,
     "cache": cache.run,
 }
@@ -37,7 +39,9 @@ Plait trains neural networks.
 commands:
   train     train the example `digits`, or run a script of your own
   predict   say which digits are in pictures, with a model that was trained
-  show      print the graphs that a script's computations become
+  show      print the graphs and programs that a script's computations become
+  profile   run a script, and say which of its kernels takes how long
+  plan      say what a graph will need and cost when it is run
   doctor    check that plait works on this machine, and say what it has found
   cache     say how much compiled code is kept, or remove it
 """

@@ -7,7 +7,9 @@ Read first: `apply`, `rebuild`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..dtypes import DType
@@ -37,6 +39,25 @@ PICK = Primitive(
 )
 
 
+class _Line(threading.local):
+    """The line that nodes are recorded for where it is not the one being run, or ""."""
+
+    where = ""
+
+
+_line = _Line()
+
+
+@contextmanager
+def recorded_for(node: Node) -> Iterator[None]:
+    """Have what is recorded inside a `with` block belong to the line of `node`."""
+    before, _line.where = _line.where, node.where
+    try:
+        yield
+    finally:
+        _line.where = before
+
+
 def apply(primitive: Primitive, *operands: Node, **attributes: Any) -> Node:
     """Return the node of `primitive` applied to `operands`.
 
@@ -46,7 +67,7 @@ def apply(primitive: Primitive, *operands: Node, **attributes: Any) -> Node:
     type = primitive.infer(*(operand.type for operand in operands), **attributes)
     return Node(
         primitive, operands, attributes, type, flows(primitive, type, operands),
-        where=user_line(),
+        where=_line.where or user_line(),
     )  # fmt: skip
 
 

@@ -16,8 +16,9 @@ from ..errors import GradientError
 from ..ir.build import make_input
 from ..ir.graph import Graph, Node, TensorType, topological_order
 from ..ir.text import to_text
-from ..ops import source
+from ..ops import movement, source
 from ..settings import settings
+from ..stopwatch import timed
 from ..transform.differentiate import pull_back
 from ..transform.simplify import simplify
 from .tier import Tiered
@@ -68,7 +69,8 @@ class Program:
         self.form = self._form()
         outputs = tuple(dict.fromkeys((*targets, *self.saved)))
         graph = Graph(inputs, outputs)
-        simplified = simplify(graph)
+        with timed("simplify"):
+            simplified = simplify(graph)
         self.donations = {
             inputs.index(old): outputs.index(new)
             for old, new in step.replaced
@@ -80,7 +82,7 @@ class Program:
         for stage, one in (("graph", graph), ("simplified", simplified)):
             if settings.shows(stage):
                 print(f"# {stage}\n{to_text(one)}", file=sys.stderr)
-        self._graph = Tiered(simplified, bool(step.replaced), bool(self.roots))
+        self._graph = Tiered(simplified, graph, bool(step.replaced), bool(self.roots))
 
     def run(self, values: list[Any]) -> list[np.ndarray]:
         """Return the values of targets and saved nodes, given those of the leaves.
@@ -191,6 +193,9 @@ def _residuals(
     grown = [ct for ct in cotangents if ct is not None]
     for node in topological_order(grown, lambda node: node not in known):
         for operand in node.operands:
+            # What an expanded value was expanded from is smaller.
+            while operand in known and operand.primitive is movement.EXPAND:
+                (operand,) = operand.operands
             if operand in known:
                 needed[operand] = None
     return [node for node in needed if isinstance(node.type, TensorType)]

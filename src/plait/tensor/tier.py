@@ -9,6 +9,9 @@ Both ways give the same numbers up to rounding. Training must not depend on how 
 something ran before, or it could not be resumed with the same bits: graphs that belong
 to it are compiled at once.
 
+What differs from a compiled program in a smaller batch alone, such as the last batch of
+an evaluation, is compiled once interpreting it has cost as much as that would.
+
 Read first: `Tiered`.
 """
 
@@ -26,14 +29,20 @@ from typing import Any
 
 import numpy as np
 
+from ..compile.listing import STAGES, listing
 from ..compile.llvm.target import host
 from ..compile.pipeline import compile_graph
-from ..errors import CompileWarning, WrongResultError
+from ..errors import CompileWarning
 from ..ir.evaluate import Interpreted
 from ..ir.graph import Graph, Node, TensorType
-from ..program import WrongIndex
+from ..program import Program, WrongIndex
 from ..runtime import Runner, unavailable
+from ..runtime.timeline import Timeline
 from ..settings import settings
+from ..stopwatch import taken
+from . import profile
+from .compare import compare
+from .family import family_of
 
 logger = logging.getLogger("plait.compile")
 
@@ -52,19 +61,29 @@ class Tiered:
 
     Args:
         graph: simplified.
+        recorded: as it was before that.
         updates: it updates what is trained.
         trains: derivatives of its results may be asked for.
     """
 
     __slots__ = (
-        "graph", "runs", "_cost", "_due", "_interpreted", "_lock", "_runner", "_trains",
+        "graph", "recorded", "runs", "_cost", "_due", "_family", "_interpreted",
+        "_lock", "_passes", "_runner", "_trains", "_waits",
     )  # fmt: skip
 
     def __init__(
-        self, graph: Graph, updates: bool = False, trains: bool = False
+        self,
+        graph: Graph,
+        recorded: Graph | None = None,
+        updates: bool = False,
+        trains: bool = False,
     ) -> None:
         self.graph = graph
+        self.recorded = graph if recorded is None else recorded
         self.runs = 0
+        self._family = family_of(self.recorded)
+        self._passes = taken()  # of what has made the graph
+        self._waits = False
         self._lock = threading.Lock()
         self._interpreted: Interpreted | None = None
         self._runner: Runner | None = None
@@ -79,12 +98,13 @@ class Tiered:
         overwritten.
         """
         if settings.check:
-            return self._run_both(values)
+            return self.run_both(values)
+        watching = profile.watching
+        if watching is not None:
+            return self._run_watched(values, watching)
         runner = self._runner
         if runner is None:
-            if not self._is_due():
-                return self.interpret(values)
-            runner = self._compile()
+            runner = self._compiled_if_due()
             if runner is None:
                 return self.interpret(values)
         try:
@@ -108,13 +128,39 @@ class Tiered:
             return 1
         return 2 if self._cost >= _CHEAP else _LATER
 
-    def _is_due(self) -> bool:
+    def _compiled_if_due(self) -> Runner | None:
         self.runs += 1
         if settings.execution == "auto":
-            return self.runs >= self._due
-        return settings.execution == "compile"
+            if self.runs < self._due or self._shall_wait():
+                return None
+        elif settings.execution != "compile":
+            return None
+        return self.compile()
 
-    def _compile(self) -> Runner | None:
+    def _shall_wait(self) -> bool:
+        """Return whether compiling is put off, the first time that it is due."""
+        if self._waits or self._trains or self._due == 1:
+            return False
+        self._waits = True
+        larger = self._family.larger(self.recorded)
+        if larger is None:
+            return False
+        nodes = sum(node.primitive.name not in _FREE for node in self.graph.nodes())
+        self._due = math.ceil(_COMPILED * nodes / self._cost)
+        logger.info(
+            "interpreted until run number %d: only the batch is smaller than that of a "
+            "compiled program: %s",
+            self._due,
+            self._family.difference(self.recorded),
+        )
+        return self.runs < self._due
+
+    def compile(self, program: Program | None = None) -> Runner | None:
+        """Return the compiled program, made once; None where that cannot be.
+
+        Args:
+            program: what the compiler makes of the graph, where it is there already.
+        """
         reason = unavailable()
         if reason:
             _warn_once(reason)
@@ -122,14 +168,25 @@ class Tiered:
             return None
         with self._lock:
             if self._runner is None:
-                start = time.perf_counter()
-                program = compile_graph(self.graph, host())
+                taken()
+                start = time.perf_counter_ns()
+                asked = program is not None
+                if program is None:
+                    program = compile_graph(self.graph, host())
                 self._runner = Runner(program)
-                self._log(len(program.kernels), time.perf_counter() - start)
+                end = time.perf_counter_ns()
+                self._passes.update(taken())
+                self._log(len(program.kernels), (end - start) / 1e9, asked)
+                _show(program)
+                if profile.watching is not None:
+                    nodes = len(self.graph.nodes())
+                    profile.watching.add("compile", f"{nodes} nodes", start, end)
             return self._runner
 
-    def _log(self, kernels: int, seconds: float) -> None:
-        if settings.execution == "compile":
+    def _log(self, kernels: int, seconds: float, asked: bool) -> None:
+        if asked:
+            why = "compile() was called"
+        elif settings.execution == "compile":
             why = "settings.execution is 'compile'"
         elif self._trains:
             why = "it is a step of training"
@@ -144,21 +201,73 @@ class Tiered:
             f"{f', the first at {where},' if where else ''} to {kernels} kernels "
             f"in {seconds * 1000:.0f} ms"
         )
+        difference = self._family.difference(self.recorded)
+        if difference:
+            message += f"; of a program with the same steps, {difference}"
+        self._family.join(self.recorded)
         logger.info(message)
         if settings.shows("compile"):
             print(f"# {message}", file=sys.stderr)
+        if settings.time:
+            print(_spent(self._passes), file=sys.stderr)
 
-    def _run_both(self, values: list[Any]) -> list[np.ndarray]:
+    def _run_watched(
+        self, values: list[Any], watching: profile.Profile
+    ) -> list[np.ndarray]:
+        """Run as `run` does, and take down what it took."""
+        runner = self._runner or self._compiled_if_due()
+        nodes = len(self.graph.nodes())
+        start = time.perf_counter_ns()
+        if runner is None:
+            results = self.interpret(values)
+            end = time.perf_counter_ns()
+            watching.add("interpreted", f"{nodes} nodes", start, end)
+            return results
+        timeline = Timeline()
+        try:
+            return runner.run(values, timeline)
+        except WrongIndex as wrong:
+            self.interpret(wrong.args[0])
+            raise AssertionError("the interpreter found no wrong index") from wrong
+        finally:
+            end = time.perf_counter_ns()
+            watching.add("program", f"{nodes} nodes", start, end)
+            watching.add_spans(runner.steps, timeline.spans)
+
+    def run_both(self, values: list[Any]) -> list[np.ndarray]:
         """Run both ways, compare, and return what the compiled program gave."""
         self.runs += 1
         expected = self.interpret(list(values))
-        runner = self._runner or self._compile()
+        runner = self._runner or self.compile()
         if runner is None:
             return expected
+        given = [np.array(value) for value in values]
         found = runner.run(values)
-        for node, right, got in zip(self.graph.outputs, expected, found, strict=True):
-            compare(node, right, got)
+        compare(self.graph, given, expected, found)
         return found
+
+
+def _show(program: Program) -> None:
+    """Print the stages of a compiled program that are to be shown."""
+    for stage in STAGES:
+        if settings.shows(stage):
+            kernel = settings.shown_kernel(stage)
+            if kernel is None or kernel < len(program.kernels):
+                text = listing(program, stage, kernel)
+                print(f"# {stage}\n{text}", file=sys.stderr)
+    taken()
+
+
+# The passes of a compilation, in order.
+_PASSES = ("simplify", "group", "lower", "loops", "emit", "assemble", "load")
+
+
+def _spent(passes: dict[str, float]) -> str:
+    """Return a line about the seconds of passes."""
+    times = [f"{x} {passes[x] * 1000:.1f}" for x in _PASSES if x in passes]
+    cached = "" if "assemble" in passes else "; all kernels came from the cache"
+    total = sum(passes.values()) * 1000
+    return f"# passes, in ms: {', '.join(times)}; {total:.1f} together{cached}"
 
 
 def interpreting_cost(graph: Graph) -> float:
@@ -186,43 +295,6 @@ def interpreting_cost(graph: Graph) -> float:
 
 def _types(nodes: Sequence[Node]) -> list[TensorType]:
     return [node.type for node in nodes if isinstance(node.type, TensorType)]
-
-
-# How far a compiled result may be from the interpreted one, relative to the largest
-# number in it: some hundred roundings, as sums are added up in another order.
-_TOLERANCES = {"float64": 1e-10, "float32": 2e-4, "bfloat16": 0.05, "float16": 0.01}
-
-
-def compare(node: Node, expected: np.ndarray, found: np.ndarray) -> None:
-    """Raise unless a compiled result is the interpreted one up to rounding.
-
-    Raises:
-        WrongResultError: it is not, naming the line of the node.
-    """
-    tolerance = _TOLERANCES.get(node.dtype.name, 0.0)
-    if tolerance == 0.0:
-        wrong = expected != found
-    else:
-        right = np.asarray(expected, np.float64)
-        got = np.asarray(found, np.float64)
-        finite = np.isfinite(right)
-        scale = np.abs(right[finite]).max(initial=1e-30)
-        with np.errstate(all="ignore"):
-            near = np.abs(right - got) <= tolerance * scale
-        same = (right == got) | (np.isnan(right) & np.isnan(got))
-        wrong = ~np.where(finite, near, same)
-    if not wrong.any():
-        return
-    at = tuple(int(i) for i in np.argwhere(wrong)[0])
-    error = WrongResultError(
-        f"[check] the compiled {node.primitive.name} differs from the interpreted one "
-        f"in {int(wrong.sum())} of {wrong.size} elements, first at {at}",
-        got=str(found[at]),
-        expected=f"{expected[at]}, up to {tolerance:g} of the largest element",
-        fix="please report it; settings.execution = 'interpret' goes around it",
-    )
-    error.where = node.where or error.where
-    raise error
 
 
 @cache

@@ -14,10 +14,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..dtypes import float64
-from ..errors import ArgumentError, ArgumentTypeError, GradientError, ShapeError
+from ..errors import ArgumentError, GradientError, ShapeError
 from ..ir.build import inline, make_input
 from ..ir.graph import Graph, Node, TensorType, remembered
 from ..ops import elementwise, movement, source
@@ -29,9 +26,9 @@ from ..trees import flatten, unflatten
 from . import autograd
 from .create import asarray
 from .lift import lift
-from .record import Recorded, enter, grad_mode, record, record_function
+from .record import Recorded, grad_mode, record, record_function
 from .tensor import Tensor
-from .trie import CONSTANT, LEAF, NUMBER, Step, all_pending, recorder
+from .trie import CONSTANT, LEAF
 
 Function = Callable[..., Any]
 
@@ -245,135 +242,6 @@ def _graph_of(
 
 def _types(tensors: Sequence[Tensor]) -> list[TensorType]:
     return [tensor._node.type for tensor in tensors]
-
-
-def inlined(*values: Any) -> list[Node]:
-    """Return the outputs of a graph, which comes last, on operands."""
-    *operands, graph = values
-    return inline(graph, operands)
-
-
-def jit(function: Function) -> Function:
-    """Return `function` recorded once for each set of argument types.
-
-    Later calls record one step instead of all the ops inside. The function must be
-    pure: what it does besides returning a value happens only while it is recorded.
-    Floats may be arguments and may change; other arguments that are not tensors are
-    part of the key.
-    """
-    cache: dict[Any, tuple[Graph, Any, list[Any]]] = {}
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **named: Any) -> Any:
-        leaves, structure = flatten((args, named))
-        leaves = [asarray(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        trace = recorder.trace
-        parts: list[Any] = [wrapped, structure]
-        numbers: list[Any] = []
-        for x in leaves:
-            if isinstance(x, Tensor):
-                parts.append(x._node if x._trace is trace else enter(trace, x))
-            elif isinstance(x, float):
-                parts.append(float)
-                numbers.append(x)
-            else:
-                parts.append((x.__class__, x))
-        key = tuple(parts)
-        before = trace.step
-        try:
-            shortcut = before.next.get(key)
-        except TypeError:
-            raise unhashable(leaves) from None
-        if shortcut is not None:
-            step, out, fixed = shortcut.result
-            numbers += fixed
-            trace.values += numbers
-            trace.owners += [None] * len(numbers)
-            trace.step = step
-            return unflatten(out, all_pending(trace, step.result))
-        graph, out, captured = recorded_graph(cache, function, leaves, structure)
-        operands = [x for x in leaves if isinstance(x, (Tensor, float))]
-        results = record(inlined, [*operands, *captured], (graph,))
-        # A step made before is found again by the raw arguments, unless tensors from
-        # outside enter with them.
-        if trace.step.parent is before and not any(
-            isinstance(x, Tensor) for x in captured
-        ):
-            before.next[key] = Step(before, (trace.step, out, captured), ())
-        return unflatten(out, results)
-
-    return wrapped
-
-
-def recorded_graph(
-    cache: dict[Any, Any], function: Function, leaves: list[Any], structure: Any
-) -> Any:
-    """Return the graph of `function` for arguments of these types, recorded once."""
-    key = (
-        structure,
-        recorder.grad_enabled,
-        tuple([
-            (x._node.type, x.requires_grad) if isinstance(x, Tensor)
-            else float if isinstance(x, float) else (type(x), x)
-            for x in leaves
-        ]),
-    )  # fmt: skip
-    found = cache.get(key)
-    if found is None or _outdated(*found):
-        found = cache[key] = _jit_graph(function, leaves, structure)
-    return found
-
-
-def _outdated(graph: Graph, _: Any, captured: list[Any]) -> bool:
-    """Return whether a tensor from outside has changed its type since."""
-    inputs = graph.inputs[len(graph.inputs) - len(captured) :]
-    return any(
-        isinstance(x, Tensor)
-        and (
-            x._node.type is not node.type or x.requires_grad is not node.differentiable
-        )
-        for x, node in zip(captured, inputs, strict=True)
-    )
-
-
-def unhashable(leaves: Sequence[Any]) -> ArgumentTypeError:
-    """Return the error of an argument that can be no part of a key."""
-    for x in leaves:
-        try:
-            hash(x)
-        except TypeError:
-            return ArgumentTypeError(
-                "[jit] an argument is no tensor and cannot be part of a key",
-                got=f"a {type(x).__name__}",
-                expected="tensors, floats, what is hashable, and trees of them",
-            )
-    raise AssertionError("one of them is not hashable")
-
-
-def _jit_graph(function: Function, leaves: list[Any], structure: Any) -> Any:
-    places = [i for i, x in enumerate(leaves) if isinstance(x, (Tensor, float))]
-    samples = [leaves[i] for i in places]
-    types = [
-        TensorType((), float64) if isinstance(x, float) else x._node.type
-        for x in samples
-    ]
-    kinds = [
-        NUMBER if isinstance(x, float) else LEAF if x.requires_grad else CONSTANT
-        for x in samples
-    ]
-    found: list[Any] = []
-
-    def flat(arguments: list[Tensor]) -> list[Any]:
-        full = list(leaves)
-        for i, argument in zip(places, arguments, strict=True):
-            full[i] = argument
-        args, named = unflatten(structure, full)
-        result, out = flatten(function(*args, **named))
-        found.append(out)
-        return result
-
-    recorded = record_function("jit", flat, types, kinds)
-    return recorded.graph, found[0], recorded.captured
 
 
 def recompute(function: Function) -> Function:

@@ -14,10 +14,10 @@ from ..errors import ArgumentError, DTypeError, ShapeError, TracingError
 from ..ir.build import INPUT
 from ..trees import flatten
 from .cohort import form
+from .jit import inlined, recorded_graph, unhashable
 from .record import enter, grad_mode, record
 from .run import replace
 from .tensor import Tensor
-from .transforms import inlined, recorded_graph, unhashable
 from .trie import Step, recorder
 
 Rule = Callable[[Sequence[Tensor], Sequence[Any]], Sequence[Tensor]]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import GradientError
-from ..ir.build import PICK
+from ..ir.build import PICK, recorded_for
 from ..ir.graph import Node, topological_order
 from ..ops import elementwise
 
@@ -62,7 +62,9 @@ def pull_back(
                 cotangent if before is None else elementwise.add(before, cotangent)
             )
         elif node.operands:
-            _apply_rule(table, node, cotangent, on_path)
+            # So that costs and errors are those of the line that is differentiated.
+            with recorded_for(node):
+                _apply_rule(table, node, cotangent, on_path)
     return [table.get(node) for node in wrt]
 
 
