@@ -19,7 +19,7 @@ import plait
 PACKAGE = Path(__file__).parent.parent / "src" / "plait"
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "dtypes", "shapes", "settings", "stopwatch", "trees"),
+    0: ("errors", "dtypes", "late", "shapes", "settings", "stopwatch", "trees"),
     1: ("ir",),
     2: ("ops",),
     3: ("transform", "program"),
@@ -166,10 +166,44 @@ def late_import_faults(name: str, source: str) -> Iterator[str]:
                 if (name, module) not in LOCAL_IMPORTS:
                     yield f"{node.lineno}: {function.name}() imports {module}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and name != "errors.py":
+        if isinstance(node, ast.Call) and name not in ("errors.py", "late.py"):
             called = ast.unparse(node.func)
             if called == "__import__" or called.split(".")[-1] == "import_module":
                 yield f"{node.lineno}: {called}() hides an import"
+
+
+def late_module_faults(name: str, source: str) -> Iterator[str]:
+    """Check that what `late` imports is imported for readers and tools too."""
+    tree = ast.parse(source)
+    calls = {
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "late"
+    }
+    package = ("plait", *PurePosixPath(name).parts[:-1])
+    for branch in tree.body:
+        if not isinstance(branch, ast.If):
+            continue
+        if ast.unparse(branch.test) != "TYPE_CHECKING":
+            continue
+        shown = {
+            alias.name: ".".join(
+                (
+                    *package[: len(package) - node.level + 1],
+                    *filter(None, [node.module]),
+                )
+            )
+            for node in branch.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for node in branch.orelse:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                alias = ast.unparse(node.targets[0])
+                if ast.unparse(node.value) == f"late('{shown.get(alias)}.{alias}')":
+                    calls.discard(node.lineno)
+    for line in sorted(calls):
+        yield f"{line}: a late module that is not imported under TYPE_CHECKING"
 
 
 def init_faults(name: str, source: str) -> Iterator[str]:
@@ -218,7 +252,10 @@ def name_faults(name: str, source: str) -> Iterator[str]:
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_module_keeps_the_rules(name):
     source = read(name)
-    checks = [layer_faults, late_import_faults, docstring_faults, name_faults]
+    checks = [
+        layer_faults, late_import_faults, late_module_faults, docstring_faults,
+        name_faults,
+    ]  # fmt: skip
     if PurePosixPath(name).name == "__init__.py":
         checks.append(init_faults)
     faults = [fault for check in checks for fault in check(name, source)]
@@ -253,6 +290,16 @@ def test_importing_plait_imports_no_optional_library():
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_importing_plait_imports_neither_compiler_nor_runtime():
+    code = (
+        "import sys, plait\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if 'plait.' in name}\n"
+        "print(sorted(rooms & {'compile', 'runtime'}), 'numpy.random' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[] False", "")
 
 
 # --- the checks find what they are for
@@ -322,6 +369,19 @@ def test_a_late_import_is_found():
     source = "def f():\n  import gzip\nclass C:\n  def g(self):\n    from . import x"
     assert len(list(late_import_faults("nn/linear.py", source))) == 2
     assert len(list(late_import_faults("x.py", "importlib.import_module('gzip')"))) == 1
+
+
+def test_a_late_module_that_is_not_shown_is_found():
+    shown = "if TYPE_CHECKING:\n  from ..compile import pipeline\nelse:\n  "
+    right = f"{shown}pipeline = late('plait.compile.pipeline')"
+    assert list(late_module_faults("tensor/tier.py", right)) == []
+    for wrong in (
+        "pipeline = late('plait.compile.pipeline')",
+        f"{shown}pipeline = late('plait.compile.saved')",
+        f"{shown}saved = late('plait.compile.pipeline')",
+        "def f():\n  return late('plait.compile.pipeline')",
+    ):
+        assert len(list(late_module_faults("tensor/tier.py", wrong))) == 1
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ KNOWN = {
 
 # Rooms that are none of the user's, and those that are written out below.
 INNER = (
-    "compile", "ir", "linalg", "ops", "program", "random", "runtime", "stopwatch",
-    "tensor", "transform",
+    "compile", "ir", "late", "linalg", "ops", "program", "random", "runtime",
+    "stopwatch", "tensor", "transform",
 )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ Read first: `PlaitError`.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+from types import CodeType
 from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -137,9 +139,9 @@ class WrongResultError(PlaitError, ArithmeticError):
 
 
 class CompileWarning(UserWarning):
-    """Programs cannot be compiled here, or not kept on disk; plait goes on without.
+    """Programs cannot be compiled here, not kept on disk, or take too much memory.
 
-    Interpreted programs give the same results, more slowly.
+    plait goes on without. Interpreted programs give the same results, more slowly.
     """
 
 
@@ -175,6 +177,62 @@ def user_line() -> str:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
+
+
+class Line(str):
+    """`file:line` of the user, or "", and what was running there.
+
+    Attributes:
+        layer: the path of the innermost layer that was running (`encoder.0.linear`);
+            "" for the outermost and where there is none.
+    """
+
+    __slots__ = ("layer",)
+    layer: str
+
+
+_layers: set[CodeType] = set()
+
+
+def runs_layers(function: Any) -> None:
+    """Tell that `function` is the method by which layers are called.
+
+    Its frames say which layers are running: a call of a layer costs nothing for that.
+    """
+    _layers.add(function.__code__)
+
+
+def user_place() -> Line:
+    """Return `user_line`, and the layer that is running."""
+    where = ""
+    running: list[Any] = []
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_filename
+        if code in _layers:
+            running.append(frame.f_locals["self"])
+        elif not where and not name.startswith((_PACKAGE, "<frozen")):
+            where = f"{name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    line = Line(where)
+    line.layer = _path(running[::-1]) if running else ""
+    return line
+
+
+def _path(running: list[Any]) -> str:
+    """Return the path of the last of some layers, each called by the one before."""
+    names = []
+    for outer, inner in itertools.pairwise(running):
+        if inner is not outer:
+            found = (name for name, child in outer.named_modules() if child is inner)
+            names.append(next(found, type(inner).__name__))
+    return ".".join(names)
+
+
+def layer_of(where: str) -> str:
+    """Return the path of the layer that was running at a line, "" if not known."""
+    return getattr(where, "layer", "")
 
 
 def optional(module: str, extra: str, purpose: str) -> Any:

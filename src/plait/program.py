@@ -180,7 +180,8 @@ class Code:
 
     Attributes:
         name: what it does, for people.
-        text: its Loop IR: with target and versions, the key of what is cached.
+        key: tells it from other kernels: by it, and by what code depends on besides,
+            what is cached is found.
         chunks: how many chunks there are.
         scratch: bytes of scratch memory that a thread needs.
         work: what a launch costs.
@@ -190,7 +191,7 @@ class Code:
     """
 
     name: str
-    text: str
+    key: str
     chunks: int
     scratch: int
     work: Work
@@ -222,6 +223,13 @@ class Program:
     constants: np.ndarray
     slots: int
     donations: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def taken(self) -> int:
+        """Bytes that a run takes besides its inputs: values, and new outputs."""
+        reused = set(self.donations.values())
+        new = (x.nbytes for i, x in enumerate(self.outputs) if i not in reused)
+        return self.arena + sum(new)
 
     @property
     def arena_slot(self) -> int:

@@ -46,6 +46,12 @@ class Settings:
         "what float32 may be rounded to in products: highest (not at all), high "
         "(16 bits), fast (bfloat16)",
     )
+    memory_limit: int = _setting(
+        0,
+        "PLAIT_MEMORY_LIMIT",
+        "MiB that a program may take besides its inputs: values are computed again "
+        "rather than kept, where it would take more; 0: as many as it needs",
+    )
     max_trace: int = _setting(
         10_000, "PLAIT_MAX_TRACE", "steps after which a trace is run unasked"
     )

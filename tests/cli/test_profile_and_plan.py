@@ -50,7 +50,7 @@ def test_a_graph_is_planned(plait_here, plait_command, script, tmp_path):
     graph.write_text(first.rpartition("}")[0] + "}\n")
     done = plait_here("plan", graph)
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("line  ")
+    assert done.out.startswith("line, layer  ")
     assert "memory: " in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines())
 

@@ -13,13 +13,29 @@ import numpy as np
 
 from plait.compile.llvm.target import host
 from plait.compile.loops import interpret as loops
+from plait.compile.loops.grammar import Kernel
 from plait.compile.loops.parse import from_text
 from plait.compile.loops.verify import verify
 from plait.compile.pipeline import compile_graph
 from plait.errors import IndexingError
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph, TensorType
-from plait.program import Clear, Copy, Host, Launch, Place, Program
+from plait.program import (
+    Advance,
+    Clear,
+    Code,
+    Copy,
+    Count,
+    Host,
+    Instruction,
+    Jump,
+    Launch,
+    Place,
+    Program,
+    Repeat,
+    SetSlot,
+    Swap,
+)
 from plait.runtime import Runner
 from plait.settings import settings
 from plait.tensor.compare import compare
@@ -28,11 +44,16 @@ from plait.tensor.compare import compare
 _SMALL = 400
 
 
+def kernel_of(code: Code) -> Kernel:
+    """Return a kernel in the operations that code is emitted for."""
+    return from_text(code.stages["basic"]())
+
+
 def compiled(graph: Graph) -> Program:
     """Return the program of a graph, whose kernels follow the rules of Loop IR."""
     program = compile_graph(graph, host())
     for code in program.kernels:
-        verify(from_text(code.text))
+        verify(from_text(code.stages["basic"]()))
     return program
 
 
@@ -42,7 +63,7 @@ def compiled_unproven(graph: Graph) -> tuple[Program, bool]:
     proven = True
     for code in program.kernels:
         try:
-            verify(from_text(code.text))
+            verify(from_text(code.stages["basic"]()))
         except IndexingError as error:
             if "not proven" not in str(error):
                 raise
@@ -108,7 +129,9 @@ def agree(
     """Assert that results are the expected ones."""
     assert len(found) == len(graph.outputs)
     for node, x, y in zip(graph.outputs, expected, found, strict=True):
-        assert (x.shape, x.dtype) == (y.shape, y.dtype) == (node.shape, node.dtype.numpy)
+        assert (
+            (x.shape, x.dtype) == (y.shape, y.dtype) == (node.shape, node.dtype.numpy)
+        )
         if exact:
             same_numbers(x, y)
     if not exact:
@@ -145,54 +168,92 @@ def effort(program: Program) -> int:
         buffer.size
         for one in program.instructions
         if isinstance(one, Launch)
-        for buffer in from_text(program.kernels[one.kernel].text).buffers
+        for buffer in kernel_of(program.kernels[one.kernel]).buffers
     )
 
 
 def run_slowly(program: Program, arrays: Sequence[Any]) -> list[np.ndarray]:
-    """Run a program without jumps with Loop IR's interpreter, which checks a lot.
+    """Run a program with Loop IR's interpreter, which checks a lot."""
+    return _Slow(program, arrays).run()
 
-    Chunks run backwards, as their order must not matter.
-    """
-    types = [*program.inputs, *program.outputs]
-    slots = [np.zeros(type.nbytes, np.uint8) for type in types]
-    slots += [np.full(program.arena, 0xA5, np.uint8), program.constants.copy()]
-    for slot, value, type in zip(slots, arrays, program.inputs, strict=False):
-        array = np.asarray(value, type.dtype.numpy)
-        slot[:] = np.frombuffer(array.tobytes(), np.uint8)
-    kernels = [from_text(code.text) for code in program.kernels]
 
-    def at(place: Place, nbytes: int) -> np.ndarray:
-        return slots[place.slot][place.offset : place.offset + nbytes]
+class _Slow:
+    """A run in Python. A slot is some memory, and where in it the slot begins."""
 
-    def array_at(place: Place, type: TensorType) -> np.ndarray:
-        return at(place, type.nbytes).view(type.dtype.numpy).reshape(type.shape)
+    def __init__(self, program: Program, arrays: Sequence[Any]) -> None:
+        self.program = program
+        self.kernels = [from_text(code.stages["basic"]()) for code in program.kernels]
+        types = [*program.inputs, *program.outputs]
+        memory = [np.zeros(type.nbytes, np.uint8) for type in types]
+        memory += [np.full(program.arena, 0xA5, np.uint8), program.constants.copy()]
+        self.slots = [(one, 0) for one in memory]
+        self.slots += [(memory[0][:0], 0)] * (program.slots - len(memory))
+        self.counts: dict[int, int] = {}
+        for one, value, type in zip(memory, arrays, program.inputs, strict=False):
+            array = np.asarray(value, type.dtype.numpy)
+            one[:] = np.frombuffer(array.tobytes(), np.uint8)
 
-    for one in program.instructions:
+    def at(self, place: Place, nbytes: int) -> np.ndarray:
+        memory, begin = self.slots[place.slot]
+        found = memory[begin + place.offset : begin + place.offset + nbytes]
+        assert found.size == nbytes
+        return found
+
+    def array_at(self, place: Place, type: TensorType) -> np.ndarray:
+        return self.at(place, type.nbytes).view(type.dtype.numpy).reshape(type.shape)
+
+    def run(self) -> list[np.ndarray]:
+        at = 0
+        while at < len(self.program.instructions):
+            jump = self.step(self.program.instructions[at])
+            at = at + 1 if jump is None else jump
+        first = len(self.program.inputs)
+        return [
+            self.array_at(Place(first + i), type).copy()
+            for i, type in enumerate(self.program.outputs)
+        ]
+
+    def step(self, one: Instruction) -> int | None:
+        """Do one instruction, and return where to go on, if not at the next."""
+        slots = self.slots
         if isinstance(one, Launch):
-            kernel = kernels[one.kernel]
+            kernel = self.kernels[one.kernel]
             memory = [
-                array_at(place, TensorType((buffer.size,), buffer.dtype))
+                self.array_at(place, TensorType((buffer.size,), buffer.dtype))
                 for place, buffer in zip(one.places, kernel.buffers, strict=True)
             ]
+            # Backwards, as the order of chunks must not matter.
             loops.interpret(kernel, memory, range(kernel.chunks - 1, -1, -1))
-        elif isinstance(one, Copy):
-            at(one.target, one.nbytes)[:] = at(one.source, one.nbytes)
-        elif isinstance(one, Clear):
-            at(one.target, one.nbytes)[:] = 0
         elif isinstance(one, Host):
-            with np.errstate(all="ignore"):
-                values = one.function(*[array_at(*x).copy() for x in one.operands])
-            values = values if isinstance(values, tuple) else (values,)
-            for (place, type), value in zip(one.results, values, strict=True):
-                array_at(place, type)[...] = value
+            self.call(one)
+        elif isinstance(one, Copy):
+            self.at(one.target, one.nbytes)[:] = self.at(one.source, one.nbytes)
+        elif isinstance(one, Clear):
+            self.at(one.target, one.nbytes)[:] = 0
+        elif isinstance(one, SetSlot):
+            memory, begin = slots[one.place.slot]
+            slots[one.slot] = (memory, begin + one.place.offset)
+        elif isinstance(one, Advance):
+            slots[one.slot] = (slots[one.slot][0], slots[one.slot][1] + one.nbytes)
+        elif isinstance(one, Swap):
+            slots[one.first], slots[one.second] = slots[one.second], slots[one.first]
+        elif isinstance(one, Count):
+            self.counts[one.slot] = one.times
+        elif isinstance(one, Repeat):
+            self.counts[one.slot] -= 1
+            return one.target if self.counts[one.slot] > 0 else None
+        elif isinstance(one, Jump):
+            return one.target
         else:
-            raise NotImplementedError(type(one))
-    first = len(program.inputs)
-    return [
-        slot.view(type.dtype.numpy).reshape(type.shape).copy()
-        for slot, type in zip(slots[first:], program.outputs, strict=False)
-    ]
+            return None if self.at(one.place, 1)[0] else one.target
+        return None
+
+    def call(self, one: Host) -> None:
+        with np.errstate(all="ignore"):
+            values = one.function(*[self.array_at(*x).copy() for x in one.operands])
+        values = values if isinstance(values, tuple) else (values,)
+        for (place, type), value in zip(one.results, values, strict=True):
+            self.array_at(place, type)[...] = value
 
 
 def numbers(rng: np.random.Generator, shape: Sequence[int], dtype: Any) -> np.ndarray:
@@ -200,6 +261,8 @@ def numbers(rng: np.random.Generator, shape: Sequence[int], dtype: Any) -> np.nd
     if dtype.is_float:
         return np.asarray(rng.uniform(-2, 2, shape)).astype(dtype.numpy)
     size = math.prod(shape)
-    return rng.integers(0, 2 if dtype.name == "bool" else 7, size).reshape(
-        shape
-    ).astype(dtype.numpy)
+    return (
+        rng.integers(0, 2 if dtype.name == "bool" else 7, size)
+        .reshape(shape)
+        .astype(dtype.numpy)
+    )

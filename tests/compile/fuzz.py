@@ -3,7 +3,7 @@
     python -m tests.compile.fuzz --seconds 600 --seed 1
 
 Graphs are made, compiled and run in a process of their own, so that a crash, too, is
-caught. What fails is made small, and printed with its seed; `--only SEED` runs it again.
+caught. What fails is made small, and printed with its seed, which `--only` runs again.
 
 Read first: `hunt`, `shrink`.
 """
@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,11 @@ from plait.program import WrongIndex
 from . import both
 from .programs import Case, random_case
 
+_ROOT = Path(__file__).parents[2]
 # Processes are started anew after so many graphs, as each keeps its code.
 _ROUND = 400
+# And after so many failures.
+_ENOUGH = 3
 
 
 def examine(case: Case) -> None:
@@ -141,18 +146,23 @@ def _failure(case: Case) -> str:
     return ""
 
 
+def _fails_like(failure: str, case: Case) -> bool:
+    return _failure(case).split(":")[0] == failure.split(":")[0]
+
+
 def _work(first: int, count: int, seconds: float) -> None:
     """Examine graphs; say which one it is before each."""
     end = time.monotonic() + seconds
+    failures = 0
     for seed in range(first, first + count):
         print(f"seed {seed}", flush=True)
         case = random_case(seed)
         found = _failure(case)
         if found:
-            kind = found.split(":")[0]
-            small = shrink(case, lambda one: _failure(one).split(":")[0] == kind)
+            small = shrink(case, partial(_fails_like, found))
             print(f"failed {seed}\n{_failure(small)}\n{describe(small)}", flush=True)
-        if time.monotonic() > end:
+            failures += 1
+        if time.monotonic() > end or failures == _ENOUGH:
             break
     print("done", flush=True)
 
@@ -183,17 +193,22 @@ def hunt(seed: int, seconds: float, most: int = 10) -> tuple[int, list[str]]:
             capture_output=True,
             text=True,
             check=False,
+            cwd=_ROOT,
         )
         lines = process.stdout.splitlines()
         seeds = [int(x.split()[1]) for x in lines if x.startswith("seed ")]
         examined += len(seeds)
         report = [x for x in lines if not x.startswith("seed ") and x != "done"]
-        if report:
-            found.append("\n".join(report))
-        if process.returncode or not lines or lines[-1] != "done":
-            last = seeds[-1] if seeds else first
-            found.append(_crash(last, process.returncode, process.stderr, end))
-        first = (seeds[-1] if seeds else first) + 1
+        for line in report:
+            if line.startswith("failed "):
+                found.append(line)
+            else:
+                found[-1] += f"\n{line}"
+        if not seeds:
+            raise RuntimeError(f"it does not start:\n{process.stderr[-3000:]}")
+        if process.returncode:
+            found.append(_crash(seeds[-1], process.returncode, process.stderr, end))
+        first = seeds[-1] + 1
     return examined, found
 
 
@@ -205,7 +220,8 @@ def _crash(seed: int, code: int, stderr: str, end: float) -> str:
     """Return the report of a graph at which the process died, made small."""
     path: list[int] = []
     improved = True
-    while improved and time.monotonic() < end:
+    # A signal ends a process with a number below 0.
+    while code < 0 and improved and time.monotonic() < end:
         improved = False
         for step in range(len(list(_smaller(_steps(seed, path))))):
             tried = [str(x) for x in (*path, step)]
@@ -213,6 +229,7 @@ def _crash(seed: int, code: int, stderr: str, end: float) -> str:
                 [*_command(), "--only", str(seed), "--path", *tried],
                 capture_output=True,
                 check=False,
+                cwd=_ROOT,
             )
             if process.returncode < 0:
                 path.append(step)

@@ -10,11 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from plait.dtypes import bfloat16, bool_, float16, float32, float64, int32, int64, uint32
+from plait.dtypes import (
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int32,
+    int64,
+    uint32,
+)
 from plait.errors import PlaitError
 from plait.ir.build import apply
 from plait.ir.graph import Graph
-from plait.ops import contract, gather, index, linalg, sort, window
+from plait.ops import contract, convolution, gather, index, sort, window
 from plait.ops import elementwise as e
 from plait.ops import movement as m
 from plait.ops import reduce as r
@@ -205,13 +214,24 @@ class ExactGraph(_Shapes, ExactProgram):
     def ordered(self):
         x = self.value(lambda node: numeric(node) and node.ndim)
         axis = int(self.rng.integers(x.ndim))
-        if self.rng.random() < 0.3:
-            return list(sort.top_k(x, 1, axis=axis))
-        return e.add(sort.sort(x, axis=axis), 0)
+        down = bool(self.rng.random() < 0.5)
+        functions = [
+            lambda: list(sort.top_k(x, int(self.choose([1, 2])), axis=axis)),
+            lambda: sort.argsort(x, axis=axis, descending=down),
+            lambda: e.add(sort.sort(x, axis=axis, descending=down), 0),
+        ]  # fmt: skip
+        return self.choose(functions)()
+
+    def searched(self):
+        x = self.value(lambda node: node.dtype.is_integer and node.ndim)
+        line = sort.sort(m.flatten(x))
+        return sort.searchsorted(line, self.value(lambda y: y.dtype is x.dtype))
 
     def counted(self):
         x = self.value(lambda node: whole(node) and node.ndim)
-        return r.cumulative_sum(x, axis=int(self.rng.integers(x.ndim)))
+        axis = int(self.rng.integers(x.ndim))
+        name = self.choose(["sum", "sum", "prod", "max"])
+        return getattr(r, f"cumulative_{name}")(x, axis=axis)
 
     def scattered(self):
         x = self.value(lambda node: node.dtype.is_integer and node.ndim)
@@ -230,7 +250,7 @@ class ExactGraph(_Shapes, ExactProgram):
 
     STEPS = (
         *ExactProgram.STEPS, *_Shapes.COMMON, _Shapes.bits_drawn, _Shapes.position,
-        ordered, counted, scattered, round_to_16, same_bits,
+        ordered, searched, counted, scattered, round_to_16, same_bits,
     )  # fmt: skip
 
 
@@ -274,7 +294,32 @@ class SmoothGraph(_Shapes, SmoothProgram):
     def running(self):
         x = self.value(lambda node: node.ndim)
         axis = int(self.rng.integers(x.ndim))
-        return self.tame(r.cumulative_sum(x, axis=axis))
+        name = self.choose(["sum", "sum", "max"])
+        return self.tame(getattr(r, f"cumulative_{name}")(x, axis=axis))
+
+    def convolved(self):
+        x = self.value(lambda node: node.ndim in (2, 3, 4))
+        x = x if x.ndim > 2 else m.expand_dims(x, 0)
+        weight = self.value(lambda node: node.ndim == x.ndim)
+        channels = min(x.shape[1], weight.shape[1])
+        x = m.slice_axis(x, 1, 0, channels)
+        weight = m.slice_axis(weight, 1, 0, channels)
+        for axis in range(2, x.ndim):
+            size = min(weight.shape[axis], 3, x.shape[axis])
+            weight = m.slice_axis(weight, axis, 0, size)
+        rank = x.ndim - 2
+        stride = [int(self.choose([1, 1, 2])) for _ in range(rank)]
+        padding = [int(self.choose([0, 0, 1])) for _ in range(rank)]
+        return self.tame(
+            convolution.convolution(x, weight, stride=stride, padding=padding)
+        )
+
+    def added_at(self):
+        x = self.value(lambda node: node.ndim)
+        axis = int(self.rng.integers(x.ndim))
+        at = s.constant(self.rng.integers(0, x.shape[axis], 3), int64)
+        updates = index.take(self.value(lambda y: y.type is x.type), at, axis=axis)
+        return index.index_add(x, at, updates, axis=axis)
 
     def chosen(self):
         """Choose by what does not depend on rounding."""
@@ -289,7 +334,7 @@ class SmoothGraph(_Shapes, SmoothProgram):
 
     STEPS = (
         *SmoothProgram.STEPS, *_Shapes.COMMON, einsum, einsum, folded, running, chosen,
-        extreme,
+        extreme, convolved, convolved, added_at,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plait.dtypes import as_dtype, bfloat16, float16, float32
+from plait.dtypes import as_dtype, bfloat16, float32
 from plait.errors import PlaitError
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph, TensorType
@@ -23,12 +23,10 @@ from . import both
 # Primitives that have no kernels yet, and run as calls of their references. This list
 # only gets shorter.
 HOSTS = {
-    "cholesky", "cofactor", "cond", "cumulative_max",
-    "cumulative_product", "cumulative_sum", "det", "eigh", "fold", "pinv", "polygamma",
-    "qr", "scan", "scatter", "search_sorted", "slogdet", "solve", "sort", "svd",
-    "top_k", "triangular_solve", "while_loop",
+    "cholesky", "cofactor", "det", "eigh", "pinv", "polygamma", "qr", "slogdet",
+    "solve", "svd", "triangular_solve",
 }  # fmt: skip
-WIDTHS = (float32, bfloat16, float16)
+WIDTHS = (float32, bfloat16)
 SAMPLES = [
     pytest.param(case, id=case.name)
     for primitive in ALL_PRIMITIVES
@@ -42,7 +40,7 @@ def swept(case):
     seen = {tuple(x.dtype for x in case.operands)}
     for dtype, operands in checks.swept_dtypes(case):
         kinds = tuple(x.dtype for x in operands)
-        # Other widths of integers only once, as there is a sample for each primitive.
+        # All dtypes for the first sample of a primitive, a few for the others.
         if kinds in seen or (dtype not in WIDTHS and case.index):
             continue
         seen.add(kinds)
@@ -75,7 +73,8 @@ def test_compiled_as_interpreted(case):
 
 
 @pytest.mark.parametrize(
-    "case", [x for x in SAMPLES if not checks.excuse_gradient(x.values[0], smooth=False)]
+    "case",
+    [x for x in SAMPLES if not checks.excuse_gradient(x.values[0], smooth=False)],
 )
 def test_derivatives_compiled_as_interpreted(case):
     rng = np.random.default_rng(0)
@@ -91,7 +90,7 @@ def test_derivatives_compiled_as_interpreted(case):
         # As they are trained, and as they come from the rule.
         graph = Graph([*recorded.inputs, *seeds], [*results, *found])
         examine(simplify(graph), arrays)
-        if operands is case.operands:
+        if operands is case.operands and not case.index:
             examine(graph, arrays)
 
 
@@ -109,4 +108,4 @@ def test_it_has_kernels(primitive):
 
 
 def test_the_list_has_no_other_names():
-    assert HOSTS <= {primitive.name for primitive in ALL_PRIMITIVES}
+    assert {primitive.name for primitive in ALL_PRIMITIVES} >= HOSTS

@@ -244,7 +244,7 @@ def test_a_kernel_is_built_once_for_all():
         return code.build()
 
     def fresh_code():
-        return type(code)(code.name, code.text + "\n; x", 1, 0, code.work, build)
+        return type(code)(code.name, code.key + "\n; x", 1, 0, code.work, build)
 
     first = kernels.load(fresh_code())
     assert kernels.load(fresh_code()) is first

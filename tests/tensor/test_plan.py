@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import plait
+from plait import nn
 from plait.runtime import memory
+from plait.settings import settings
 from plait.tensor.limits import limits
 from plait.tensor.plan import amount, duration, short_line, size
 
@@ -82,7 +84,7 @@ def test_the_lines_that_ask_for_it():
 def test_the_table():
     lines = str(plait.plan(network, *arguments())).splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split() == ["line", "kernels", "FLOP", "bytes", "time"]
+    assert lines[0].split() == ["line,", "layer", "kernels", "FLOP", "bytes", "time"]
     assert lines[2].startswith("test_plan.py:")
     assert any(line.startswith("memory: ") for line in lines)
 
@@ -95,6 +97,48 @@ def test_what_may_take_the_place_of_an_input():
     assert plan.replaceable == 4000
     assert "may take the place of inputs" in str(plan)
     assert plait.plan(network, *arguments()).replaceable == 0
+
+
+class Twice(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.parts = nn.Sequential(nn.Linear(8, 8), nn.Tanh())
+        self.last = inner
+
+    def forward(self, x):
+        return self.last(self.parts(x)) + 1
+
+
+def test_layers_have_their_paths():
+    model = Twice(Twice(nn.Linear(8, 4)))
+    x = plait.zeros(1000, 8)
+    plan = plait.plan(plait.value_and_grad(lambda x: model(x).sum()), x)
+    flops = {}
+    for line in plan.lines:
+        flops[line.layer] = flops.get(line.layer, 0) + line.flops
+    paths = {"parts.0", "last.parts.0", "last.last"}
+    assert paths <= flops.keys()
+    # Forward, and the derivative by the input.
+    assert all(flops[path] >= 2 * 2 * 1000 * 8 * 4 for path in paths)
+    assert f"{__file__.rpartition('/')[2]}:" in str(plan)
+    assert " last.parts.0 " in str(plan)
+
+
+def test_lines_and_layers_are_kept_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "cache", str(tmp_path))
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+    plans = [plait.plan(model, plait.zeros(10, 8)) for _ in range(2)]
+    first, second = ([(x.where, x.layer, x.flops) for x in p.lines] for p in plans)
+    assert sorted(first) == sorted(second)
+    assert {"0", "2"} <= {layer for _, layer, _ in first}
+
+
+def test_a_layer_that_no_other_one_owns_has_the_name_of_its_class():
+    stray = nn.Linear(8, 8)
+    outer = nn.Sequential(nn.Tanh())
+    outer.register_forward_hook(lambda module, args, result: stray(result))
+    plan = plait.plan(outer, plait.zeros(100, 8))
+    assert "Linear" in {line.layer for line in plan.lines}
 
 
 @pytest.mark.parametrize(

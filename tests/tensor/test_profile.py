@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import plait
-from plait import errors
+from plait import errors, nn
 from plait.program import Work
 from plait.runtime.instructions import Step
 from plait.runtime.timeline import Span
@@ -79,6 +79,22 @@ def test_the_table(profile):
     assert "more, " in profile.table(1)
 
 
+def test_a_table_by_lines_and_layers():
+    model = nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 4))
+    x = plait.asarray(np.ones((3, 8), np.float32))
+    with plait.profile() as found:
+        model(x).numpy()
+    names = {row.name.partition(" ")[2] for row in found.rows(by="line")}
+    assert {"0", "2"} <= names <= {"", "0", "1", "2"}
+    lines = found.table(by="line").splitlines()
+    assert lines[0].startswith("line   ")
+    assert lines[2].startswith("test_profile.py:")
+    layers = [x["args"].get("layer") for x in found.trace()["traceEvents"]]
+    assert "2" in layers
+    with pytest.raises(errors.ArgumentError, match="'kernel' or 'line'"):
+        found.table(by="layer")
+
+
 def test_the_file_for_viewers(profile, tmp_path):
     profile.save(tmp_path / "trace.json")
     found = json.loads((tmp_path / "trace.json").read_text())
@@ -126,7 +142,9 @@ def test_an_error_is_what_it_is_without_a_profile():
 
 
 def test_rates_and_shares(monkeypatch):
-    monkeypatch.setattr(module, "limits", lambda shared=True: Limits(2e9, 1e9, 1))
+    monkeypatch.setattr(
+        module.limits, "limits", lambda shared=True: Limits(2e9, 1e9, 1)
+    )
     found = Profile()
     found.begin, found.end = 0, 10_000
     steps = {

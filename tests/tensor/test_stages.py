@@ -7,8 +7,8 @@ import plait
 from plait import errors
 from plait.ir.text import from_text
 from plait.ops import PRIMITIVES
+from plait.runtime import Runner
 from plait.settings import settings
-from plait.tensor import tier
 
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
 W = np.linspace(0, 1, 8, dtype=np.float32).reshape(4, 2)
@@ -113,14 +113,14 @@ def test_a_function_that_is_checked(monkeypatch):
     checked = plait.jit(lambda x: plait.exp(x).sum(0), check=True)
     expected = np.exp(X).sum(0)
     np.testing.assert_allclose(checked(X).numpy(), expected, rtol=1e-6)
-    right = tier.Runner.run
+    right = Runner.run
 
     def wrong(self, values, timeline=None):
         found = right(self, values, timeline)
         found[0][1] += 1
         return found
 
-    monkeypatch.setattr(tier.Runner, "run", wrong)
+    monkeypatch.setattr(Runner, "run", wrong)
     with pytest.raises(errors.WrongResultError, match=r"1 of 4 elements, first at \(1"):
         checked(X)
     # In a function that is being recorded there is nothing to compare.

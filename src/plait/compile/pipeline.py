@@ -5,6 +5,8 @@ Read first: `compile_graph`.
 
 from __future__ import annotations
 
+import hashlib
+
 from ..ir.graph import Graph
 from ..program import Code, Place, Program, Use
 from ..stopwatch import timed
@@ -17,23 +19,31 @@ from .loops.text import to_text
 from .lower.piece import Piece
 from .planning.alike import Shelf
 from .planning.block import Block
+from .planning.fit import fitted
 from .planning.stock import Stock
 from .schedule.arena import aligned
-
 
 # Of all programs: what is compiled next is often like what has been.
 SHELF = Shelf()
 
 
-def compile_graph(graph: Graph, target: Target, precision: str = "highest") -> Program:
+def compile_graph(
+    graph: Graph,
+    target: Target,
+    precision: str = "highest",
+    memory_limit: int = 0,
+) -> Program:
     """Return the program that computes `graph`.
 
     Args:
         graph: simplified.
         target: what code is made for.
         precision: of float32 contractions, see `settings.matmul_precision`.
+        memory_limit: bytes that a run shall take besides its inputs, if that can be:
+            values are computed again then. 0 is no limit.
     """
-    with timed("lower"):
+
+    def plan(room: int | None) -> tuple[Program, int]:
         stock = Stock(graph, target, precision, kernel_code, SHELF)
         donations: dict[int, int] = {}
         count = len(graph.inputs)
@@ -43,9 +53,13 @@ def compile_graph(graph: Graph, target: Target, precision: str = "highest") -> P
             [Place(i) for i in range(count)],
             [Place(count + i) for i in range(len(graph.outputs))],
             donations=donations,
+            room=room,
         )
         block.plan()
-        return stock.program(graph, block.instructions, donations)
+        return stock.program(graph, block.instructions, donations), block.held
+
+    with timed("lower"):
+        return fitted(plan, memory_limit) if memory_limit else plan(None)[0]
 
 
 def kernel_code(piece: Piece, target: Target) -> Code:
@@ -60,8 +74,11 @@ def kernel_code(piece: Piece, target: Target) -> Code:
 def _kernel_code(piece: Piece, target: Target) -> Code:
     with timed("loops"):
         short = simplify(piece.kernel, piece.inout)
-        kernel = simplify(expand_functions(short, target.fma))
+        kernel = expand_functions(short, target.fma)
+        if kernel is not short:
+            kernel = simplify(kernel)
         text = to_text(kernel, canonical=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
     scratch = sum(aligned(one.size * one.dtype.itemsize) for one in kernel.scratch)
 
     def llvm() -> str:
@@ -76,10 +93,11 @@ def _kernel_code(piece: Piece, target: Target) -> Code:
     # Functions such as exp are one word there, which is what people want to read.
     stages = {
         "loops": lambda: to_text(short),
+        "basic": lambda: text,
         "llvm": llvm,
         "assembly": lambda: assembly(llvm(), target),
     }
     uses = [Use(x.access, x.dtype.name, x.size) for x in kernel.buffers]
     return Code(
-        kernel.name, text, kernel.chunks, scratch, piece.work, build, uses, stages
+        kernel.name, digest, kernel.chunks, scratch, piece.work, build, uses, stages
     )

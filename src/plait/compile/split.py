@@ -12,6 +12,7 @@ from ..ir.build import apply, rebuild
 from ..ir.graph import Graph, Node
 from ..ops import elementwise, movement
 from ..shapes import size_of
+from .flatten import After
 
 # A reduction over as many elements is worth sharing.
 _LARGE = 1 << 16
@@ -28,8 +29,8 @@ _JOINED = {
 }
 
 
-def split(graph: Graph) -> Graph:
-    """Return `graph` with long reductions in two steps."""
+def split(graph: Graph, after: After) -> tuple[Graph, After]:
+    """Return `graph` with long reductions in two steps, and `after` for its nodes."""
     new: dict[Node, Node] = {node: node for node in graph.inputs}
     changed = False
     for node in graph.nodes():
@@ -41,8 +42,9 @@ def split(graph: Graph) -> Graph:
         else:
             new[node] = rebuild(node, operands)
     if not changed:
-        return graph
-    return Graph(graph.inputs, [new[node] for node in graph.outputs])
+        return graph, after
+    after = {new[x]: tuple(new[y] for y in waits) for x, waits in after.items()}
+    return Graph(graph.inputs, [new[node] for node in graph.outputs]), after
 
 
 def _parts(node: Node) -> int:
@@ -103,4 +105,3 @@ def _cut(x: Node, axis: int, start: int, stop: int) -> Node:
         movement.SLICE, x, starts=tuple(starts), stops=tuple(stops),
         steps=(1,) * x.ndim,
     )  # fmt: skip
-

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..dtypes import DType
-from ..errors import user_line
+from ..errors import user_place
 from ..shapes import Shape
 from .graph import Graph, Node, TensorType, topological_order
 from .primitive import Primitive
@@ -67,7 +67,7 @@ def apply(primitive: Primitive, *operands: Node, **attributes: Any) -> Node:
     type = primitive.infer(*(operand.type for operand in operands), **attributes)
     return Node(
         primitive, operands, attributes, type, flows(primitive, type, operands),
-        where=_line.where or user_line(),
+        where=_line.where or user_place(),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import plait
 from plait import HookHandle, Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, PlaitError
+from ..errors import ArgumentError, ArgumentTypeError, PlaitError, runs_layers
 from . import state
 from .parameter import Buffer, Parameter
 
@@ -472,3 +472,6 @@ class Module:
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+runs_layers(Module.__call__)

@@ -6,9 +6,8 @@ Read first: `save_weights`, `load_weights`.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -54,9 +53,9 @@ def save_weights(
     # The format knows nothing of strides and of byte orders: bytes are written as they
     # lie, so they must lie in row-major order and begin with the least significant one.
     arrays = {name: _plain(name, value) for name, value in named.items()}
-    path = Path(path)
     # Beside it, so that the last step is a mere renaming.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}")
     try:
         with open(temporary, "xb") as file:
             file.write(safetensors.numpy.save(arrays, dict(metadata or {}) or None))
@@ -64,7 +63,8 @@ def save_weights(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
 
 
@@ -104,7 +104,8 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             type that plait does not have.
     """
     _refuse_folder(path)
-    content = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        content = file.read()
     try:
         found: Any = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:

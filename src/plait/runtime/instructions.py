@@ -141,10 +141,23 @@ def _moved(one: plan.Host) -> Work:
 def _together(program: Program) -> float:
     """Return about how many microseconds all launches take."""
     return sum(
-        estimated(program.kernels[x.kernel])
-        for x in program.instructions
+        turns * estimated(program.kernels[x.kernel])
+        for x, turns in zip(program.instructions, _turns(program), strict=True)
         if isinstance(x, plan.Launch)
     )
+
+
+def _turns(program: Program) -> list[int]:
+    """Return how often each instruction runs; a loop of unknown turns counts once."""
+    counts: dict[int, int] = {}
+    turns = [1] * len(program.instructions)
+    for at, one in enumerate(program.instructions):
+        if isinstance(one, plan.Count):
+            counts[one.slot] = one.times
+        elif isinstance(one, plan.Repeat):
+            for inside in range(one.target, at):
+                turns[inside] *= counts.get(one.slot, 1)
+    return turns
 
 
 def is_shared(program: Program, code: Code) -> bool:

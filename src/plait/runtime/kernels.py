@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache as once
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from ..stopwatch import timed
 from . import binding, cache, host, machine, sharing
 from .library import Library
 
+# What turns a kernel, as its key tells it, into code.
+_MAKERS = ("compile",)
+
 _loaded: weakref.WeakValueDictionary[str, Library] = weakref.WeakValueDictionary()
 
 
 def load(code: Code) -> Library:
     """Return the loaded code of a kernel, the same for all programs that have it."""
-    return _load(cache.key(code.text, host.description(), _versions()), code.build)
+    name = cache.key(code.key, host.description(), versions(*_MAKERS))
+    return _load(name, code.build)
 
 
 def _load(name: str, build: Callable[[], bytes]) -> Library:
@@ -42,20 +46,31 @@ def _load(name: str, build: Callable[[], bytes]) -> Library:
 
 
 @once
-def _versions() -> str:
-    """Return what tells one state of the compiler's source from another.
+def versions(*rooms: str) -> str:
+    """Return what tells one state of plait's source from another.
 
     A number that someone has to raise would be forgotten: the time and size of every
-    file of it is taken instead.
+    file is taken instead.
+
+    Args:
+        rooms: folders and files of the package that count.
     """
-    home = Path(__file__).parent.parent / "compile"
+    home = Path(__file__).parent.parent
     parts = []
-    for folder, _, names in os.walk(home):
+    for room in rooms:
+        for path in _sources(os.path.join(home, room)):
+            status = os.stat(path)
+            parts.append(f"{path} {status.st_size} {status.st_mtime_ns}")
+    return "\n".join(sorted(parts))
+
+
+def _sources(room: str) -> Iterator[str]:
+    if room.endswith(".py"):
+        yield room
+    for folder, _, names in os.walk(room):
         for name in names:
             if name.endswith(".py"):
-                status = os.stat(os.path.join(folder, name))
-                parts.append(f"{folder}/{name} {status.st_size} {status.st_mtime_ns}")
-    return "\n".join(sorted(parts))
+                yield os.path.join(folder, name)
 
 
 @once

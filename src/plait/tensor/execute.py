@@ -71,13 +71,16 @@ class Program:
         graph = Graph(inputs, outputs)
         with timed("simplify"):
             simplified = simplify(graph)
+        places = {node: i for i, node in enumerate(inputs)}
+        results = {node: i for i, node in enumerate(outputs)}
+        asked, returned = set(targets), set(simplified.outputs)
         self.donations = {
-            inputs.index(old): outputs.index(new)
+            places[old]: results[new]
             for old, new in step.replaced
             # Others still need what is kept for derivatives, or handed on.
-            if new in targets
+            if new in asked
             and old not in self.index
-            and simplified.inputs[inputs.index(old)] not in simplified.outputs
+            and simplified.inputs[places[old]] not in returned
         }
         for stage, one in (("graph", graph), ("simplified", simplified)):
             if settings.shows(stage):

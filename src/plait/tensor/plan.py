@@ -8,13 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ..errors import layer_of
 from ..ir.graph import TensorType
+from ..late import late
 from ..program import Clear, Copy, Host, Launch, Program, Work
-from ..runtime.instructions import is_shared
-from ..runtime.memory import allocated
-from ..runtime.runner import workspace_bytes
-from .limits import limits
+
+if TYPE_CHECKING:
+    from ..runtime import instructions, memory, runner
+    from . import limits
+else:
+    instructions = late("plait.runtime.instructions")
+    memory = late("plait.runtime.memory")
+    runner = late("plait.runtime.runner")
+    limits = late("plait.tensor.limits")
 
 # What a launch takes besides its work, in seconds.
 _LAUNCHING = 2e-8
@@ -22,16 +30,18 @@ _LAUNCHING = 2e-8
 
 @dataclass
 class Line:
-    """What comes from one line of the user's.
+    """What comes from one line of the user's, and one layer that ran there.
 
     Attributes:
         where: the line, or "".
+        layer: the path of the layer, or "".
         kernels: how many launches and calls it makes.
         flops, nbytes: what they do together.
         seconds: about how long they take together.
     """
 
     where: str
+    layer: str = ""
     kernels: int = 0
     flops: int = 0
     nbytes: int = 0
@@ -42,7 +52,8 @@ class Line:
         self.kernels += 1
         self.flops += work.flops
         self.nbytes += work.nbytes
-        self.seconds += _LAUNCHING + limits(shared).seconds(work.flops, work.nbytes)
+        bound = limits.limits(shared)
+        self.seconds += _LAUNCHING + bound.seconds(work.flops, work.nbytes)
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,8 @@ class Plan:
         flops, nbytes: floating-point operations, and bytes read and written.
         seconds: about how long a run takes, if each kernel is as fast as this machine
             allows: a lower bound where caches do not help.
-        lines: the same for each line of the user's that recorded something.
+        lines: the same for each line of the user's that recorded something, and each
+            layer that did there.
     """
 
     inputs: int
@@ -79,15 +91,13 @@ class Plan:
         return "\n".join(self._text())
 
     def _text(self) -> Iterator[str]:
-        yield f"{'line':<36}{'kernels':>8}{'FLOP':>10}{'bytes':>12}{'time':>12}"
+        yield f"{'line, layer':<36}{'kernels':>8}{'FLOP':>10}{'bytes':>12}{'time':>12}"
         yield "-" * 78
         for line in self.lines:
-            yield _row(short_line(line.where, 35), line)
+            yield _row(short_line(line.where, 35, line.layer), line)
         yield "-" * 78
-        total = Line(
-            "", sum(x.kernels for x in self.lines), self.flops, self.nbytes,
-            self.seconds,
-        )  # fmt: skip
+        kernels = sum(x.kernels for x in self.lines)
+        total = Line("", "", kernels, self.flops, self.nbytes, self.seconds)
         yield _row("all", total)
         yield (
             f"memory: {size(self.peak)} at most: inputs {size(self.inputs)}, outputs "
@@ -111,9 +121,10 @@ def _row(name: str, line: Line) -> str:
     )
 
 
-def short_line(where: str, width: int) -> str:
-    """Return `folder/file.py:12` as its end, in at most `width` letters."""
+def short_line(where: str, width: int, layer: str = "") -> str:
+    """Return the end of `folder/file.py:12` and a layer, in at most `width` letters."""
     name = os.path.basename(where) or "(no line)"
+    name += f" {layer}" if layer else ""
     return name if len(name) <= width else f"..{name[2 - width :]}"
 
 
@@ -146,16 +157,17 @@ def duration(seconds: float) -> str:
 
 def plan_of(program: Program) -> Plan:
     """Return what running a program will need and cost."""
-    lines: dict[str, Line] = {}
+    lines: dict[tuple[str, str], Line] = {}
     for work, shared, where in _work(program):
-        lines.setdefault(where, Line(where)).add(work, shared)
+        key = str(where), layer_of(where)
+        lines.setdefault(key, Line(*key)).add(work, shared)
     found = sorted(lines.values(), key=lambda line: -line.seconds)
     taken = program.donations.values()
     return Plan(
         inputs=_held(program.inputs),
         outputs=_held(program.outputs),
         replaceable=_held([program.outputs[i] for i in taken]),
-        workspace=allocated(workspace_bytes(program)),
+        workspace=memory.allocated(runner.workspace_bytes(program)),
         constants=program.constants.nbytes,
         flops=sum(line.flops for line in found),
         nbytes=sum(line.nbytes for line in found),
@@ -165,7 +177,7 @@ def plan_of(program: Program) -> Plan:
 
 
 def _held(types: Sequence[TensorType]) -> int:
-    return sum(allocated(type.nbytes) for type in types)
+    return sum(memory.allocated(type.nbytes) for type in types)
 
 
 def _work(program: Program) -> Iterator[tuple[Work, bool, str]]:
@@ -173,7 +185,7 @@ def _work(program: Program) -> Iterator[tuple[Work, bool, str]]:
         match one:
             case Launch(kernel, _, where):
                 code = program.kernels[kernel]
-                yield code.work, is_shared(program, code), where
+                yield code.work, instructions.is_shared(program, code), where
             case Host(_, operands, results, where):
                 nbytes = sum(type.nbytes for _, type in (*operands, *results))
                 yield Work(0, nbytes), False, where

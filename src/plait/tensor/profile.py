@@ -13,11 +13,17 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..runtime.instructions import Step
-from ..runtime.timeline import Span
-from .limits import Limits, limits
+from ..errors import ArgumentError, layer_of
+from ..late import late
+
+if TYPE_CHECKING:
+    from ..runtime.instructions import Step
+    from ..runtime.timeline import Span
+    from . import limits
+else:
+    limits = late("plait.tensor.limits")
 
 # The profile that is open, if any.
 watching: Profile | None = None
@@ -78,7 +84,7 @@ class Row:
         self.flops += event.flops
         self.nbytes += event.nbytes
         if event.flops or event.nbytes:
-            bound = limits(event.shared)
+            bound = limits.limits(event.shared)
             self.least += bound.seconds(event.flops, event.nbytes)
 
 
@@ -120,17 +126,26 @@ class Profile:
                 )
             )
 
-    def rows(self, kinds: Iterable[str] = _INSIDE) -> list[Row]:
-        """Return what kernels took, and what else is named; the longest first."""
+    def rows(self, kinds: Iterable[str] = _INSIDE, by: str = "kernel") -> list[Row]:
+        """Return what kernels took, and what else is named; the longest first.
+
+        Args:
+            kinds: of events.
+            by: "kernel": those of one name together; "line": those of one line of the
+                user's, and one layer that ran there.
+        """
         wanted = set(kinds)
         found: dict[tuple[str, str], Row] = {}
         for event in self.events:
             if event.kind in wanted:
                 key = event.kind, event.name
+                if by == "line":
+                    name = f"{os.path.basename(event.where)} {layer_of(event.where)}"
+                    key = "kernel", name.strip() or "(no line)"
                 found.setdefault(key, Row(*key)).add(event)
         return sorted(found.values(), key=lambda row: -row.seconds)
 
-    def table(self, most: int = 30) -> str:
+    def table(self, most: int = 30, by: str = "kernel") -> str:
         """Return a table of what took how long, in 80 columns.
 
         The column `limit` is the share of what this machine could do at most: 100 %
@@ -139,15 +154,25 @@ class Profile:
 
         Args:
             most: how many lines of kernels.
+            by: as for `rows`: "kernel" or "line".
+
+        Raises:
+            ArgumentError: `by` is something else.
         """
-        rows = self.rows()
-        lines = [_HEAD, "-" * _WIDTH]
+        if by not in ("kernel", "line"):
+            raise ArgumentError(
+                "[table] the table has no such form",
+                got=f"by={by!r}",
+                expected="'kernel' or 'line'",
+            )
+        rows = self.rows(by=by)
+        lines = [_HEAD.replace("kernel", f"{by:<6}"), "-" * _WIDTH]
         lines += [_line(row, self.seconds) for row in rows[:most]]
         if len(rows) > most:
             rest = sum(row.seconds for row in rows[most:])
             lines.append(f"... {len(rows) - most} more, {rest * 1e3:.3f} ms together")
         lines += ["-" * _WIDTH, *self._around(rows)]
-        for bound in dict.fromkeys((limits(False), limits())):
+        for bound in dict.fromkeys((limits.limits(False), limits.limits())):
             lines.append(_limit_line(bound))
         return "\n".join(lines)
 
@@ -191,7 +216,8 @@ class Profile:
                 facts = {"flops": event.flops, "bytes": event.nbytes}
                 facts["threads"] = "all" if event.shared else "one"
             if event.where:
-                facts["line"] = event.where
+                facts["line"] = str(event.where)
+                facts["layer"] = layer_of(event.where)
             events.append(
                 {
                     "name": event.name, "cat": event.kind, "ph": "X", "pid": process,
@@ -250,7 +276,7 @@ def _share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole > 0 else ""
 
 
-def _limit_line(bound: Limits) -> str:
+def _limit_line(bound: limits.Limits) -> str:
     threads = f"{bound.threads} thread{'s' if bound.threads > 1 else ''}"
     return (
         f"at most, on {threads}: {bound.flops / 1e9:.0f} GFLOP/s (float32), "

@@ -8,14 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError
-from ..runtime import unavailable
-from ..runtime.timeline import run_timed
+from ..late import late
 from . import profile as record
-from .limits import limits
 from .modes import flush
 from .profile import Profile
+
+if TYPE_CHECKING:
+    from .. import runtime
+    from ..runtime import timeline
+    from . import limits
+else:
+    runtime = late("plait.runtime")
+    timeline = late("plait.runtime.timeline")
+    limits = late("plait.tensor.limits")
 
 
 def profile() -> AbstractContextManager[Profile]:
@@ -45,11 +53,11 @@ def profile() -> AbstractContextManager[Profile]:
 
 @contextmanager
 def _opened() -> Iterator[Profile]:
-    if not unavailable():
+    if not runtime.unavailable():
         # What is made once must not be part of it.
-        run_timed()
-        limits(False)
-        limits()
+        timeline.run_timed()
+        limits.limits(False)
+        limits.limits()
     flush()
     found = Profile()
     found.begin = time.perf_counter_ns()

@@ -11,23 +11,27 @@ Read first: `Traced`, `Lowered`, `Compiled`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..compile.listing import listing
-from ..compile.llvm.target import host
-from ..compile.pipeline import compile_graph
 from ..errors import ArgumentError, ArgumentTypeError
 from ..ir.graph import Graph, TensorType, remembered
 from ..ir.text import from_text, to_text
+from ..late import late
 from ..ops import PRIMITIVES
 from ..program import Program
 from ..transform.simplify import simplify
 from ..trees import flatten, unflatten
+from .compiled import compiled
 from .create import asarray
 from .plan import Plan, plan_of
 from .run import evaluate
 from .tensor import Tensor, concrete
 from .tier import Tiered
+
+if TYPE_CHECKING:
+    from ..compile import listing
+else:
+    listing = late("plait.compile.listing")
 
 
 class Signature(NamedTuple):
@@ -94,7 +98,7 @@ class Traced:
 
     def lower(self) -> Lowered:
         """Return the program that computes it on this machine."""
-        return Lowered(self, compile_graph(simplify(self.graph), host()))
+        return Lowered(self, compiled(simplify(self.graph)))
 
     def check(self, *args: Any, **named: Any) -> None:
         """Run it interpreted and compiled, and compare.
@@ -171,7 +175,7 @@ class Lowered:
         Raises:
             ArgumentError: there is no such stage, or no such kernel.
         """
-        return listing(self.program, stage, kernel)
+        return listing.listing(self.program, stage, kernel)
 
     def plan(self) -> Plan:
         """Return what running it will need and cost; see `plait.plan`."""
@@ -209,7 +213,7 @@ class Compiled:
 
     def text(self, kernel: int | None = None) -> str:
         """Return its machine code as assembly."""
-        return listing(self._program, "assembly", kernel)
+        return listing.listing(self._program, "assembly", kernel)
 
 
 @remembered

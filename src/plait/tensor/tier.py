@@ -25,24 +25,30 @@ import time
 import warnings
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compile.listing import STAGES, listing
-from ..compile.llvm.target import host
-from ..compile.pipeline import compile_graph
 from ..errors import CompileWarning
 from ..ir.evaluate import Interpreted
 from ..ir.graph import Graph, Node, TensorType
+from ..late import late
 from ..program import Program, WrongIndex
-from ..runtime import Runner, unavailable
-from ..runtime.timeline import Timeline
 from ..settings import settings
 from ..stopwatch import taken
 from . import profile
 from .compare import compare
+from .compiled import compiled
 from .family import family_of
+
+if TYPE_CHECKING:
+    from .. import runtime
+    from ..compile import listing
+    from ..runtime import timeline
+else:
+    listing = late("plait.compile.listing")
+    runtime = late("plait.runtime")
+    timeline = late("plait.runtime.timeline")
 
 logger = logging.getLogger("plait.compile")
 
@@ -86,7 +92,7 @@ class Tiered:
         self._waits = False
         self._lock = threading.Lock()
         self._interpreted: Interpreted | None = None
-        self._runner: Runner | None = None
+        self._runner: runtime.Runner | None = None
         self._cost = interpreting_cost(graph)
         self._trains = updates or (trains and self._cost >= _CHEAP)
         self._due = self._first_compiled_run()
@@ -110,8 +116,9 @@ class Tiered:
         try:
             return runner.run(values)
         except WrongIndex as wrong:
-            self.interpret(wrong.args[0])
-            raise AssertionError("the interpreter found no wrong index") from wrong
+            # It raises; or it does not, if it rounds otherwise and a matrix that seemed
+            # to be singular is not.
+            return self.interpret(wrong.args[0])
 
     def interpret(self, values: Sequence[Any]) -> list[np.ndarray]:
         """Return the values of the outputs by the primitives' references."""
@@ -128,7 +135,7 @@ class Tiered:
             return 1
         return 2 if self._cost >= _CHEAP else _LATER
 
-    def _compiled_if_due(self) -> Runner | None:
+    def _compiled_if_due(self) -> runtime.Runner | None:
         self.runs += 1
         if settings.execution == "auto":
             if self.runs < self._due or self._shall_wait():
@@ -155,13 +162,13 @@ class Tiered:
         )
         return self.runs < self._due
 
-    def compile(self, program: Program | None = None) -> Runner | None:
+    def compile(self, program: Program | None = None) -> runtime.Runner | None:
         """Return the compiled program, made once; None where that cannot be.
 
         Args:
             program: what the compiler makes of the graph, where it is there already.
         """
-        reason = unavailable()
+        reason = runtime.unavailable()
         if reason:
             _warn_once(reason)
             self._due = math.inf
@@ -172,8 +179,8 @@ class Tiered:
                 start = time.perf_counter_ns()
                 asked = program is not None
                 if program is None:
-                    program = compile_graph(self.graph, host())
-                self._runner = Runner(program)
+                    program = compiled(self.graph)
+                self._runner = runtime.Runner(program)
                 end = time.perf_counter_ns()
                 self._passes.update(taken())
                 self._log(len(program.kernels), (end - start) / 1e9, asked)
@@ -223,16 +230,17 @@ class Tiered:
             end = time.perf_counter_ns()
             watching.add("interpreted", f"{nodes} nodes", start, end)
             return results
-        timeline = Timeline()
+        table = timeline.Timeline()
         try:
-            return runner.run(values, timeline)
+            return runner.run(values, table)
         except WrongIndex as wrong:
-            self.interpret(wrong.args[0])
-            raise AssertionError("the interpreter found no wrong index") from wrong
+            # It raises; or it does not, if it rounds otherwise and a matrix that seemed
+            # to be singular is not.
+            return self.interpret(wrong.args[0])
         finally:
             end = time.perf_counter_ns()
             watching.add("program", f"{nodes} nodes", start, end)
-            watching.add_spans(runner.steps, timeline.spans)
+            watching.add_spans(runner.steps, table.spans)
 
     def run_both(self, values: list[Any]) -> list[np.ndarray]:
         """Run both ways, compare, and return what the compiled program gave."""
@@ -249,11 +257,13 @@ class Tiered:
 
 def _show(program: Program) -> None:
     """Print the stages of a compiled program that are to be shown."""
-    for stage in STAGES:
+    if not settings.show:
+        return
+    for stage in listing.STAGES:
         if settings.shows(stage):
             kernel = settings.shown_kernel(stage)
             if kernel is None or kernel < len(program.kernels):
-                text = listing(program, stage, kernel)
+                text = listing.listing(program, stage, kernel)
                 print(f"# {stage}\n{text}", file=sys.stderr)
     taken()
 

@@ -33,8 +33,19 @@ from plait.runtime import Runner
 from ..both import check, host_calls, same_numbers
 
 # Sizes at the edges of vectors of 4, 8 and 16 lanes, and of runs that are sorted.
-_SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65, 100, 257]
-_NUMBERS = [float32, float64, bfloat16, float16, int8, int32, int64, uint8, uint32, uint64]
+_SIZES = [0, 1, 2, 7, 8, 9, 15, 16, 17, 33, 100]
+_NUMBERS = [
+    float32,
+    float64,
+    bfloat16,
+    float16,
+    int8,
+    int32,
+    int64,
+    uint8,
+    uint32,
+    uint64,
+]
 _ALL = [*_NUMBERS, int16, uint16, bool_]
 
 
@@ -64,7 +75,8 @@ def _run(primitive, arrays, **attributes):
     several = not isinstance(node.type, TensorType)
     graph = Graph(inputs, picks(node) if several else (node,))
     assert not host_calls(compile_graph(graph, host()))
-    return graph, check(graph, arrays)
+    small = sum(x.size for x in arrays) < 80
+    return graph, check(graph, arrays, slowly=small)
 
 
 # Running reductions
@@ -72,7 +84,13 @@ def _run(primitive, arrays, **attributes):
 
 @pytest.mark.parametrize("n", _SIZES)
 def test_cumulative_sizes(n):
-    for shape, axis in (((n,), 0), ((n, 3), 0), ((3, n), 1), ((2, n, 70), 1), ((n, 20), 1)):
+    for shape, axis in (
+        ((n,), 0),
+        ((n, 3), 0),
+        ((3, n), 1),
+        ((2, n, 70), 1),
+        ((n, 20), 1),
+    ):
         x = _values(n, shape, float32)
         _run(reduce.CUMULATIVE_SUM, [x], axis=axis)
 
@@ -140,7 +158,9 @@ def test_scatter_into_what_nobody_needs_copies_nothing():
     graph = Graph((x, places, new), (e.sin(node),))
     program = compile_graph(graph, host())
     assert not any(isinstance(one, Copy) for one in program.instructions)
-    check(graph, [_values(1, (40, 8), float32), np.arange(5), _values(2, (5, 8), float32)])
+    check(
+        graph, [_values(1, (40, 8), float32), np.arange(5), _values(2, (5, 8), float32)]
+    )
 
 
 # Order
@@ -170,12 +190,11 @@ def test_sort_dtypes(dtype):
 
 @pytest.mark.parametrize("dtype", _ALL, ids=lambda x: x.name)
 def test_top_k_dtypes(dtype):
-    for n, k in ((300, 5), (75, 1), (129, 32), (40, 20), (8, 8)):
-        for ties in (False, True):
-            x = _values(n + k, (2, n), dtype, ties)
-            graph, found = _run(sort.TOP_K, [x], k=k, axis=1)
-            for a, b in zip(interpret(graph, [x]), found, strict=True):
-                same_numbers(a, b)
+    for n, k, ties in ((300, 5, True), (75, 1, False), (129, 32, True), (40, 20, True)):
+        x = _values(n + k, (2, n), dtype, ties)
+        graph, found = _run(sort.TOP_K, [x], k=k, axis=1)
+        for a, b in zip(interpret(graph, [x]), found, strict=True):
+            same_numbers(a, b)
 
 
 def test_top_k_of_rows_in_order():
@@ -196,7 +215,7 @@ def test_one_of_several_results_is_enough():
 @pytest.mark.parametrize("n", _SIZES)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_search(n, side):
-    for dtype in (float32, float64, bfloat16, int32, uint8):
+    for dtype in (float32, bfloat16, int64):
         # NumPy does not know how to sort all nans.
         table = _values(n, (2, n), dtype, ties=True)
         wide = table.astype(np.float32) if dtype is bfloat16 else table
@@ -211,4 +230,7 @@ def test_search(n, side):
 def test_search_in_what_is_computed():
     x, y = make_input((9,), float32), make_input((4, 5), float32)
     node = sort.searchsorted(m.flip(reduce.cumulative_sum(e.exp(x), axis=0), axis=0), y)
-    check(Graph((x, y), (e.add(node, 1),)), [_values(1, (9,), float32), _values(2, (4, 5), float32)])
+    check(
+        Graph((x, y), (e.add(node, 1),)),
+        [_values(1, (9,), float32), _values(2, (4, 5), float32)],
+    )

@@ -61,7 +61,11 @@ def main(arguments: Sequence[str]) -> int:
     if not options.quiet:
         seconds = sum(record["seconds"] for record in records)
         accuracy = records[-1]["test_accuracy"]
-        print(f"test accuracy {accuracy:.2%} after {seconds:.1f} s of training")
+        rate = options.epochs * len(data.train_labels) / seconds
+        print(
+            f"test accuracy {accuracy:.2%} after {seconds:.1f} s of training, "
+            f"{rate:,.0f} images/s"
+        )
         print(f"wrote {options.output}; now try: plait predict --test-index 0")
     return 0
 

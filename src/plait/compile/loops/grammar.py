@@ -6,7 +6,7 @@
                 | registers name: dtype[count x lanes]           Registers
                 | name[place] = Expression                       Set
                 | transpose name                                     Transpose
-                | buffer[Expression] = Expression (if Expression)     Store
+                | buffer[Expression] = Expression (if Expression)  Store
                 | for name in extent: Statement*                 For, kind serial
                 | unroll name in extent: Statement*              For, kind unroll
                 | vector name in extent of lanes: Statement*     Vector
@@ -81,7 +81,7 @@ class Buffer:
 class Expression:
     """A value of one dtype; inside `vector`, possibly another one in each lane.
 
-    Indices are written with Python's operators: `i * 64 + j`, `i // 8`, `i % 8`, `i < n`.
+    Indices are written with Python's operators: `i * 64 + j`, `i // 8`, `i % 8`.
     """
 
     __slots__ = ("dtype",)

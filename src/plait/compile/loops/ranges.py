@@ -213,6 +213,39 @@ class Forms:
         for atom in sorted(atoms):
             yield from self._known[atom]
 
+    def implied(self, x: Linear) -> list[Linear]:
+        """Return what the facts say of the quotients in a form, inner ones first."""
+        atoms: set[int] = set()
+        stack = [x]
+        while stack:
+            for atom, _ in stack.pop()[1]:
+                if atom not in atoms:
+                    atoms.add(atom)
+                    stack.extend(self.origins[atom].operands)
+        found: list[Linear] = []
+        for atom in sorted(atoms):
+            origin = self.origins[atom]
+            if origin.operation != "floor_divide" or origin.operands[1][1]:
+                continue
+            rest, divisor = origin.operands[0], origin.operands[1][0]
+            low, high = self._ranges[atom]
+            for fact in (*self.facts, *found):
+                for one, k in fact[1]:
+                    times, odd = divmod(dict(rest[1]).get(one, 0), k)
+                    if odd or not times or divisor <= 0:
+                        continue
+                    least, most = self.range(add(rest, fact, -times))
+                    if times > 0:
+                        low = max(low, least // divisor)
+                    else:
+                        high = min(high, most // divisor)
+            number = (0, ((atom, 1),))
+            if low > self._ranges[atom][0]:
+                found.append(add(number, constant(-low)))
+            if high < self._ranges[atom][1]:
+                found.append(add(constant(high), number, -1))
+        return found
+
     def steady(self, x: Linear) -> bool:
         """Return whether a form is made of nothing but variables."""
         return all(self._steady[atom] for atom, _ in x[1])

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator, Sequence
 
 from .grammar import (
     Buffer,
+    Constant,
     Expression,
     Fold,
     For,
@@ -20,6 +21,7 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    Variable,
     Vector,
 )
 
@@ -70,23 +72,26 @@ def ordered(
     """
     found: list[Expression] = []
     seen: dict[int, bool] = {}  # id -> whether it is in `found`
-    stack = list(reversed(wanted))
+    stack = list(wanted[::-1])
     while stack:
-        node = stack[-1]
+        node = stack.pop()
         key = id(node)
         state = seen.get(key)
-        if state is None and key not in done:
-            seen[key] = False
-            below = parts(node)
-            if below:
-                stack.extend(reversed(below))
+        if state is None:
+            if key in done:
                 continue
-        elif state is not False:
-            stack.pop()
+            kind = type(node)
+            if kind is not Variable and kind is not Constant:
+                below = node.operands if kind is Operation else parts(node)
+                if below:
+                    seen[key] = False
+                    stack.append(node)
+                    stack += below[::-1]
+                    continue
+        elif state:
             continue
         seen[key] = True
         found.append(node)
-        stack.pop()
     return found
 
 

@@ -346,7 +346,9 @@ class _Check:
             if truth.known is False:
                 return
             forms.facts.extend(truth.if_true)
-        self.bounds(forms.form(index), buffer.size, repr(buffer))
+        form = forms.form(index)
+        forms.facts.extend(forms.implied(form))
+        self.bounds(form, buffer.size, repr(buffer))
         del forms.facts[count:]
 
     def bounds(self, form: Linear, size: int, what: str) -> None:

@@ -6,6 +6,8 @@ Read first: `Accumulator`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +48,7 @@ def start_of(name: str, dtype: DType) -> float | int | bool:
         return most
     if dtype.is_float:
         return math.inf if most else -math.inf
-    limits = np.iinfo(dtype.numpy)
+    limits: Any = np.iinfo(dtype.numpy)  # type: ignore[type-var]
     return int(limits.max if most else limits.min)
 
 
@@ -81,11 +83,11 @@ class Accumulator:
                 lambda at: [Set(registers, at, value) for registers, value in resets]
             )
 
-    def _each_place(self, make: object) -> None:
+    def _each_place(self, make: Callable[[Variable], Body]) -> None:
         """Write statements for all lanes of each vector."""
         at = Variable(self.values.name("u"))
         lane = Variable(self.values.name("l"))
-        statements = make(at)  # type: ignore[operator]
+        statements = make(at)
         vector = Vector(lane, self.lanes, self.lanes, statements)
         self.values.body.append(For(at, self.count, [vector], UNROLL))
 
@@ -155,9 +157,7 @@ class Accumulator:
             )
         )  # fmt: skip
         values.body.append(
-            Set(
-                self.places, place, Operation("select", (better, position, at), int64)
-            )
+            Set(self.places, place, Operation("select", (better, position, at), int64))
         )
 
     def result(self, place: Expression | int) -> Expression:
@@ -194,9 +194,7 @@ class Accumulator:
         body.append(Set(self.places, 0, place))
         lane = Variable(values.name("l"))
         values.body.append(Vector(lane, self.lanes, self.lanes, body))
-        return values.bind(
-            self._found(values.bind(Fold("minimum", self.places, 0)))
-        )
+        return values.bind(self._found(values.bind(Fold("minimum", self.places, 0))))
 
     def _combine(self, low: int, high: int) -> None:
         values = self.values

@@ -7,7 +7,7 @@ Read first: `write_columns`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...dtypes import bool_, int64
 from ...ir.graph import Node
@@ -86,7 +86,9 @@ class _Columns:
         with self.values.inside(body):
             line = unravel(by_line.place, outer[:-1])
             if full:
-                body.extend(by_block.loop(self._block(line, by_block.place * columns, columns)))
+                body.extend(
+                    by_block.loop(self._block(line, by_block.place * columns, columns))
+                )
             if rest:
                 tail = self._block(line, Constant(full * columns, int64), rest)
                 if by_block.chunks > 1:
@@ -121,7 +123,10 @@ class _Columns:
         return body
 
     def _vectors(
-        self, first: Expression, extents: Sequence[int], write: object
+        self,
+        first: Expression,
+        extents: Sequence[int],
+        write: Callable[[Expression, Variable], None],
     ) -> None:
         """Write a vector's body for each of the vectors side by side."""
         values = self.values
@@ -129,7 +134,7 @@ class _Columns:
             lane = Variable(values.name("l"))
             body: Body = []
             with values.inside(body):
-                write(first + self.place * self.width + lane, lane)  # type: ignore[operator]
+                write(first + self.place * self.width + lane, lane)
             values.body.append(Vector(lane, extent, self.width, body))
 
     def _row(self, line: Index, column: Expression) -> list[Expression]:

@@ -36,7 +36,7 @@ from .product import (
     smaller,
 )
 
-_CHUNK_PRODUCTS = 200_000
+_CHUNK_PRODUCTS = 50_000
 _MOST_CHUNKS = 64
 
 

@@ -10,16 +10,30 @@ from collections.abc import Callable, Sequence
 
 from ...dtypes import float32
 from ...ir.graph import Node
-from ..loops.grammar import Body, Expression
+from ..loops.grammar import Body, Expression, Load, Variable
 from ..schedule.group import Group
+from . import contract, product
 from .blocking import Facts
-from .convolution_block import Finish, Problem, lower_positions
+from .blocking import Shape as Extents
+from .convolution_block import lower_positions
 from .convolution_dots import lower_sums
-from .index import unravel
+from .dot import contiguous, operand
+from .index import affine, unravel
 from .led import Epilogue, as_pieces, element
 from .memory import Memory
+from .patches import are_patches, patched
 from .piece import Piece
-from .sliding import Axis, phases_of, runs_of
+from .sliding import Axis, Finish, Problem, Source
+from .ways import laid, slid
+
+# Bytes between the numbers of two channels that are read one after the other, at most.
+_NEAR = 1024
+# Bytes of a kernel that stays in the caches, however it is read.
+_CACHED = 1 << 17
+# Places of one item that make a matrix worth a product of its own.
+_PLACES = 32
+# Items of a chunk whose sums run along the kernel.
+_ITEMS = 16
 
 
 def lower_convolution(
@@ -35,30 +49,86 @@ def lower_convolution(
     node = group.head
     x, weight = node.operands
     at = node.attributes
-    axes, turned = [], []
-    for size, count, taps, step, gap, spread, (low, _) in zip(
-        x.shape[2:], node.shape[2:], weight.shape[2:], at["stride"], at["dilation"],
-        at["input_dilation"], at["padding"], strict=True,
-    ):  # fmt: skip
-        axes.append(Axis(size, count, taps, step, gap, spread, low))
-        turned.append(Axis(size, taps, count, gap, step, spread, low))
+    axes, along_kernel = slid(node)
     kinds = ["b", "m", *["n"] * len(axes)]
     narrow = node.dtype.is_float and node.dtype.itemsize == 2
 
-    def source(operand: Node) -> Callable[[Expression, Sequence[Expression]], Expression]:
+    def source(operand: Node) -> Source:
         return lambda first, rest: element(operand, (first, *rest), memory)
 
     epilogue = Epilogue(group, memory, outputs, kinds)
-    lower, slid, finish = lower_positions, axes, _at_places(epilogue)
-    if _extent(turned) < _extent(axes):
-        lower, slid, finish = lower_sums, turned, _at_number(epilogue)
+    if at["groups"] == 1 and not along_kernel and all(map(_is_plain, axes)):
+        places = math.prod(x.shape[2:])
+        if places == 1:
+            # Then the items of the batch are the columns.
+            epilogue = Epilogue(group, memory, outputs, ["n", "m", *["n"] * len(axes)])
+        if places == 1 or places >= _PLACES:
+            pieces = _points(node, memory, epilogue, facts, precision, name)
+            return as_pieces(pieces, group, memory, node.size * weight.shape[1])
+    dtype = float32 if narrow else node.dtype
+    rows, channels = weight.shape[0] // at["groups"], weight.shape[1]
+    room = facts.l2 // 2 // dtype.itemsize
+    if along_kernel:
+        lower, finish = lower_sums, _at_number(epilogue)
+        axes = laid(axes, min(rows, _ITEMS), room // _ITEMS)
+    else:
+        lower, finish = lower_positions, _at_places(epilogue)
+        axes = laid(axes, rows, room // max(1, channels))
     problem = Problem(
-        x.shape[0], at["groups"], weight.shape[0] // at["groups"], weight.shape[1],
-        slid, float32 if narrow else node.dtype, not narrow, source(x), source(weight), finish,
+        x.shape[0], at["groups"], rows, channels, axes, dtype,
+        _direct(node, source(weight)), source(x), source(weight), finish,
     )  # fmt: skip
-    pieces = lower(_joined(problem), facts, name)
+    if are_patches(axes, along_kernel):
+        problem = patched(problem, along_kernel)
+    else:
+        problem = _joined(problem)
+    pieces = lower(problem, facts, name)
     products = node.size * math.prod(weight.shape[1:])
     return as_pieces(pieces, group, memory, products)
+
+
+def _points(
+    node: Node,
+    memory: Memory,
+    epilogue: Epilogue,
+    facts: Facts,
+    precision: str,
+    name: str,
+) -> list[product.Piece]:
+    """Return the loops of a convolution in which nothing slides: a matrix product."""
+    x, weight = node.operands
+    rows, channels = weight.shape[:2]
+    places = math.prod(x.shape[2:])
+    batch = () if places == 1 else (0,)
+    extents = Extents(x.shape[0], rows, places, channels)
+    if places == 1:
+        extents = Extents(1, rows, x.shape[0], channels)
+
+    def finish(b: Expression, m: Expression, n: Expression, value: Expression) -> Body:
+        return epilogue.at({"b": b, "m": m, "n": n}, value)
+
+    return contract.lower(
+        product.Contraction(extents, node.dtype, precision),
+        operand(weight, (1,), (), memory), operand(x, (1,), batch, memory), finish,
+        contiguous(epilogue), facts, name,
+    )  # fmt: skip
+
+
+def _direct(node: Node, weight: Source) -> bool:
+    """Whether the kernel's numbers are read where they lie.
+
+    A row's numbers should lie one after another, unless all of them stay in a cache.
+    """
+    kernel = node.operands[1]
+    if node.dtype.is_float and node.dtype.itemsize == 2:
+        return False
+    names = [Variable(f"i{i}") for i in range(kernel.ndim)]
+    value = weight(names[0], names[1:])
+    found = affine(value.index) if isinstance(value, Load) else None
+    if found is None:
+        return False
+    step = abs(found[0].get("i1", 0)) * node.dtype.itemsize
+    return step <= _NEAR or kernel.type.nbytes <= _CACHED
 
 
 def _at_places(epilogue: Epilogue) -> Finish:
@@ -77,13 +147,6 @@ def _at_number(epilogue: Epilogue) -> Finish:
         return epilogue.at({"b": b, "m": m, "n": places[0]}, value)
 
     return finish
-
-
-def _extent(axes: Sequence[Axis]) -> int:
-    """Return how many products one way of laying things out takes."""
-    taps = sum(math.prod(run.count for run in runs) for phase in phases_of(axes)
-               for runs in runs_of(axes, phase))
-    return taps * math.prod(axis.pitch for axis in axes)
 
 
 def _joined(problem: Problem) -> Problem:

@@ -11,9 +11,7 @@ Read first: `lower_positions`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from ...dtypes import DType
 from ..loops.grammar import (
     SERIAL,
     UNROLL,
@@ -34,61 +32,21 @@ from ..loops.grammar import (
 )
 from .blocking import Facts, ceil
 from .index import ZERO
+from .laying import Laying, Span, lay_out
 from .product import Piece, as_dtype, bind, multiply_add, smaller
-from .sliding import (
-    Axis,
-    Laying,
-    Layout,
-    Run,
-    Source,
-    Span,
-    lay_out,
-    parts_of,
-    phases_of,
-    runs_of,
-)
+from .sliding import Layout, Problem, Run, parts_of, phases_of, runs_of
 
 _CHUNK_PRODUCTS = 600_000
 _MOST_CHUNKS = 64
 # Positions that are worked on at once, where there is memory for them.
 _POSITIONS = 1024
-# Rows that are worth another copy of the elements.
-_ROWS = 32
+# Products of an element that are worth another copy of it.
+_REUSED = 288
 # Steps of the innermost loop are written out up to so many statements.
 _WRITTEN_OUT = 160
 _WIDEST = 7
-
-
-Finish = Callable[
-    [Expression, Expression, Sequence[Expression], Expression], Body
-]
-
-
-class Problem(NamedTuple):
-    """A convolution.
-
-    Attributes:
-        batch, groups: how many there are.
-        rows, channels: output and input channels of one group.
-        axes: the spatial ones.
-        dtype: of the sums.
-        direct: whether numbers of the kernel are read where they lie.
-        x: gives the element at ([batch], [channel, *place]), of all groups' channels.
-        weight: gives the number at ([row], [channel, *tap]), of all groups' rows.
-        finish: what is done with each element, given item, row and places, or the number
-            of the place, and value.
-    """
-
-    batch: int
-    groups: int
-    rows: int
-    channels: int
-    axes: Sequence[Axis]
-    dtype: DType
-    direct: bool
-    x: Source
-    weight: Source
-    finish: Finish
+# Numbers of the kernel that one chunk copies.
+_COPIED = 32_000
 
 
 def lower_positions(problem: Problem, facts: Facts, name: str) -> list[Piece]:
@@ -189,7 +147,8 @@ class _Positions:
         self.row_chunks = 1
         self.together = ceil(self.units, wanted)
         if self.units < wanted:
-            most = max(1, self.problem.rows // _ROWS)
+            taps = sum(self.taps) // len(self.taps)
+            most = max(1, self.problem.rows * taps // _REUSED)
             self.row_chunks = min(ceil(wanted, self.units), most, self.blocks)
         self.chunk_blocks = ceil(self.blocks, self.row_chunks)
         self.row_chunks = ceil(self.blocks, self.chunk_blocks)
@@ -231,36 +190,47 @@ class _Positions:
 
     def packed(self, name: str) -> Piece:
         """Return what copies the kernel's numbers, as blocks of [step][row]."""
-        problem = self.problem
-        body = Body()
-        group, block = ZERO, Kernel.CHUNK
+        problem, body = self.problem, Body()
+        block_size = problem.channels * sum(self.taps) * self.block
+        each = max(1, _COPIED // max(1, sum(self.taps) * problem.rows))
+        parts = max(1, ceil(problem.channels, each))
+        each = ceil(problem.channels, parts)
+        group: Expression = ZERO
+        part: Expression = Kernel.CHUNK
         if problem.groups > 1:
-            group = bind(body, "group", Kernel.CHUNK // self.blocks)
-            block = bind(body, "block", Kernel.CHUNK % self.blocks)
-        row = bind(body, "row", self.first_row(block))
-        base = ZERO
-        for index in range(len(self.phases)):
-            each = problem.channels * self.taps[index] * self.block
-            begin = base + Kernel.CHUNK * each
-            base = base + problem.groups * self.blocks * each
-            channel = Variable(f"channel{index}")
-            inner = Body()
-            step = bind(inner, f"step{index}", begin + channel * (each // problem.channels if problem.channels else 0))
-            for number, runs in enumerate(self.runs[index]):
-                at = [Variable(f"tap{index}_{number}_{i}") for i in range(len(runs))]
-                taps = [
-                    one * run.step + run.first for one, run in zip(at, runs, strict=True)
+            group = bind(body, "group", Kernel.CHUNK // parts)
+            part = bind(body, "part", Kernel.CHUNK % parts)
+        first = bind(body, "first", part * each)
+        count: Expression = Constant(each, first.dtype)
+        if each and problem.channels % each:
+            count = smaller(problem.channels - first, each)
+        at, block = Variable("at"), Variable("block")
+        outer, inner = Body(), Body()
+        channel = bind(outer, "channel", first + at)
+        row = bind(inner, "row", self.first_row(block))
+        place = (group * self.blocks + block) * block_size
+        place = bind(inner, "place", place)
+        for index, found in enumerate(self.runs):
+            step = place + channel * (self.taps[index] * self.block)
+            place = place + problem.channels * self.taps[index] * self.block
+            for number, runs in enumerate(found):
+                taps = [Variable(f"tap{index}_{number}_{i}") for i in range(len(runs))]
+                to: Expression = ZERO
+                for one, run in zip(taps, runs, strict=True):
+                    to = to * run.number + one
+                own = [
+                    one * run.step + run.first
+                    for one, run in zip(taps, runs, strict=True)
                 ]
-                place: Expression = ZERO
-                for one, run in zip(at, runs, strict=True):
-                    place = place * run.count + one
-                nest = self.copied(group, row, [channel, *taps], step + place * self.block)
+                to = step + to * self.block
+                nest = self.copied(group, row, [channel, *own], to)
                 step = step + _count(runs) * self.block
-                for one, run in zip(reversed(at), reversed(runs), strict=True):
-                    nest = [For(one, run.count, nest)]
+                for one, run in zip(reversed(taps), reversed(runs), strict=True):
+                    nest = [For(one, run.number, nest)]
                 inner += nest
-            body.append(For(channel, problem.channels, inner))
-        return Piece(name, body, problem.groups * self.blocks, (), (self.numbers,))
+        outer.append(For(block, self.blocks, inner))
+        body.append(For(at, count, outer))
+        return Piece(name, body, problem.groups * parts, (), (self.numbers,))
 
     def copied(
         self, group: Expression, row: Expression, at: list[Expression], to: Expression
@@ -357,10 +327,8 @@ class _Positions:
     def computed(self, group: Expression, block: Expression, phase: int) -> Body:
         """Return what computes a block of rows at all positions of one phase."""
         problem, body = self.problem, Body()
-        each = self.taps[phase] * problem.channels * self.block
-        base = sum(self.taps[:phase]) * problem.channels * self.block
-        base *= problem.groups * self.blocks
-        left = (group * self.blocks + block) * each + base
+        left = (group * self.blocks + block) * sum(self.taps) + sum(self.taps[:phase])
+        left = left * (problem.channels * self.block)
         left = ZERO if self.direct else bind(body, f"left{phase}", left)
         row = group * problem.rows + self.first_row(block)
         row = bind(body, f"row{phase}", row)
@@ -436,9 +404,9 @@ class _Positions:
         inner.append(Vector(lane, self.lanes, self.lanes, body))
         written = self.block * vectors
         for one, run in zip(reversed(at), reversed(runs), strict=True):
-            written *= run.count
+            written *= run.number
             short = written <= _WRITTEN_OUT
-            inner = [For(one, run.count, inner, UNROLL if short else SERIAL)]
+            inner = [For(one, run.number, inner, UNROLL if short else SERIAL)]
         return inner
 
     def numbers_at(
@@ -457,7 +425,7 @@ class _Positions:
         def copied(at: Sequence[Expression], r: int) -> Expression:
             tap: Expression = ZERO
             for i, run in zip(at, runs, strict=True):
-                tap = tap * run.count + i
+                tap = tap * run.number + i
             return Load(self.numbers, step + tap * self.block + r)
 
         return direct if self.direct else copied
@@ -482,7 +450,15 @@ class _Positions:
         r, i = Variable("r"), Variable("i")
         local = [Variable(f"o{n}") for n in range(len(axes) - 1)]
         body = Body()
-        m = bind(body, "m", (group * problem.rows + block * self.block) + r)
+        head = Body()
+        row = bind(head, "row", self.first_row(block))
+        rows: Expression = Constant(self.block, r.dtype)
+        inside: Expression = r
+        if problem.rows % self.block:
+            skip = bind(head, "skip", block * self.block - row)
+            rows = rows - skip
+            inside = bind(body, "inside", r + skip)
+        m = bind(body, "m", group * problem.rows + (row + inside))
         b = bind(body, "b", item + i)
         line: Expression = ZERO
         q: Expression = i * layout.item_pitch
@@ -500,9 +476,6 @@ class _Positions:
             places.append(place)
             line = line * axis.phases + at % axis.phases
             q = q + at // axis.phases * layout.pitches[n]
-        inside: Expression = r
-        if problem.rows % self.block:
-            inside = r + (block * self.block - self.first_row(block))
         from_ = (inside * self.lines + line) * self.line + q * self.across
         from_ = bind(body, "from", from_)
         lanes = self.lanes
@@ -528,17 +501,11 @@ class _Positions:
         if problem.batch % layout.items:
             items = smaller(problem.batch - item, layout.items)
         body = [For(i, items, body)]
-        rows: Expression = Constant(self.block, r.dtype)
-        if problem.rows % self.block:
-            rows = smaller(problem.rows - block * self.block, self.block)
-        return [For(r, rows, body)]
+        return [*head, For(r, rows, body)]
 
 
 def _count(runs: Sequence[Run]) -> int:
     total = 1
     for run in runs:
-        total *= run.count
+        total *= run.number
     return total
-
-
-__all__ = ["Problem", "lower_positions"]

@@ -33,23 +33,16 @@ from ..loops.grammar import (
     Vector,
 )
 from .blocking import Facts, ceil
-from .convolution_block import Problem
 from .index import ZERO
+from .laying import Laying, Span, lay_out, zero_of
 from .product import Piece, bind, multiply_add, smaller
-from .sliding import (
-    Laying,
-    Layout,
-    Run,
-    Span,
-    lay_out,
-    parts_of,
-    phases_of,
-    runs_of,
-    zero_of,
-)
+from .sliding import Layout, Problem, Run, parts_of, phases_of, runs_of
 
 _CHUNK_PRODUCTS = 600_000
 _MOST_CHUNKS = 16
+# Chunks are not smaller if that makes more than so many of them, and an element that is
+# copied has fewer products.
+_FEW_CHUNKS, _REUSED = 4, 96
 
 
 class _Column(NamedTuple):
@@ -83,13 +76,13 @@ class _Sums:
     def __init__(self, problem: Problem, facts: Facts) -> None:
         self.problem, self.facts = problem, facts
         self.dtype = problem.dtype
-        self.lanes = lanes = facts.lanes(self.dtype)
+        self.lanes = facts.lanes(self.dtype)
         axes = problem.axes
         self.parts, self.phases = parts_of(axes), phases_of(axes)
         self.taps = math.prod(axis.taps for axis in axes)
-        room = facts.l2 // 2 // self.dtype.itemsize
+        room = facts.l2 * 5 // 8 // self.dtype.itemsize
         widest = max(
-            sum(math.prod(run.count for run in runs) for runs in runs_of(axes, phase))
+            sum(math.prod(run.number for run in runs) for runs in runs_of(axes, phase))
             for phase in self.phases
         )
         self.block, self.width, self.beside = self.choose(max(1, widest))
@@ -191,8 +184,14 @@ class _Sums:
         def chunks() -> int:
             return ceil(problem.rows, rows) * ceil(problem.batch, items)
 
+        def is_enough() -> bool:
+            # Smaller chunks copy the same again: there are fewer of these.
+            reuse = rows * items * self.taps / (rows + items)
+            fewer = wanted if reuse > _REUSED else min(wanted, _FEW_CHUNKS)
+            return chunks() >= fewer
+
         while rows > self.block or items > self.beside:
-            if used() <= room and chunks() >= wanted:
+            if used() <= room and is_enough():
                 break
             row_cost = rows * len(self.phases)
             if items > self.beside and (
@@ -215,7 +214,9 @@ class _Sums:
     def chunk(self) -> Body:
         problem, body = self.problem, Body()
         rest: Expression = Kernel.CHUNK
-        item_chunk = row_chunk = group = ZERO
+        item_chunk: Expression = ZERO
+        row_chunk: Expression = ZERO
+        group: Expression = ZERO
         if self.item_chunks > 1:
             item_chunk = bind(body, "item_chunk", rest % self.item_chunks)
             rest = bind(body, "rest", rest // self.item_chunks)
@@ -377,7 +378,9 @@ class _Sums:
         m = bind(body, "m", group * problem.rows + (row + r))
         line = bind(body, "line", r * (self.padded_items * self.taps))
 
-        def vector(b: Expression, n: Expression, place: Expression, extent: int) -> Body:
+        def vector(
+            b: Expression, n: Expression, place: Expression, extent: int
+        ) -> Body:
             value = Variable("value", self.dtype)
             inner: Body = [Let(value, Load(self.results, place))]
             inner += problem.finish(b, m, [n], value)
@@ -413,7 +416,7 @@ class _Sums:
 def _all(runs: Sequence[Run]) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = [()]
     for run in runs:
-        found = [(*one, i) for one in found for i in range(run.count)]
+        found = [(*one, i) for one in found for i in range(run.number)]
     return found
 
 
@@ -426,6 +429,3 @@ def _count(first: Expression, each: int, all: int) -> Expression:
 
 def _blocks(count: Expression, each: int) -> Expression:
     return (count + (each - 1)) // each
-
-
-__all__ = ["lower_sums"]

@@ -150,7 +150,10 @@ class _Running:
                             extent,
                             self.width,
                             [
-                                Let(value, self.combined(Get(totals, v), self.load(place))),
+                                Let(
+                                    value,
+                                    self.combined(Get(totals, v), self.load(place)),
+                                ),
                                 Set(totals, v, value),
                                 self.store(place, value),
                             ],
@@ -185,7 +188,7 @@ class _Running:
         if not squares:
             return others.chunks, others.loop(one)
         chunks = blocks.chunks + others.chunks
-        test = Kernel.CHUNK < blocks.chunks
+        test = blocks.chunks > Kernel.CHUNK
         return chunks, [If(test, blocks.loop(many), others.loop(one))]
 
     def square(self, first: Expression, size: int) -> Body:
@@ -250,6 +253,3 @@ class _Running:
                 ],
             ),
         ]
-
-
-

@@ -27,7 +27,7 @@ class Loop:
     Attributes:
         axis: the last of them, whose index is the loop's variable; the others' is 0.
         size: the product of their sizes.
-        kind: what the axes have in common; only axes of one kind are run through as one.
+        kind: what the axes have in common; only those of one kind are one loop.
     """
 
     axis: int

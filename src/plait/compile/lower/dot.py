@@ -40,8 +40,8 @@ def lower_dot(
     node = group.head
     x, y = node.operands
     axes, batch = node.attributes["axes"], node.attributes["batch"]
-    left = _operand(x, axes[0], batch[0], memory)
-    right = _operand(y, axes[1], batch[1], memory)
+    left = operand(x, axes[0], batch[0], memory)
+    right = operand(y, axes[1], batch[1], memory)
     lead = len(batch[0])
     rows = x.ndim - lead - len(axes[0])
     kinds = [_BATCH] * lead + [_ROW] * rows
@@ -54,20 +54,23 @@ def lower_dot(
     )
     epilogue = Epilogue(group, memory, outputs, kinds)
 
-    def finish(
-        b: Expression, m: Expression, n: Expression, value: Expression
-    ) -> Body:
+    def finish(b: Expression, m: Expression, n: Expression, value: Expression) -> Body:
         return epilogue.at({_BATCH: b, _ROW: m, _COLUMN: n}, value)
 
     pieces = contract.lower(
         Contraction(extents, node.dtype, precision), left, right, finish,
-        _contiguous(epilogue), facts, name,
+        contiguous(epilogue), facts, name,
     )  # fmt: skip
     return as_pieces(pieces, group, memory, math.prod(extents))
 
 
-def _operand(node: Node, axes: Shape, batch: Shape, memory: Memory) -> Operand:
-    """Return one side of the product."""
+def operand(node: Node, axes: Shape, batch: Shape, memory: Memory) -> Operand:
+    """Return one side of a product.
+
+    Args:
+        axes: that are summed over.
+        batch: that both sides have.
+    """
     rest = [a for a in range(node.ndim) if a not in axes and a not in batch]
     order = [*batch, *rest, *axes]
     shape = tuple(node.shape[axis] for axis in order)
@@ -101,7 +104,7 @@ def _strides(
     return terms.get(_ROW, 0), terms.get(_SUM, 0), terms.get(_BATCH, 0)
 
 
-def _contiguous(epilogue: Epilogue) -> str:
+def contiguous(epilogue: Epilogue) -> str:
     """Return the index along which neighbours in memory are stored."""
     places = {name: Variable(name) for name in (_BATCH, _ROW, _COLUMN)}
     value = Variable("value", computed(epilogue.head.dtype))

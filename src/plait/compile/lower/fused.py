@@ -8,8 +8,8 @@ reduced axes for each *level*: what a reduction gives can be used one level late
                                              pass 2: y = e / s
 
 When the innermost axis is reduced, the lanes of a vector are neighbours along the row,
-and their partial results are folded at its end (`rows`). Otherwise they are neighbouring
-rows (`columns`). Without reductions each element is a row.
+and their partial results are folded at its end (`rows`). Otherwise they are
+neighbouring rows (`columns`). Without reductions each element is a row.
 
 Read first: `lower_fused`.
 """

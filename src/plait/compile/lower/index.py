@@ -75,7 +75,7 @@ def reshaped(index: Index, shape: Shape, before: Shape) -> Index:
         if len(group) == len(targets) == 1:
             result[targets[0]] = index[group[0]]
             continue
-        place = linear([index[a] for a in group], [shape[a] for a in group])
+        place = linear([index[a] for a in group], tuple(shape[a] for a in group))
         parts = unravel(place, tuple(before[a] for a in targets))
         for target, part in zip(targets, parts, strict=True):
             result[target] = part

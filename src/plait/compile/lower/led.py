@@ -113,6 +113,3 @@ def as_pieces(
         work = Work(flops if last else 0, nbytes)
         found.append(Piece(kernel, tuple(contents), work))
     return found
-
-
-__all__ = ["Epilogue", "as_pieces", "element", "spread"]

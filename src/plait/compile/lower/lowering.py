@@ -49,9 +49,9 @@ class Lowering:
         self.values = Values(self.memory)
         self.scratch: list[Buffer] = []
         loops = self._loops()
-        self.outer = [loop for loop in loops if not loop.kind]
-        self.inner = [loop for loop in loops if loop.kind]
-        self.lanes_along_row = bool(loops) and bool(loops[-1].kind)
+        self.outer = [loop for loop in loops if loop.kind is not True]
+        self.inner = [loop for loop in loops if loop.kind is True]
+        self.lanes_along_row = bool(loops) and loops[-1].kind is True
         costs = costs_of(group)
         self.element = max(1, sum(costs.values()) + len(group.reads))
         widths = {computed(node.dtype).bits for node in group.members}
@@ -112,7 +112,7 @@ class Lowering:
         """Return where along its axis an element of argmax's operand lies."""
         if node.primitive.name not in ("argmax", "argmin"):
             return ZERO
-        return self.space(node, index)[node.attributes["axis"]]
+        return self.space(node, index)[int(node.attributes["axis"])]
 
     # What is done when
 

@@ -20,7 +20,7 @@ class Memory:
 
     Attributes:
         holds: whether a node lies in memory.
-        buffers: by node; by constant array; ALARM; or a temporary of the kernel's maker.
+        buffers: by node; by constant array; or ALARM.
     """
 
     def __init__(self, stored: Callable[[Node], bool]) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Hashable, Sequence
 
 from ...ir.graph import Node
 from .cumulative import lower_cumulative
+from .eliminate import lower_determinant, lower_solve
 from .lowered import Lanes, Lowered, Lowering
 from .scatter import lower_scatter
 from .sort import lower_sort, lower_top_k
+from .triangular import lower_cholesky, lower_triangular_solve
 
 _TABLE: dict[str, Lowering] = {
     "cumulative_sum": lower_cumulative,
@@ -20,6 +22,11 @@ _TABLE: dict[str, Lowering] = {
     "scatter": lower_scatter,
     "sort": lower_sort,
     "top_k": lower_top_k,
+    "solve": lower_solve,
+    "triangular_solve": lower_triangular_solve,
+    "cholesky": lower_cholesky,
+    "det": lower_determinant,
+    "slogdet": lower_determinant,
 }
 
 

@@ -34,8 +34,7 @@ def random_word(
 
     low = _wide(0xFFFFFFFF)
     half = _wide(32)
-    block = Operation("cast", (place // 4,), uint64)
-    block = bind(op("add", block, _wide(start)))
+    block = bind(op("add", Operation("cast", (place // 4,), uint64), _wide(start)))
     keys = [bind(Operation("cast", (word,), uint64)) for word in words]
     even = [bind(op("bitwise_and", block, low)), keys[2]]
     odd = [bind(op("bitwise_right_shift", block, half)), keys[3]]

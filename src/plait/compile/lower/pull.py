@@ -296,7 +296,7 @@ def _concatenate(values: Values, node: Node, index: Index) -> Expression:
         if result is None and start == 0:
             return values.at(x, before)
         after = Operation("less_equal", (Constant(start, int64), place), bool_)
-        test = after
+        test: Expression = after
         if result is not None:
             test = Operation("bitwise_and", (after, place < stop), bool_)
         test = values.bind(test)
@@ -366,9 +366,7 @@ def _random_bits(values: Values, node: Node, index: Index) -> Expression:
     (key,) = node.operands
     shape = node.attributes["shape"]
     lead = key.ndim - 1
-    words = [
-        values.at(key, (*index[:lead], Constant(i, int64))) for i in range(4)
-    ]
+    words = [values.at(key, (*index[:lead], Constant(i, int64))) for i in range(4)]
     place = linear(index[lead:], shape)
     return random_word(words, place, node.attributes["start"], values.bind)
 
@@ -398,4 +396,3 @@ _MOVES = {
     "search_sorted": search_sorted,
     "dot": _empty_dot,  # others are contractions, see `kind_of`
 }
-

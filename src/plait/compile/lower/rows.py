@@ -56,7 +56,9 @@ class _Rows:
         lowering, values = self.lowering, self.values
         outer = tuple(loop.size for loop in lowering.outer)
         length = math.prod(self.sizes)
-        blocks = Blocks(math.prod(outer), CHUNK_COST // max(1, lowering.element * length))
+        blocks = Blocks(
+            math.prod(outer), CHUNK_COST // max(1, lowering.element * length)
+        )
         body: Body = []
         with values.inside(body):
             for node in lowering.kept:
@@ -122,7 +124,9 @@ class _Rows:
                 one: Body = []
                 with values.inside(one):
                     for u in range(together):
-                        one.append(vector((step * together + u) * self.width, u, self.width))
+                        one.append(
+                            vector((step * together + u) * self.width, u, self.width)
+                        )
                 nest.append(For(step, steps, one))
                 done = steps * together
             else:
@@ -142,9 +146,7 @@ class _Rows:
             result = total.folded()
             values.given[node] = lambda index, result=result: result  # type: ignore[misc]
 
-    def _keep(
-        self, node: Node, value: Expression, along: Index, number: int
-    ) -> None:
+    def _keep(self, node: Node, value: Expression, along: Index, number: int) -> None:
         place = self.kept[node]
         if isinstance(place, Registers):
             self.values.body.append(Set(place, number, value))

@@ -9,6 +9,7 @@ Read first: `scalar`, `SCALARS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...dtypes import DType, bool_, float32
 from ...ir.graph import Node
@@ -30,7 +31,7 @@ def computed(dtype: DType) -> DType:
     return float32 if dtype.is_float and dtype.bits == 16 else dtype
 
 
-def constant(value: object, dtype: DType) -> Constant:
+def constant(value: Any, dtype: DType) -> Constant:
     """Return a constant of the dtype in which `dtype` is computed."""
     scalar = dtype.numpy.type(value).item()
     if dtype.is_float:

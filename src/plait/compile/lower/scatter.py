@@ -32,8 +32,8 @@ from ..loops.grammar import (
 )
 from .chunk import CHUNK_COST, Blocks
 from .index import ZERO
-from .memory import ALARM
 from .lowered import Lanes, Lowered
+from .memory import ALARM
 from .piece import Piece
 from .scalar import computed, narrowed, widened
 
@@ -100,9 +100,7 @@ def lower_scatter(
                 v, lane = Variable(f"v{offset}"), Variable(f"lane{offset}")
                 place = first + (v * width + offset) + lane
                 inside = combined(old_row + place, new_row + place)
-                body.append(
-                    For(v, each, [Vector(lane, extent, width, inside)], UNROLL)
-                )
+                body.append(For(v, each, [Vector(lane, extent, width, inside)], UNROLL))
         return body
 
     def loop(rest: Body) -> Body:

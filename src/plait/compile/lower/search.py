@@ -62,4 +62,3 @@ def _below(x: Expression, y: Expression) -> Expression:
     nan = Operation("not_equal", (y, y), bool_)
     last = Operation("bitwise_and", (number, nan), bool_)
     return Operation("bitwise_or", (less, last), bool_)
-

@@ -14,7 +14,7 @@ zeros between them as any window reaches into. Then a tap moves all positions of
 rows by one number, and vectors run on over the ends of rows. The numbers that they make
 there are not used.
 
-Read first: `Axis`, `Layout`.
+Read first: `Axis`, `Layout`, `Problem`.
 """
 
 from __future__ import annotations
@@ -24,35 +24,22 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ...dtypes import DType, bool_
-from ..loops.grammar import (
-    Body,
-    Buffer,
-    Constant,
-    Expression,
-    For,
-    If,
-    Operation,
-    Store,
-    Variable,
-    Vector,
-)
-from .index import ZERO
-from .product import as_dtype, bind, smaller
+from ...dtypes import DType
+from ..loops.grammar import Body, Expression
 
 
 class Run(NamedTuple):
     """Taps of one phase that meet the same part.
 
     Attributes:
-        first, step, count: the taps are first, first + step, ...
+        first, step, number: the taps are first, first + step, ..., so many.
         part: what they meet.
         shift, shift_step: how far the first one moves, and each next one more.
     """
 
     first: int
     step: int
-    count: int
+    number: int
     part: int
     shift: int
     shift_step: int
@@ -87,6 +74,7 @@ class Axis:
         apart: bool = False,
     ) -> None:
         self.size, self.count, self.taps = size, count, taps
+        self._given = (size, count, taps, step, gap, spread, low)
         common = math.gcd(step, spread)
         self.phases, self.stride = spread // common, step // common
         self.positions = -(-count // self.phases)
@@ -115,6 +103,10 @@ class Axis:
         self.low_shift, self.high_shift = min(shifts), max(shifts)
         self.parts = sorted(parts)
 
+    def apart(self) -> Axis:
+        """Return the axis with a part for each tap."""
+        return Axis(*self._given, apart=True)
+
     @property
     def pitch(self) -> int:
         """How far copies of this axis may follow one another."""
@@ -126,14 +118,6 @@ class Axis:
         if last < first:
             return self.positions
         return max(self.positions, top - first + 1, last - self.low_shift + 1)
-
-
-class Span(NamedTuple):
-    """The elements of an axis that are copied: stride * z + part, below `size`."""
-
-    stride: int
-    part: int
-    size: int
 
 
 class Layout:
@@ -197,144 +181,6 @@ class Layout:
         )
 
 
-# (item, place along each axis) -> element
-Source = Callable[[Expression, Sequence[Expression]], Expression]
-
-
-class Laying(NamedTuple):
-    """What is laid out, and where.
-
-    Attributes:
-        target, place: the memory, and where the layout begins in it.
-        layout: of what is laid out.
-        spans: what lies along each axis.
-        moved: whether the axes begin with the lowest shift, rather than 0.
-        source: gives the elements.
-        first: the item that comes first, of `total`.
-        start: the position along the first axis that comes first, in a strip.
-        name: distinguishes the names bound in its code.
-    """
-
-    target: Buffer
-    place: Expression
-    layout: Layout
-    spans: Sequence[Span]
-    moved: bool
-    source: Source
-    first: Expression
-    total: int
-    start: Expression
-    name: str
-
-
-def lay_out(work: Laying) -> Body:
-    """Return what copies elements into a layout, with zeros all around."""
-    layout, spans, name = work.layout, work.spans, work.name
-    lows = [axis.low_shift if work.moved else 0 for axis in layout.axes]
-    row = Body()
-    item = Variable(f"{name}_item")
-    local = [Variable(f"{name}_z{i}") for i in range(len(spans) - 1)]
-    place: Expression = work.place + item * layout.item_pitch
-    for at, pitch in zip(local, layout.pitches[:-1], strict=True):
-        place = place + at * pitch
-    place = bind(row, f"{name}_place", place)
-    number = work.first + item
-    inside: Expression | None = None
-    if layout.items > 1 and work.total % layout.items:
-        inside = number < work.total
-        number = smaller(number, work.total - 1)
-    number = bind(row, f"{name}_number", number)
-    places: list[Expression] = []
-    for i, (at, low, span) in enumerate(zip(local, lows, spans, strict=False)):
-        z: Expression = at + low
-        if i == 0:
-            z = z + work.start
-        z = bind(row, f"{name}_y{i}", z * span.stride + span.part)
-        places.append(z)
-        for test in (Operation("less_equal", (ZERO, z), bool_), z < span.size):
-            inside = _both(inside, test)
-    copied = _row(work, place, number, places, lows[-1])
-    if inside is None:
-        row += copied
-    else:
-        blank = zeros(work.target, place, layout.extents[-1], layout.lanes, name)
-        row.append(If(inside, copied, blank))
-    body = row
-    for at, extent in zip(reversed(local), layout.extents[-2::-1], strict=True):
-        body = [For(at, extent, body)]
-    done, rest = layout.whole, layout.written - layout.whole
-    tail = zeros(work.target, work.place + done, rest, layout.lanes, f"{name}_end")
-    return [For(item, layout.items, body), *tail]
-
-
-def _both(x: Expression | None, y: Expression) -> Expression:
-    return y if x is None else Operation("bitwise_and", (x, y), bool_)
-
-
-def _row(
-    work: Laying,
-    place: Expression,
-    item: Expression,
-    places: Sequence[Expression],
-    low: int,
-) -> Body:
-    """Return what copies one row, with the zeros before and after it."""
-    layout, span = work.layout, work.spans[-1]
-    lanes, extent, name = layout.lanes, layout.extents[-1], work.name
-    first = max(low, -(span.part // span.stride))
-    last = min(low + extent - 1, (span.size - 1 - span.part) // span.stride)
-    if work.moved:
-        last = min(last, layout.axes[-1].high_shift + layout.axes[-1].positions - 1)
-    count = max(0, last - first + 1)
-    lead = min(first - low, extent)
-    body = zeros(work.target, place, lead, lanes, f"{name}_lead")
-    lane = Variable("lane")
-
-    def copied(at: Expression, extent: int) -> Vector:
-        x = (at + lane + first) * span.stride + span.part
-        value = as_dtype(work.source(item, [*places, x]), work.target.dtype)
-        to = place + lead + at + lane
-        return Vector(lane, extent, lanes, [Store(work.target, to, value)])
-
-    body += _vectors(count, lanes, copied, f"{name}_x")
-    rest = extent - lead - count
-    after = place + (lead + count)
-    return body + zeros(work.target, after, rest, lanes, f"{name}_rest")
-
-
-def _vectors(
-    count: int, lanes: int, write: Callable[[Expression, int], Vector], name: str
-) -> Body:
-    whole, tail = divmod(count, lanes)
-    at = Variable(name)
-    body = Body()
-    if whole > 1:
-        body.append(For(at, whole, [write(at * lanes, lanes)]))
-    elif whole:
-        body.append(write(ZERO, lanes))
-    if tail:
-        body.append(write(Constant(whole * lanes, at.dtype), tail))
-    return body
-
-
-def zeros(
-    target: Buffer, place: Expression, count: int, lanes: int, name: str
-) -> Body:
-    """Return what sets `count` elements to zero."""
-    zero = zero_of(target.dtype)
-    lane = Variable("lane")
-
-    def write(at: Expression, extent: int) -> Vector:
-        return Vector(lane, extent, lanes, [Store(target, place + at + lane, zero)])
-
-    return _vectors(max(0, count), lanes, write, name)
-
-
-def zero_of(dtype: DType) -> Constant:
-    """Return zero."""
-    return Constant(0.0 if dtype.is_float else 0, dtype)
-
-
 def parts_of(axes: Sequence[Axis]) -> list[tuple[int, ...]]:
     """Return the parts of all axes together, in the order in which they lie."""
     return list(product(*(axis.parts for axis in axes)))
@@ -349,3 +195,37 @@ def runs_of(axes: Sequence[Axis], phase: Sequence[int]) -> list[tuple[Run, ...]]
     """Return the runs of all axes together, of one phase."""
     runs = [axis.runs[p] for axis, p in zip(axes, phase, strict=True)]
     return list(product(*runs))
+
+
+# (item, place along each axis) -> element
+Source = Callable[[Expression, Sequence[Expression]], Expression]
+
+
+Finish = Callable[[Expression, Expression, Sequence[Expression], Expression], Body]
+
+
+class Problem(NamedTuple):
+    """A convolution.
+
+    Attributes:
+        batch, groups: how many there are.
+        rows, channels: output and input channels of one group.
+        axes: the spatial ones.
+        dtype: of the sums.
+        direct: whether numbers of the kernel are read where they lie.
+        x: gives the element at ([batch], [channel, *place]), of all groups' channels.
+        weight: gives the number at ([row], [channel, *tap]), of all groups' rows.
+        finish: what is done with each element, given its item, row, place along each
+            axis, or the number of its place, and value.
+    """
+
+    batch: int
+    groups: int
+    rows: int
+    channels: int
+    axes: Sequence[Axis]
+    dtype: DType
+    direct: bool
+    x: Source
+    weight: Source
+    finish: Finish

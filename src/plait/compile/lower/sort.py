@@ -257,12 +257,8 @@ class _Rows:
                 Let(y, Load(self.keys, j)),
                 Let(turn, Operation("less", (y, x), bool_)),
                 Let(at, self.inside(to, target)),
-                Store(
-                    self.keys, at, Operation("select", (turn, *keys), self.dtype)
-                ),
-                Store(
-                    self.places, at, Operation("select", (turn, *places), int32)
-                ),
+                Store(self.keys, at, Operation("select", (turn, *keys), self.dtype)),
+                Store(self.places, at, Operation("select", (turn, *places), int32)),
                 Set(side, 0, here),
             ]
 
@@ -352,9 +348,7 @@ class _Rows:
             return Operation("bitwise_or", (less, free), bool_)
 
         def chosen(buffer: Buffer, own: Expression) -> Expression:
-            kept = Operation(
-                "select", (before(up), own, Load(buffer, up)), own.dtype
-            )
+            kept = Operation("select", (before(up), own, Load(buffer, up)), own.dtype)
             return Operation(
                 "select", (before(down), Load(buffer, down), kept), own.dtype
             )

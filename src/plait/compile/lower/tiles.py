@@ -125,9 +125,7 @@ class _Tiles:
                     strict=True,
                 )
             )
-            named = {
-                i: self._name(f"place{i}", place) for i, place in places.items()
-            }
+            named = {i: self._name(f"place{i}", place) for i, place in places.items()}
             row_tile = self._name("row_tile", row_tile)
             column_tile = self._name("column_tile", column_tile)
             columns = _extents(across, width)

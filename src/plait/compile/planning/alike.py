@@ -98,9 +98,7 @@ class Shelf:
         ]
 
 
-def _patterns(
-    pieces: Sequence[Piece], numbers: dict[Node, int]
-) -> list[_Pattern]:
+def _patterns(pieces: Sequence[Piece], numbers: dict[Node, int]) -> list[_Pattern]:
     shared: dict[Hashable, _Shared] = {}
     found = []
     for piece in pieces:

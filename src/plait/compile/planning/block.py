@@ -36,9 +36,12 @@ from ..lower.memory import ALARM
 from ..lower.opaque import lower_opaque
 from ..lower.piece import Piece
 from ..lower.sharing import may_share
+from ..schedule.again import within
 from ..schedule.group import Group, group
 from ..schedule.kinds import CONTRACTION, OPAQUE
-from ..schedule.order import ordered
+from ..schedule.lives import last_uses, most_held, stored
+from ..schedule.order import ordered, orders
+from ..schedule.thrift import thrifty
 from ..split import split
 from .calls import alarming, alarms, check_alarm, reference
 from .control import CONTROL, moved
@@ -57,8 +60,10 @@ class Block:
             may overwrite.
         fixed: inputs that are the same in each turn, if this is the body of a loop.
         donations: of the outermost block, input -> output: filled in.
+        room: bytes that its values shall take in the arena at once, if that can be.
 
     Attributes:
+        held: bytes that they do take.
         before: instructions that need to run only once, before the first turn.
         instructions: the others. Jumps are relative to the beginning of the list.
     """
@@ -73,21 +78,25 @@ class Block:
         carried: Sequence[Node | None] = (),
         fixed: Collection[Node] | None = None,
         donations: dict[int, int] | None = None,
+        room: int | None = None,
     ) -> None:
         self.stock = stock
         self.before: list[Instruction] = []
         self.instructions: list[Instruction] = []
         with timed("group"):
-            self.graph = graph = split(flatten(graph))
-            groups = ordered(group(graph), set(graph.inputs))
+            graph, after = split(*flatten(graph))
+            found, graph = thrifty(group(graph, after), graph)
+            groups = ordered(found, graph)
+            if room is not None and most_held(groups, graph) > room:
+                groups, graph = within([groups, *orders(found, graph)], graph, room)
+        self.graph = graph
+        self.held = most_held(groups, graph)
         self.inputs = set(graph.inputs)
         self.places: dict[Hashable, Place] = dict(
             zip(graph.inputs, inputs, strict=True)
         )
         self._targets = list(outputs)
-        self._outputs = dict(
-            reversed([*zip(graph.outputs, outputs, strict=True)])
-        )
+        self._outputs = dict(reversed([*zip(graph.outputs, outputs, strict=True)]))
         self._carried = [*carried, *[None] * (len(graph.outputs) - len(carried))]
         self._donations = donations
         self._owned: set[Hashable] = set()  # whose memory this block has taken
@@ -98,7 +107,6 @@ class Block:
         self._hoists = fixed is not None
         self._hoisted, rest = self._split(groups)
         self.groups = [*self._hoisted, *rest]
-        self._home = {node: one for one in self.groups for node in one.members}
         self._last = self._last_uses()
         self._alarming = alarming(self.groups)
         self._into = self.instructions
@@ -120,10 +128,7 @@ class Block:
         return once, rest
 
     def _last_uses(self) -> dict[Node, int]:
-        last: dict[Node, int] = {}
-        for at, one in enumerate(self.groups):
-            for node in (*one.members, *one.reads):
-                last[node] = at
+        last = last_uses(self.groups)
         for one in self._hoisted:
             for node in one.members:
                 last[node] = len(self.groups)
@@ -134,13 +139,10 @@ class Block:
         dying: dict[int, list[Node]] = {}
         for node, at in self._last.items():
             dying.setdefault(at, []).append(node)
-        wanted = set(self.graph.outputs)
-        for one in self.groups:
-            for node in one.reads:
-                if self._home.get(node) is not one:
-                    wanted.add(node)
+        wanted = stored(self.groups, self.graph)
         for at, one in enumerate(self.groups):
-            self._into = self.before if one in self._hoisted else self.instructions
+            early = at < len(self._hoisted)
+            self._into = self.before if early else self.instructions
             outputs = [node for node in one.members if node in wanted]
             if one.kind == OPAQUE:
                 self._opaque(at, one, outputs)
@@ -169,9 +171,7 @@ class Block:
         fixed: Collection[Node] | None = None,
     ) -> Block:
         """Return the finished plan of a graph that runs inside this one."""
-        block = Block(
-            self.stock, graph, inputs, outputs, carried=carried, fixed=fixed
-        )
+        block = Block(self.stock, graph, inputs, outputs, carried=carried, fixed=fixed)
         block.plan()
         return block
 
@@ -415,9 +415,7 @@ class Block:
     ) -> bool:
         """Compute a node with kernels of its own, if there are any."""
         node = one.head
-        found = lower_opaque(
-            node, results, self.stock.target.lanes, _name_of(one)
-        )
+        found = lower_opaque(node, results, self.stock.target.lanes, _name_of(one))
         if found is None:
             return False
         if found.start is not None:
@@ -425,7 +423,10 @@ class Block:
             if self.is_spare(at, found.start) and not self.is_output(results[0]):
                 self.hand_over(found.start, results[0])
             else:
-                target, source = self.place(results[0], nbytes), self.operand(found.start)
+                target, source = (
+                    self.place(results[0], nbytes),
+                    self.operand(found.start),
+                )
                 self._into.append(Copy(target, source, nbytes))
         if found.pieces:
             self._launch(at, one, found.pieces, outputs)

@@ -5,24 +5,48 @@ Read first: `reference`, `check_alarm`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...ir.graph import Graph, Node
+from ...ir.primitive import Primitive
 from ...program import WrongIndex
-from ..schedule.group import Group
 
-# Primitives that may find an index that does not lie in its axis.
-_INDEXING = ("gather", "scatter", "wrap_index")
+if TYPE_CHECKING:
+    from ..schedule.group import Group
+
+# Primitives that may find an index that does not lie in its axis, or a matrix with
+# which they can do nothing.
+_REFUSING = (
+    "gather", "scatter", "wrap_index", "solve", "triangular_solve", "cholesky"
+)  # fmt: skip
 
 
-def reference(node: Node) -> Callable[..., Any]:
+class Reference:
+    """Computes a node in Python, given arrays.
+
+    Attributes:
+        primitive, attributes, type: the node's.
+        func: what is called.
+    """
+
+    def __init__(
+        self, primitive: Primitive, attributes: Mapping[str, Any], type: Any
+    ) -> None:
+        self.primitive = primitive
+        self.attributes = attributes
+        self.type = type
+        self.func = primitive.reference
+
+    def __call__(self, *arrays: np.ndarray) -> Any:
+        return self.func(*arrays, **self.attributes)
+
+
+def reference(node: Node) -> Reference:
     """Return what computes a node in Python, given arrays."""
-    function = node.primitive.reference
-    return partial(function, **node.attributes) if node.attributes else function
+    return Reference(node.primitive, node.attributes, node.type)
 
 
 def check_alarm(alarm: np.ndarray) -> tuple[()]:
@@ -38,7 +62,7 @@ def check_alarm(alarm: np.ndarray) -> tuple[()]:
 
 def alarms(node: Node) -> bool:
     """Return whether a node, or a graph in it, may find a wrong index."""
-    if node.primitive.name in _INDEXING:
+    if node.primitive.name in _REFUSING:
         return True
     graphs = (x for x in node.attributes.values() if isinstance(x, Graph))
     return any(any(map(alarms, graph.nodes())) for graph in graphs)

@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from .block import Block
 
 
+# What is done before a loop, after each turn, before the last turn, and afterwards.
+Phases = tuple[
+    list[Instruction], list[Instruction], list[Instruction], list[Instruction]
+]
+
+
 class _Carry:
     """Where one value lies that goes from turn to turn.
 
-    A turn reads it at slot `old` and writes it at slot `new`, which then are exchanged.
+    A turn reads it at one slot and writes it at another one, which then are exchanged.
 
     Args:
         block: the block that has the loop.
@@ -59,7 +65,7 @@ class _Carry:
         self.start = start
         self.result = result
         self.times = times
-        self.old, self.new = block.stock.slot(), block.stock.slot()
+        self.read, self.write = (Place(block.stock.slot()) for _ in range(2))
         nbytes = self.type.nbytes
         self.end = block.place(result, nbytes) if block.is_output(result) else None
         self.begin: Place | None = None
@@ -73,11 +79,12 @@ class _Carry:
         if self.begin is None and self.end is None:
             self.begin = block.place(self, nbytes)
 
-    def settle(self, in_place: bool) -> tuple[list[Instruction], list[Instruction]]:
+    def settle(self, in_place: bool) -> Phases:
         """Decide where it lies once it is known how the body computes it.
 
         Returns:
-            What is done before and after the loop.
+            What is done before the loop, after each turn, before the last one, and
+            after the loop.
         """
         block, nbytes = self.block, self.type.nbytes
         stays = in_place or (self.times is not None and self.times % 2 == 0)
@@ -94,16 +101,20 @@ class _Carry:
         before: list[Instruction] = []
         if source != first and nbytes:
             before.append(Copy(first, source, nbytes))
-        before += [SetSlot(self.old, first), SetSlot(self.new, second)]
+        before.append(SetSlot(self.read.slot, first))
+        between: list[Instruction] = []
+        if not in_place:
+            before.append(SetSlot(self.write.slot, second))
+            between.append(Swap(self.read.slot, self.write.slot))
         after: list[Instruction] = []
         if self.times is None and not in_place:
             target = first if end is None else end
-            after.append(Copy(target, Place(self.old), nbytes))
+            after.append(Copy(target, self.read, nbytes))
             last = target
         else:
             last = first if stays else second
         self._pass_on(last)
-        return before, after
+        return before, between, [], after
 
     def _pass_on(self, last: Place) -> None:
         """Give the place of the last value to the result, and the others back."""
@@ -122,24 +133,7 @@ class _Carry:
                 block.free(self, nbytes)
 
 
-def _carries(
-    block: Block,
-    at: int,
-    operands: Sequence[Node],
-    first: int,
-    results: Sequence[Hashable],
-    times: int | None,
-) -> list[_Carry]:
-    """Return the carries of a loop whose operands begin with `first` other ones."""
-    return [
-        _Carry(block, at, start, result, times, operands.count(start) > 1)
-        for start, result in zip(operands[first:], results, strict=False)
-    ]
-
-
-def write_scan(
-    block: Block, at: int, node: Node, results: Sequence[Hashable]
-) -> None:
+def write_scan(block: Block, at: int, node: Node, results: Sequence[Hashable]) -> None:
     """Write a loop of a known number of turns."""
     captured, carried, length, reverse = (
         node.attributes[name] for name in ("captured", "carried", "length", "reverse")
@@ -154,57 +148,137 @@ def write_scan(
         i for i in range(len(results)) if i < carried or isinstance(results[i], Node)
     ]
     body = Graph(body.inputs, [body.outputs[i] for i in wanted])
-    carries = _carries(
-        block, at, node.operands, captured, results[:carried], length
-    )
-    slices = [_Slices(block, block.operand(x), x.type) for x in node.operands[end:]]
+    slices = [
+        _Slices(block, block.operand(x), x.type, reverse) for x in node.operands[end:]
+    ]
     stacks = [
-        _Slices(block, block.place(results[i], type.nbytes), type)
+        _Slices(block, block.place(results[i], type.nbytes), type, reverse)
         for i in wanted[carried:]
         for type in (node.type[i],)
     ]
-    moving = [one for one in (*slices, *stacks) if one.step]
+    carries: list[_Carry | _Stacked | _Kept] = []
+    for i, x in enumerate(node.operands[captured:end]):
+        new, old = body.outputs[i], body.inputs[captured + i]
+        above = [y.step and z is new for y, z in _pairs(stacks, body, carried)]
+        below = [y.step and z is old for y, z in _pairs(stacks, body, carried)]
+        if any(above) and new not in body.inputs:
+            stack = stacks[above.index(True)]
+            carries.append(_Stacked(block, x, results[i], stack))
+        elif any(below):
+            stack = stacks[below.index(True)]
+            carries.append(_Kept(block, x, results[i], stack))
+        else:
+            shared = node.operands.count(x) > 1
+            carries.append(_Carry(block, at, x, results[i], length, shared))
     turn = block.inside(
         body,
         [
             *(block.operand(x) for x in node.operands[:captured]),
-            *(Place(one.old) for one in carries),
+            *(one.read for one in carries),
             *(one.place for one in slices),
         ],
-        [*(Place(one.new) for one in carries), *(one.place for one in stacks)],
-        body.inputs[captured:end],
+        [*(one.write for one in carries), *(one.place for one in stacks)],
+        [
+            x if isinstance(one, _Carry) else None
+            for x, one in zip(body.inputs[captured:end], carries, strict=True)
+        ],
         body.inputs[:captured],
     )
-    swaps: list[Instruction] = []
-    for i, one in enumerate(carries):
-        in_place = turn.in_place(i)
-        before, _ = one.settle(in_place)
-        block.write(before)
-        if not in_place:
-            swaps.append(Swap(one.old, one.new))
-    for each in moving:
-        block.write([each.set(length if reverse else 0)])
-    block.write(turn.before)
-    counter = block.stock.slot()
-    block.write([Count(counter, length)])
-    on = [Advance(x.place.slot, -x.step if reverse else x.step) for x in moving]
-    block.write([*turn.instructions, *swaps, *on, Repeat(counter, 0)])
+    moving = [one for one in (*slices, *stacks) if one.step]
+    block.write([one.begin() for one in moving])
+    phases = [one.settle(turn.in_place(i)) for i, one in enumerate(carries)]
+    before, between, last, after = (
+        [x for phase in phases for x in phase[i]] for i in range(4)
+    )
+    block.write([*before, *turn.before])
+    on: list[Instruction] = [*between, *(one.advance() for one in moving)]
+    turns = length - bool(last)  # the last one is another one, maybe
+    if turns:
+        counter = block.stock.slot()
+        block.write([Count(counter, turns)])
+        block.write([*turn.instructions, *on, Repeat(counter, 0)])
+    if last:
+        block.write(last)
+        block.write(turn.instructions)
+    block.write(after)
+
+
+def _pairs(
+    stacks: Sequence[_Slices], body: Graph, carried: int
+) -> list[tuple[_Slices, Node]]:
+    """Return where results of each turn are stacked, and what they are."""
+    return list(zip(stacks, body.outputs[carried:], strict=True))
+
+
+class _Stacked:
+    """A carry that is stacked as it leaves a turn: the next one reads it there."""
+
+    def __init__(
+        self, block: Block, start: Node, result: Hashable, stack: _Slices
+    ) -> None:
+        self.block, self.start, self.result, self.stack = block, start, result, stack
+        self.read, self.write = Place(block.stock.slot()), stack.place
+
+    def settle(self, in_place: bool) -> Phases:
+        """Return what is done before, after each turn, before the last one, after."""
+        block, slot = self.block, self.read.slot
+        after: list[Instruction] = []
+        if isinstance(self.result, Node):
+            nbytes = self.start.type.nbytes
+            target = block.place(self.result, nbytes)
+            after.append(Copy(target, self.stack.at(self.stack.count - 1), nbytes))
+        begin = SetSlot(slot, block.operand(self.start))
+        return [begin], [SetSlot(slot, self.write)], [], after
+
+
+class _Kept:
+    """A carry that is stacked as it enters a turn.
+
+    A turn writes it to the next slice; but the last one, which has no next slice, to
+    the place of the result.
+    """
+
+    def __init__(
+        self, block: Block, start: Node, result: Hashable, stack: _Slices
+    ) -> None:
+        self.block, self.start, self.stack = block, start, stack
+        self.read, self.write = stack.place, Place(block.stock.slot())
+        self.end = block.place(result, start.type.nbytes)
+
+    def settle(self, in_place: bool) -> Phases:
+        """Return what is done before, after each turn, before the last one, after."""
+        slot, stack = self.write.slot, self.stack
+        nbytes = self.start.type.nbytes
+        before: list[Instruction] = [
+            Copy(stack.at(0), self.block.operand(self.start), nbytes),
+            SetSlot(slot, stack.at(1) if stack.count > 1 else self.end),
+        ]
+        step = -stack.step if stack.reverse else stack.step
+        return before, [Advance(slot, step)], [SetSlot(slot, self.end)], []
 
 
 class _Slices:
     """What is read or written in each turn, slice by slice along the first axis."""
 
-    def __init__(self, block: Block, whole: Place, type: TensorType) -> None:
-        self.whole = whole
-        self.step = type.nbytes // type.shape[0]
+    def __init__(
+        self, block: Block, whole: Place, type: TensorType, reverse: bool
+    ) -> None:
+        self.whole, self.count, self.reverse = whole, type.shape[0], reverse
+        self.step = type.nbytes // self.count
         self.place = Place(block.stock.slot()) if self.step else whole
 
-    def set(self, count: int) -> Instruction:
-        """Return what begins with the first, or with the last of `count` slices."""
-        offset = max(count - 1, 0) * self.step
-        return SetSlot(
-            self.place.slot, Place(self.whole.slot, self.whole.offset + offset)
-        )
+    def at(self, turn: int) -> Place:
+        """Return the slice of a turn."""
+        i = self.count - 1 - turn if self.reverse else turn
+        return Place(self.whole.slot, self.whole.offset + i * self.step)
+
+    def begin(self) -> Instruction:
+        """Return what goes to the slice of the first turn."""
+        return SetSlot(self.place.slot, self.at(0))
+
+    def advance(self) -> Instruction:
+        """Return what goes on to the slice of the next turn."""
+        return Advance(self.place.slot, -self.step if self.reverse else self.step)
 
 
 def _copy(block: Block, node: Node, result: Hashable) -> None:
@@ -214,49 +288,44 @@ def _copy(block: Block, node: Node, result: Hashable) -> None:
         block.write([Copy(target, block.operand(node), nbytes)])
 
 
-def write_while(
-    block: Block, at: int, node: Node, results: Sequence[Hashable]
-) -> None:
+def write_while(block: Block, at: int, node: Node, results: Sequence[Hashable]) -> None:
     """Write a loop that goes on for as long as a graph gives true."""
     captured: int = node.attributes["captured"]
     condition: Graph = node.attributes["condition_graph"]
     body: Graph = node.attributes["body_graph"]
-    carries = _carries(block, at, node.operands, captured, results, None)
+    carries = [
+        _Carry(block, at, x, result, None, node.operands.count(x) > 1)
+        for x, result in zip(node.operands[captured:], results, strict=True)
+    ]
     inputs = [
         *(block.operand(x) for x in node.operands[:captured]),
-        *(Place(one.old) for one in carries),
+        *(one.read for one in carries),
     ]
     going = block.stock.take(1)
     test = block.inside(condition, inputs, [going])
     turn = block.inside(
-        body, inputs, [Place(one.new) for one in carries], body.inputs[captured:]
+        body, inputs, [one.write for one in carries], body.inputs[captured:]
     )
-    swaps: list[Instruction] = []
-    ends: list[Instruction] = []
-    for i, one in enumerate(carries):
-        in_place = turn.in_place(i)
-        before, after = one.settle(in_place)
-        block.write(before)
-        ends += after
-        if not in_place:
-            swaps.append(Swap(one.old, one.new))
+    phases = [one.settle(turn.in_place(i)) for i, one in enumerate(carries)]
+    before, between, _, after = (
+        [x for phase in phases for x in phase[i]] for i in range(4)
+    )
+    block.write(before)
     loop: list[Instruction] = list(test.instructions)
     leave = len(loop)
     loop.append(Jump(0))
     loop += moved(turn.instructions, len(loop))
-    loop += swaps
+    loop += between
     # A wrong index must not keep the loop going: it goes on unless there was one.
     alarm = block.stock.alarm
     loop.append(Unless(alarm, 0) if alarm is not None and alarms(node) else Jump(0))
     loop[leave] = Unless(going, len(loop))
     block.write(loop)
-    block.write(ends)
+    block.write(after)
     block.stock.arena.free(going.offset, 1)
 
 
-def write_cond(
-    block: Block, at: int, node: Node, results: Sequence[Hashable]
-) -> None:
+def write_cond(block: Block, at: int, node: Node, results: Sequence[Hashable]) -> None:
     """Write a branch."""
     predicate, *operands = node.operands
     wanted = [i for i, one in enumerate(results) if isinstance(one, Node)]

@@ -69,9 +69,9 @@ class Stock:
     def kernel(self, piece: Piece) -> int:
         """Return the number of a kernel; equal ones are one."""
         code = self._coded(piece, self.target)
-        number = self._numbers.get(code.text)
+        number = self._numbers.get(code.key)
         if number is None:
-            number = self._numbers[code.text] = len(self._kernels)
+            number = self._numbers[code.key] = len(self._kernels)
             self._kernels.append(code)
         return number
 

@@ -12,7 +12,7 @@ Read first: `Group`, `group`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ...dtypes import bool_, float32
@@ -31,7 +31,7 @@ from .kinds import (
     domain_of,
     reduced_axes,
 )
-from .roots import roots_of
+from .roots import awaited, roots_of
 
 # For each axis of a node the axis of the domain that it goes along, or None.
 Role = tuple[int | None, ...]
@@ -60,6 +60,7 @@ class Group:
         spaces: of each reduction, how its operand's axes go along the domain's.
         reads: what is read that other groups compute, or that is an input.
         inner_reads: for each member, the members that it reads.
+        waits: what is not read, but shall be computed before.
         before: the numbers of all groups that this one needs, as bits.
     """
 
@@ -72,6 +73,7 @@ class Group:
     spaces: dict[Node, Role] = field(default_factory=dict)
     reads: dict[Node, None] = field(default_factory=dict)
     inner_reads: dict[Node, list[Node]] = field(default_factory=dict)
+    waits: dict[Node, None] = field(default_factory=dict)
     before: int = 0
 
     @property
@@ -104,19 +106,28 @@ class _Reads(Values):
         return Variable(self.name("v"), node.dtype)
 
 
-def group(graph: Graph) -> list[Group]:
-    """Return the groups that compute the outputs of `graph`, unordered."""
+def group(graph: Graph, after: Mapping[Node, tuple[Node, ...]]) -> list[Group]:
+    """Return the groups that compute the outputs of `graph`, unordered.
+
+    Args:
+        after: for some nodes others that are to be computed before, see `flatten`.
+    """
     roots = roots_of(graph)
-    return _Grouping(graph, roots).run()
+    return _Grouping(graph, *awaited(graph, roots, after)).run()
 
 
 class _Grouping:
-    def __init__(self, graph: Graph, roots: dict[Node, str]) -> None:
+    def __init__(
+        self, graph: Graph, roots: dict[Node, str], waits: dict[Node, list[Node]]
+    ) -> None:
         self.roots = roots
+        self.waits = waits
         self.inputs = set(graph.inputs)
+        self.outputs = graph.outputs
         self.groups: list[Group] = []
         self.home: dict[Node, Group] = {}
         self.readers: dict[Node, list[Group]] = {}
+        self.users: dict[Group, dict[Group, None]] = {}  # who reads what it computes
         self.reads: dict[Node, list[tuple[Node, Index]]] = {}
         self.scalars: Group | None = None
 
@@ -134,7 +145,20 @@ class _Grouping:
         # One merger may rule out another: those that save most come first.
         for one in sorted(self.groups, key=lambda one: -size_of(one.shape)):
             self._merge(one)
-        return [one for one in self.groups if one.members]
+        return self._needed()
+
+    def _needed(self) -> list[Group]:
+        """Return the groups that outputs need: nobody reads what is padded to nothing,
+        or has no elements.
+        """
+        needed: set[Group] = set()
+        stack = [self.home[x] for x in self.outputs if x in self.home]
+        while stack:
+            one = stack.pop()
+            if one not in needed:
+                needed.add(one)
+                stack.extend(self.home[x] for x in one.reads if x in self.home)
+        return [one for one in self.groups if one in needed]
 
     def _merge(self, one: Group) -> None:
         """Move all members of a group to another one that runs over the same rows."""
@@ -156,7 +180,7 @@ class _Grouping:
             ):
                 continue
             outside = 0
-            for x in one.reads:
+            for x in (*one.reads, *one.waits):
                 home = self.home.get(x)
                 if home is not None and home is not other:
                     outside |= home.before | 1 << home.number
@@ -166,13 +190,11 @@ class _Grouping:
             ):
                 continue
             members, one.members = one.members, []
+            self.users.setdefault(other, {}).update(self.users.pop(one, {}))
             for root in members:
                 role = one.spaces.get(root, one.roles[root])
                 self._add(other, root, self.roots[root], role, self.reads[root])
-            bit = one.number
-            for later in self.groups:
-                if later.before >> bit & 1:
-                    later.before |= other.before | 1 << other.number
+            self._pass_on(other)
             return
 
     def _reads_of(self, one: Group, other: Group) -> Iterator[tuple[Role, Node, Index]]:
@@ -196,9 +218,7 @@ class _Grouping:
 
     # Joining
 
-    def _joined(
-        self, root: Node, kind: str, reads: list[tuple[Node, Index]]
-    ) -> bool:
+    def _joined(self, root: Node, kind: str, reads: list[tuple[Node, Index]]) -> bool:
         for candidate in self._candidates(root, reads):
             if len(candidate.members) >= _MOST_MEMBERS:
                 continue
@@ -208,18 +228,14 @@ class _Grouping:
                     return True
         return False
 
-    def _candidates(
-        self, root: Node, reads: list[tuple[Node, Index]]
-    ) -> list[Group]:
+    def _candidates(self, root: Node, reads: list[tuple[Node, Index]]) -> list[Group]:
         found: dict[Group, None] = {}
         for node, _ in reads:
             home = self.home.get(node)
             if home is not None:
                 found[home] = None
         # Best one that does not have to wait for more than it does anyway.
-        nearest = sorted(
-            found, key=lambda one: (self._waits(one, reads), -one.number)
-        )
+        nearest = sorted(found, key=lambda one: (self._waits(one, reads), -one.number))
         others: dict[Group, None] = {}
         for node, _ in reads:
             for reader in self.readers.get(node, ())[-4:]:
@@ -272,9 +288,7 @@ class _Grouping:
         reduced = one.reduced
         if kind == REDUCTION:
             axes = frozenset(
-                a
-                for a in (role[axis] for axis in reduced_axes(root))
-                if a is not None
+                a for a in (role[axis] for axis in reduced_axes(root)) if a is not None
             )
             if reduced is not None and axes != reduced:
                 return False
@@ -283,8 +297,10 @@ class _Grouping:
             rows = size_of(
                 tuple(n for a, n in enumerate(one.shape) if a not in reduced)
             )
-            if size_of(one.shape) > _LARGE and rows < _ROWS and (
-                kind == PULLED or one.reduced is None
+            if (
+                size_of(one.shape) > _LARGE
+                and rows < _ROWS
+                and (kind == PULLED or one.reduced is None)
             ):
                 return False
         outside = 0
@@ -296,6 +312,10 @@ class _Grouping:
                 if not _aligned(node, index, role, one.roles[node]):
                     return False
             elif home is not None:
+                outside |= home.before | 1 << home.number
+        for node in self.waits.get(root, ()):
+            home = self.home[node]
+            if home is not one:
                 outside |= home.before | 1 << home.number
         # What is not made of a member shall not have to wait for one.
         if not connected and one.before & ~outside:
@@ -328,16 +348,35 @@ class _Grouping:
                 one.reads[node] = None
                 self.readers.setdefault(node, []).append(one)
             if home is not None:
-                one.before |= home.before | 1 << home.number
+                self._needs(one, home)
+        self._wait(one, root)
         if one.before != before:
-            bit = one.number
-            for later in self.groups:
-                if later.before >> bit & 1:
-                    later.before |= one.before
+            self._pass_on(one)
 
-    def _start(
-        self, root: Node, kind: str, reads: list[tuple[Node, Index]]
-    ) -> None:
+    def _wait(self, one: Group, root: Node) -> None:
+        """Note what a group shall come after."""
+        for node in self.waits.get(root, ()):
+            if self.home[node] is not one:
+                one.waits[node] = None
+                self._needs(one, self.home[node])
+
+    def _needs(self, one: Group, other: Group) -> None:
+        """Note that a group reads what another one computes."""
+        self.users.setdefault(other, {})[one] = None
+        one.before |= other.before | 1 << other.number
+
+    def _pass_on(self, one: Group) -> None:
+        """Have all that need a group need what it needs."""
+        stack = [one]
+        while stack:
+            earlier = stack.pop()
+            before = earlier.before | 1 << earlier.number
+            for later in self.users.get(earlier, ()):
+                if before & ~later.before:
+                    later.before |= before
+                    stack.append(later)
+
+    def _start(self, root: Node, kind: str, reads: list[tuple[Node, Index]]) -> None:
         space = () if kind == OPAQUE else domain_of(root)
         one = Group(len(self.groups), PULLED if kind == REDUCTION else kind, space)
         self.groups.append(one)
@@ -349,7 +388,8 @@ class _Grouping:
                 home = self.home.get(node)
                 one.reads[node] = None
                 if home is not None:
-                    one.before |= home.before | 1 << home.number
+                    self._needs(one, home)
+            self._wait(one, root)
             return
         self._add(one, root, kind, role, reads)
         if kind == PULLED and space == ():
@@ -370,9 +410,7 @@ def _along(space: Shape, domain: Shape, axes: object) -> Role | None:
     return None if rest else tuple(role)
 
 
-def _turned(
-    space: Shape, domain: Shape, index: Index, role: Role
-) -> Role | None:
+def _turned(space: Shape, domain: Shape, index: Index, role: Role) -> Role | None:
     """Return the role of a space that reads a member at a permutation of its axes."""
     found: list[int | None] = [None] * len(space)
     for at, axis in zip(index, role, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...ir.build import INPUT, PICK
 from ...ir.graph import Node, TensorType
 from ..lower.pull import is_moved, is_pulled
+from ..lower.ways import is_written_out
 
 PULLED = "pulled"  # written out where it is needed, element by element
 REDUCTION = "reduction"
@@ -29,7 +30,7 @@ def kind_of(node: Node) -> str:
     if name in REDUCTIONS:
         return REDUCTION
     if name == "convolution":
-        return CONTRACTION
+        return CONTRACTION if is_written_out(node) else OPAQUE
     if name in CONTRACTIONS:
         x, axes = node.operands[0], node.attributes["axes"][0]
         return CONTRACTION if all(x.shape[axis] for axis in axes) else PULLED
@@ -41,7 +42,7 @@ def kind_of(node: Node) -> str:
 def _axis_size(node: Node) -> int | None:
     """Return the size of the axis that an index must lie in, if there is one."""
     if node.primitive.name == "gather":
-        return node.operands[0].shape[node.attributes["axis"]]
+        return node.operands[0].shape[int(node.attributes["axis"])]
     if node.primitive.name == "wrap_index":
         return int(node.attributes["size"])
     return None

@@ -6,6 +6,8 @@ Read first: `roots_of`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
 
 from ...ir.build import INPUT
 from ...ir.graph import Graph, Node
@@ -79,6 +81,74 @@ def roots_of(graph: Graph) -> dict[Node, str]:
     return {node: kind for node, kind in roots.items() if node.primitive is not INPUT}
 
 
+def awaited(
+    graph: Graph, roots: dict[Node, str], after: Mapping[Node, tuple[Node, ...]]
+) -> tuple[dict[Node, str], dict[Node, list[Node]]]:
+    """Return roots each after those that it waits for, and which these are.
+
+    Args:
+        after: for some nodes others that are to be computed before.
+    """
+    if not after:
+        return roots, {}
+    below = _RootsBelow(roots)
+    waits: dict[Node, list[Node]] = {}
+    for root in roots:
+        found: dict[Node, None] = {}
+        # Many nodes wait for the same ones.
+        all_after = {after[x]: None for x in below.inside(root) if x in after}
+        for node in dict.fromkeys(chain.from_iterable(all_after)):
+            found.update(dict.fromkeys(below.at(node)))
+        if found:
+            waits[root] = list(found)
+    order: dict[Node, str] = {}
+    stack = list(reversed(roots))
+    while stack:
+        root = stack[-1]
+        needed = [x for y in root.operands for x in below.at(y)]
+        needed += waits.get(root, ())
+        waiting = [x for x in dict.fromkeys(needed) if x not in order]
+        if root in order or not waiting:
+            order.setdefault(root, roots[root])
+            stack.pop()
+        else:
+            stack += reversed(waiting)
+    return order, waits
+
+
+class _RootsBelow:
+    """Finds the roots that a node is computed from."""
+
+    def __init__(self, roots: Mapping[Node, str]) -> None:
+        self._roots = roots
+        self._known: dict[Node, list[Node]] = {}
+
+    def at(self, node: Node) -> list[Node]:
+        """Return the node if it is a root, else those that it is computed from."""
+        if node in self._roots:
+            return [node]
+        found = self._known.get(node)
+        if found is None:
+            found = [x for x in self._reached(node) if x in self._roots]
+            self._known[node] = found
+        return found
+
+    def inside(self, root: Node) -> list[Node]:
+        """Return a root, and what is written out in it."""
+        return [x for x in self._reached(root) if x is root or x not in self._roots]
+
+    def _reached(self, start: Node) -> list[Node]:
+        found = {start: None}
+        stack = [start]
+        while stack:
+            for x in stack.pop().operands:
+                if x not in found:
+                    found[x] = None
+                    if x not in self._roots:
+                        stack.append(x)
+        return list(found)
+
+
 def _is_deep(node: Node, depths: dict[Node, tuple[int, int]]) -> bool:
     """Return whether `node` ends a long chain; note how long it is, if not."""
     moves = max((depths[x][0] for x in node.operands), default=0)
@@ -108,4 +178,4 @@ def _viewed(node: Node) -> Node:
     return node
 
 
-__all__ = ["RESULT", "roots_of"]
+__all__ = ["RESULT", "awaited", "roots_of"]

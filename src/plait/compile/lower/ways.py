@@ -1,0 +1,82 @@
+"""Which way a convolution is computed: what its vectors run along, and how elements
+are laid out for that.
+
+Read first: `slid`, `is_written_out`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ...ir.graph import Node
+from .patches import are_patches
+from .sliding import Axis, parts_of, phases_of, runs_of
+
+# Code of so many runs is not too long.
+_MOST_RUNS = 36
+# Products that cost as much as the copy of an element.
+_COPY = 8
+# Positions that are worked on at once, at least.
+_FEW = 128
+
+
+def is_written_out(node: Node) -> bool:
+    """Return whether the code of a convolution would not be too long.
+
+    Each part of what windows with a stride slide over has code of its own, and so has
+    each phase of what is spread.
+    """
+    axes, along_kernel = slid(node)
+    runs = math.prod(sum(map(len, axis.runs)) for axis in axes)
+    return runs <= _MOST_RUNS or are_patches(axes, along_kernel)
+
+
+def slid(node: Node) -> tuple[Sequence[Axis], bool]:
+    """Return the axes of a convolution, and whether vectors run along its kernel."""
+    x, weight = node.operands
+    at = node.attributes
+    axes, turned = [], []
+    for size, count, taps, step, gap, spread, (low, _) in zip(
+        x.shape[2:], node.shape[2:], weight.shape[2:], at["stride"], at["dilation"],
+        at["input_dilation"], at["padding"], strict=True,
+    ):  # fmt: skip
+        axes.append(Axis(size, count, taps, step, gap, spread, low))
+        turned.append(Axis(size, taps, count, gap, step, spread, low))
+    along_kernel = _products(turned) < _products(axes)
+    return (turned if along_kernel else axes), along_kernel
+
+
+def laid(axes: Sequence[Axis], rows: int, room: int) -> Sequence[Axis]:
+    """Return the cheaper way of laying axes out.
+
+    Args:
+        room: elements of one channel for which there is memory.
+    """
+    apart = [*axes[:-1], axes[-1].apart()]
+    if len(parts_of(apart)) * max(_extent(apart), _FEW) > room:
+        return axes
+    ways: list[Sequence[Axis]] = [axes, apart]
+    return min(
+        ways,
+        key=lambda way: (
+            _products(way) * rows + _extent(way) * len(parts_of(way)) * _COPY
+        ),
+    )
+
+
+def _products(axes: Sequence[Axis]) -> int:
+    """Return how many products one channel of an item takes."""
+    taps = sum(
+        math.prod(run.number for run in runs)
+        for phase in phases_of(axes)
+        for runs in runs_of(axes, phase)
+    )
+    return taps * _extent(axes)
+
+
+def _extent(axes: Sequence[Axis]) -> int:
+    """Return how many positions are worked on for one item."""
+    if len(axes) == 1:
+        return axes[0].pitch
+    return axes[0].positions * math.prod(axis.pitch for axis in axes[1:])

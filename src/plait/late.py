@@ -1,0 +1,41 @@
+"""Modules that are imported when they are first used.
+
+`import plait` is quick: what only few programs need, or only later, is not part of it,
+such as the compiler. A module that uses one names it twice, once for readers and tools,
+and once for Python:
+
+    if TYPE_CHECKING:
+        from ..compile import pipeline
+    else:
+        pipeline = late("plait.compile.pipeline")
+
+Read first: `late`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class _Late:
+    """Stands for a module; gets its names from it when they are asked for."""
+
+    def __init__(self, module: str) -> None:
+        self.__module = module
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(importlib.import_module(self.__module), name)
+        # The next time it is found at once.
+        self.__dict__[name] = value
+        return value
+
+
+def late(module: str) -> Any:
+    """Return what stands for a module, which is imported when a name is taken of it.
+
+    For functions and classes: what a module assigns to a name later is not seen.
+    """
+    return _Late(module)

@@ -1,0 +1,198 @@
+"""Convolutions of any form, and their derivatives, compiled as interpreted."""
+
+import numpy as np
+import pytest
+
+from plait.dtypes import as_dtype, bfloat16, float32, float64
+from plait.errors import ShapeError
+from plait.ir.build import apply, make_input
+from plait.ir.graph import Graph
+from plait.ops import elementwise, movement, window
+from plait.ops.convolution import CONVOLUTION
+from plait.program import Host
+from plait.transform.differentiate import pull_back
+from plait.transform.simplify import simplify
+
+from .. import both
+
+TYPES = (
+    "float32", "float64", "bfloat16", "float16", "int8", "uint8", "int32", "int64",
+    "uint64",
+)  # fmt: skip
+
+
+def attributes(rank, stride=1, padding=0, dilation=1, spread=1, groups=1):
+    def each(value):
+        return (value,) * rank if isinstance(value, int) else tuple(value)
+
+    pairs = tuple((one, one) if isinstance(one, int) else one for one in each(padding))
+    return {
+        "stride": each(stride), "padding": pairs, "dilation": each(dilation),
+        "input_dilation": each(spread), "groups": groups,
+    }  # fmt: skip
+
+
+def draw(rng, shape, dtype):
+    if dtype.is_integer:
+        return rng.integers(0, 5, shape).astype(dtype.numpy)
+    return rng.uniform(-1, 1, shape).astype(dtype.numpy)
+
+
+def forward(x, weight, dtype=float32, **given):
+    """Return the graph of a convolution, and operands."""
+    operands = [make_input(x, dtype), make_input(weight, dtype)]
+    result = apply(CONVOLUTION, *operands, **attributes(len(x) - 2, **given))
+    rng = np.random.default_rng(sum(x))
+    return Graph(operands, [result]), [draw(rng, x, dtype), draw(rng, weight, dtype)]
+
+
+def checked(graph, arrays, **given):
+    """Check a graph, none of which may be left to its reference."""
+    program = both.compiled(graph)
+    assert not any(isinstance(one, Host) for one in program.instructions)
+    return both.check(graph, arrays, **given)
+
+
+# Shapes of input and weight, and attributes: the ways of laying things out, blocks of
+# rows and positions that are not whole, and edges.
+CASES = {
+    "blocks": ((3, 5, 9, 11), (19, 5, 3, 3), {"padding": 1}),
+    "one_row": ((2, 3, 9, 8), (1, 3, 5, 5), {"padding": 2}),
+    "strips": ((1, 8, 70, 70), (9, 8, 3, 3), {"padding": 1}),
+    "small_images": ((9, 6, 4, 4), (20, 6, 3, 3), {"padding": 1}),
+    "one_position": ((5, 4, 5, 5), (7, 4, 5, 5), {}),
+    "stride": ((2, 4, 13, 15), (6, 4, 3, 3), {"stride": 2, "padding": 1}),
+    "stride_over_taps": ((2, 4, 9, 9), (6, 4, 1, 1), {"stride": 3}),
+    "dilation": ((2, 3, 12, 11), (4, 3, 3, 2), {"dilation": (2, 3)}),
+    "spread": ((2, 5, 6, 7), (4, 5, 3, 3), {"spread": 2, "padding": 1}),
+    "spread_and_stride": ((2, 3, 6, 7), (4, 3, 3, 4), {"spread": (4, 3), "stride": 2}),
+    "groups": ((2, 6, 8, 7), (9, 2, 3, 3), {"groups": 3, "padding": 1}),
+    "each_channel": ((3, 7, 9, 10), (7, 1, 3, 3), {"groups": 7, "padding": 1}),
+    "points": ((3, 6, 5, 7), (18, 6, 1, 1), {}),
+    "one_point": ((9, 6, 1, 1), (18, 6, 1, 1), {}),
+    "many_points": ((3, 6, 7, 7), (18, 6, 1, 1), {}),
+    "points_of_lines": ((3, 6, 25), (18, 6, 1), {}),
+    "line": ((2, 3, 40), (4, 3, 5), {"padding": ((1, 3),)}),
+    "volume": ((2, 3, 4, 5, 6), (4, 3, 2, 3, 2), {"padding": (1, 0, 1)}),
+    "only_padding": ((1, 2, 1, 1), (2, 2, 5, 5), {"padding": 3}),
+    "cut_off": ((2, 2, 8, 9), (3, 2, 2, 2), {"padding": ((-1, -2), (-3, 1))}),
+    "kernel_larger_than_input": ((2, 2, 3, 2), (3, 2, 7, 5), {"padding": 3}),
+    "patches": ((2, 3, 20, 15), (7, 3, 5, 5), {"stride": 5}),
+    "patches_of_lines": ((2, 4, 50), (14, 2, 8), {"stride": 8, "groups": 2}),
+    "apart": ((2, 6, 10, 12), (8, 3, 2, 4), {"stride": (2, 6), "groups": 2}),
+    "patches_put_back": ((2, 3, 4, 3), (7, 3, 5, 5), {"spread": 5, "padding": 4}),
+    "nothing": ((0, 2, 5, 5), (3, 2, 3, 3), {}),
+    "no_channels": ((2, 0, 5, 5), (3, 0, 3, 3), {}),
+    "large_kernel": ((3, 9, 20, 20), (5, 9, 18, 18), {}),
+    "large_kernel_with_stride": ((3, 2, 20, 21), (5, 2, 8, 9), {"dilation": 2}),
+    "large_kernel_spread": ((2, 3, 10, 9), (5, 3, 17, 16), {"spread": 2}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_forms(name):
+    x, weight, given = CASES[name]
+    checked(*forward(x, weight, **given))
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_types(name):
+    dtype = as_dtype(name)
+    checked(*forward((2, 4, 7, 9), (22, 2, 3, 3), dtype, groups=2, padding=1))
+    checked(*forward((2, 4, 9, 9), (3, 4, 8, 8), dtype))
+
+
+def random_convolution(rng):
+    rank = int(rng.integers(1, 4))
+    most = {1: 40, 2: 12, 3: 5}[rank]
+    groups = int(rng.choice([1, 1, 1, 2, 5]))
+    while True:
+        sizes = [int(n) for n in rng.integers(1, most + 1, rank)]
+        kernel = [int(n) for n in rng.integers(1, int(rng.choice([4, most])) + 1, rank)]
+        given = {
+            "stride": [int(n) for n in rng.choice([1, 1, 2, 3], rank)],
+            "dilation": [int(n) for n in rng.choice([1, 1, 2, 3], rank)],
+            "spread": [int(n) for n in rng.choice([1, 1, 2, 4], rank)],
+            "padding": [tuple(map(int, rng.integers(-1, 4, 2))) for _ in range(rank)],
+            "groups": groups,
+        }
+        x = (int(rng.integers(1, 5)), groups * int(rng.integers(1, 5)), *sizes)
+        weight = (groups * int(rng.integers(1, 20)), x[1] // groups, *kernel)
+        try:
+            return forward(x, weight, float64, **given)
+        except ShapeError:
+            continue  # the kernel is too large
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_forms(seed):
+    graph, arrays = random_convolution(np.random.default_rng(seed))
+    checked(graph, arrays)
+
+
+DERIVED = (
+    "blocks", "one_position", "stride", "dilation", "spread", "groups",
+    "each_channel", "points", "one_point", "many_points", "stride_over_taps", "patches",
+    "patches_of_lines", "apart",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_derivatives(name):
+    x, weight, given = CASES[name]
+    operands = [make_input(s, float64, differentiable=True) for s in (x, weight)]
+    result = apply(CONVOLUTION, *operands, **attributes(len(x) - 2, **given))
+    seed = make_input(result.shape, float64)
+    found = pull_back([result], [seed], operands)
+    graph = simplify(Graph([*operands, seed], found))
+    rng = np.random.default_rng(0)
+    checked(graph, [draw(rng, one.shape, float64) for one in graph.inputs])
+
+
+@pytest.mark.parametrize("dtype", [float32, bfloat16], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("kernel", [3, 10])
+def test_what_follows_is_computed_as_sums_are_finished(kernel, dtype):
+    x, weight = (
+        make_input((2, 3, 11, 11), dtype),
+        make_input((5, 3, kernel, kernel), dtype),
+    )
+    y = apply(CONVOLUTION, x, weight, **attributes(2, padding=1))
+    bias = make_input((5, 1, 1), dtype)
+    rest = make_input(y.shape, dtype)
+    result = elementwise.maximum(elementwise.add(y, bias), rest)
+    turned = movement.transpose(elementwise.multiply(result, y), 0, 1)
+    graph = Graph([x, weight, bias, rest], [result, turned])
+    rng = np.random.default_rng(0)
+    arrays = [draw(rng, one.shape, dtype) for one in graph.inputs]
+    checked(graph, arrays)
+    assert all("convolution" in one.name for one in both.compiled(graph).kernels)
+
+
+def test_long_code_is_left_to_the_reference():
+    # Each of 8 * 8 parts of the input would have code of its own.
+    graph, arrays = forward((1, 1, 24, 24), (2, 1, 16, 16), stride=8)
+    assert any(isinstance(one, Host) for one in both.compiled(graph).instructions)
+    both.check(graph, arrays)
+
+
+def test_operands_may_be_views():
+    x, weight = make_input((2, 8, 9, 3), float32), make_input((3, 4, 3, 3), float32)
+    image = movement.permute_dims(x, (0, 3, 1, 2))
+    turned = movement.flip(movement.transpose(weight, 0, 1), axis=(2, 3))
+    y = apply(CONVOLUTION, image, turned, **attributes(2, padding=1))
+    rng = np.random.default_rng(0)
+    arrays = [draw(rng, one.shape, float32) for one in (x, weight)]
+    checked(Graph([x, weight], [y]), arrays)
+
+
+@pytest.mark.parametrize("kind", ["average", "max"])
+def test_pooling_and_its_derivative(kind):
+    x = make_input((3, 4, 9, 10), float64, differentiable=True)
+    if kind == "average":
+        y = window.average_pool(x, (3, 2), stride=2, padding=1)
+    else:
+        y = window.max_pool(x, (3, 3), stride=2, padding=1)
+    seed = make_input(y.shape, float64)
+    graph = simplify(Graph([x, seed], [y, *pull_back([y], [seed], [x])]))
+    rng = np.random.default_rng(0)
+    both.check(graph, [draw(rng, one.shape, float64) for one in graph.inputs])
