@@ -342,8 +342,9 @@ def selu(x: Node) -> Node:
 def gelu(x: Node, approximate: str = "none") -> Node:
     """Return `x` times the standard normal distribution function of `x`.
 
-    Formula: x * erfc(-x / sqrt(2)) / 2; or, for "tanh",
-    x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2.
+    Formula: x * (1 + erf(x / sqrt(2))) / 2; or, for "tanh",
+    x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2. Far below 0, where the
+    value is all but 0, it is rounded to a multiple of half an ulp of `x`.
 
     Args:
         approximate: "none" or "tanh".
@@ -363,9 +364,8 @@ def gelu(x: Node, approximate: str = "none") -> Node:
     def formula(x: Node) -> Node:
         half = elementwise.multiply(x, 0.5)
         if approximate == "none":
-            return elementwise.multiply(
-                half, special.erfc(elementwise.multiply(x, -math.sqrt(0.5)))
-            )
+            share = special.erf(elementwise.multiply(x, math.sqrt(0.5)))
+            return elementwise.multiply(half, elementwise.add(share, 1))
         cube = elementwise.multiply(elementwise.square(x), x)
         inner = elementwise.multiply(
             elementwise.add(x, elementwise.multiply(cube, 0.044715)),

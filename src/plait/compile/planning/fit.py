@@ -11,7 +11,7 @@ from ...program import Program
 
 # A plan is tried as often: what a program takes is known only once it is planned, with
 # the gaps between values, and copies of matrices that values are multiplied with.
-_TRIES = 5
+_TRIES = 4
 
 Plan = Callable[[int | None], tuple[Program, int]]
 

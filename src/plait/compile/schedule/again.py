@@ -38,7 +38,7 @@ _POWERS = (1.0, 0.0)
 # A play is given up if it costs as much more than without computing anything again.
 _MOST_PRICE = 3.0
 # And after as many steps of looking for what to drop.
-_MOST_STEPS = 1_000_000
+_MOST_STEPS = 300_000
 # Operations that take as long as moving a byte; those of a contraction are faster.
 _PER_BYTE, _PER_BYTE_DOT = 2.0, 8.0
 _LAUNCH = 2_000.0  # bytes that could be moved while a kernel starts
@@ -233,6 +233,9 @@ class _Play:
         self.known = [False] * count  # it was computed before
         self.pins = [0] * count
         self.turn = [0] * count  # how many of its uses are over
+        # What was found out about values: 0 is nothing.
+        self.price_of = [0.0] * count
+        self.next_of = [0.0] * count
 
     def runs(self) -> list[_Run] | None:
         """Return the runs of groups in order; None if they would cost too much."""
@@ -245,6 +248,7 @@ class _Play:
                 return None
             for i in stage.reads[at]:
                 self.turn[i] += 1
+                self.price_of[i] = 0.0
             for i in (*stage.reads[at], *stage.made[at]):
                 self._drop_if_idle(i)
         return self._read(self.result)
@@ -286,6 +290,12 @@ class _Play:
             for i in new:
                 self.here[i] = self.known[i] = True
                 self.held += stage.sizes[i]
+                # Its neighbours are cheaper now.
+                for x in (i, *stage.sources[i]):
+                    self.price_of[x] = 0.0
+                for at in stage.uses[i]:
+                    for x in stage.made[at]:
+                        self.price_of[x] = 0.0
             self.result.append(one)
             self.price += stage.price(one)
             for i in reads:
@@ -328,15 +338,23 @@ class _Play:
             ]
             if not free:
                 return
-            self._drop(min(free, key=self._worth))
+            # What was found out before is mostly true still: only of the least worth
+            # one it is found out again.
+            least = min(free, key=self._worth)
+            before = self._worth(least)
+            self.price_of[least] = 0.0
+            if self._worth(least) <= before or least == min(free, key=self._worth):
+                self._drop(least)
 
     def _worth(self, i: int) -> float:
         """Return what keeping a value saves, for each byte and for the time."""
-        stage = self.stage
-        following = self._missing_after(i)
-        price = self._price_of(i) + sum(stage.prices[x] for x in following)
-        ahead = self._next_use(i, following) - self.now + 1
-        return price / stage.sizes[i] / ahead**self.power
+        if not self.price_of[i]:
+            following = self._missing_after(i)
+            prices = self.stage.prices
+            self.price_of[i] = self._price_of(i) + sum(prices[x] for x in following)
+            self.next_of[i] = self._next_use(i, following)
+        ahead = max(self.next_of[i] - self.now, 0) + 1
+        return self.price_of[i] / self.stage.sizes[i] / ahead**self.power
 
     def _price_of(self, i: int) -> float:
         """Return what it would cost to compute a value again now."""

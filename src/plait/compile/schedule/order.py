@@ -93,6 +93,7 @@ def _backwards(ends: Sequence[Group], needs: Groups) -> dict[Group, int]:
             stack.pop()
         else:
             stack += sorted(waiting, key=lambda x: -x.number)
+    assert len(numbers) == len(needs)  # outputs need all groups
     return numbers
 
 
@@ -121,8 +122,11 @@ def _listed(
     result: list[Group] = []
     done: set[Group] = set()
     waiting = set(groups)
+    first: list[int] = []  # numbers of those that are taken first
     if release is not None:
         release.begin()
+        first = [n for n in ready if release.frees(by_number[n])]
+        heapq.heapify(first)
     while waiting:
         if not ready:
             # Two updates wait for one another: let one go first.
@@ -131,28 +135,22 @@ def _listed(
             )
             left[free] = 0
             ready = [numbers[free]]
-        number = None
-        if release is not None:
-            number = next(
-                (n for n in sorted(ready) if release.frees(by_number[n])), None
-            )
-        if number is None:
-            number = heapq.heappop(ready)
-        else:
-            ready.remove(number)
-            heapq.heapify(ready)
-        one = by_number[number]
+        one = by_number[heapq.heappop(first or ready)]
         if one in done:
             continue
         done.add(one)
         waiting.discard(one)
         result.append(one)
-        if release is not None:
-            release.ran(one)
+        fresh = release.ran(one) if release is not None else set()
         for user in users[one]:
             left[user] -= 1
             if left[user] == 0 and user in waiting:
                 heapq.heappush(ready, numbers[user])
+                fresh.add(user)
+        if release is not None:
+            for other in fresh & waiting:
+                if left[other] <= 0 and release.frees(other):
+                    heapq.heappush(first, numbers[other])
     return result
 
 
@@ -173,7 +171,11 @@ class _Release:
         self._grows = {
             one: sum(self._sizes.get(x, 0) for x in one.members) for one in groups
         }
-        self._counts = Counter(x for one in groups for x in self._reads[one])
+        self._users: dict[Node, list[Group]] = defaultdict(list)
+        for one in groups:
+            for x in self._reads[one]:
+                self._users[x].append(one)
+        self._counts = Counter({x: len(users) for x, users in self._users.items()})
         self._left = Counter(self._counts)
 
     def begin(self) -> None:
@@ -184,5 +186,11 @@ class _Release:
         freed = sum(self._sizes[x] for x in self._reads[one] if self._left[x] == 1)
         return self._grows[one] <= freed
 
-    def ran(self, one: Group) -> None:
-        self._left.subtract(self._reads[one])
+    def ran(self, one: Group) -> set[Group]:
+        """Return those that may free something, now that a group has run."""
+        found: set[Group] = set()
+        for x in self._reads[one]:
+            self._left[x] -= 1
+            if self._left[x] == 1:
+                found.update(self._users[x])
+        return found
