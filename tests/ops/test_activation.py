@@ -194,11 +194,11 @@ def test_small_floats_are_rounded_once(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gelu_is_right_to_half_an_ulp_of_x_far_out(dtype):
+def test_gelu_is_right_to_an_ulp_of_x_far_out(dtype):
     x = np.array([-5.0, -20.0, -30.0, 5.0, 20.0], dtype)
     expected = x * scipy.special.ndtr(x.astype(float))
     error = np.abs(value(activation.gelu, x) - expected)
-    assert (error <= 0.51 * np.spacing(np.abs(x))).all()
+    assert (error <= np.spacing(np.abs(x))).all()
 
 
 # --- with weights

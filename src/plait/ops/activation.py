@@ -344,7 +344,7 @@ def gelu(x: Node, approximate: str = "none") -> Node:
 
     Formula: x * (1 + erf(x / sqrt(2))) / 2; or, for "tanh",
     x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2. Far below 0, where the
-    value is all but 0, it is rounded to a multiple of half an ulp of `x`.
+    value is all but 0, it is right to an ulp of `x`.
 
     Args:
         approximate: "none" or "tanh".
