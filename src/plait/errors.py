@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import weakref
 from types import CodeType
 from typing import Any
 
@@ -225,9 +226,35 @@ def _path(running: list[Any]) -> str:
     names = []
     for outer, inner in itertools.pairwise(running):
         if inner is not outer:
-            found = (name for name, child in outer.named_modules() if child is inner)
-            names.append(next(found, type(inner).__name__))
+            names.append(_name_in(outer, inner) or type(inner).__name__)
     return ".".join(names)
+
+
+# Layer -> the names that it had for those inside it when it was looked through last; ""
+# for one that was not there.
+_names: weakref.WeakKeyDictionary[Any, weakref.WeakKeyDictionary[Any, str]]
+_names = weakref.WeakKeyDictionary()
+
+
+def _name_in(outer: Any, inner: Any) -> str:
+    """Return the path of a layer inside another one, "" if it is not there.
+
+    Looking through all layers for each op would take ages in a deep network.
+    """
+    known = _names.get(outer)
+    name = None if known is None else known.get(inner)
+    if name == "" or (name and _at(outer, name) is inner):
+        return name
+    _names[outer] = known = weakref.WeakKeyDictionary()
+    for path, child in outer.named_modules():
+        known.setdefault(child, path)
+    return known.setdefault(inner, "")
+
+
+def _at(outer: Any, path: str) -> Any:
+    for name in path.split("."):
+        outer = getattr(outer, "__dict__", {}).get(name)
+    return outer
 
 
 def layer_of(where: str) -> str:

@@ -37,7 +37,8 @@ from .ir.graph import TensorType
 class WrongIndex(Exception):
     """Raised while a program runs: an index does not lie in its axis.
 
-    The interpreter, which runs the graph again, says which one. Nothing that was given
+    Also where a matrix seems to have no solution. The interpreter, which runs the
+    graph again, says which one, or gives the results after all. Nothing that was given
     to the program has been overwritten: the runtime raises it with the list of inputs.
     """
 

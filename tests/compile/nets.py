@@ -12,7 +12,6 @@ import numpy as np
 
 import plait
 from plait import nn
-from plait.ir.graph import Graph
 from plait.transform.simplify import simplify
 
 Net = Callable[[list[Any], Any], Any]
@@ -41,8 +40,8 @@ def step(net: Net, shapes: Sequence[tuple[int, ...]], x: tuple[int, ...]) -> Any
         for shape in (*shapes, x)
     ]
     *parameters, last = [plait.asarray(array) for array in arrays]
-    graph: Graph = plait.jit(update).trace(parameters, last).graph
-    return simplify(graph), arrays
+    traced = plait.jit(update).trace(parameters, last)
+    return simplify(traced.graph), traced.values((parameters, last), {})
 
 
 def mlp(layers: int, width: int, batch: int, again: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""Regions written out: a compiled program has no calls of graphs but loops and branches.
+"""Regions written out: compiled programs have no calls of graphs but loops, branches.
 
 Read first: `flatten`.
 """

@@ -10,9 +10,9 @@ from plait.compile.planning.block import Block
 from plait.compile.planning.stock import Stock
 from plait.compile.schedule.arena import ALIGNMENT
 from plait.dtypes import bool_, float32, float64, int64
-from plait.ir.build import make_input
+from plait.ir.build import make_input, pick
 from plait.ir.graph import Graph
-from plait.ops import contract, gather
+from plait.ops import contract, gather, sort
 from plait.ops import elementwise as e
 from plait.ops import movement as m
 from plait.ops import reduce as r
@@ -206,6 +206,56 @@ def test_a_sum_that_is_carried_is_added_up_in_place():
     _, turn = _turn(compile_graph(graph, host()))
     assert [type(x) for x in turn] == [Launch, Advance]
     check(graph, _numbers(inputs), slowly=False)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_carries_that_are_stacked_lie_in_the_stack(length, reverse):
+    w, h, c, x = _floats((8, 8), (3, 8), (3, 8), (3, 8))
+    new = e.tanh(e.add(contract.matmul(h, w), e.add(x, c)))
+    later = e.multiply(c, new)
+    # The first as it leaves a turn, the second as it enters it.
+    body = Graph((w, h, c, x), (new, later, new, c))
+    inputs = _floats((8, 8), (3, 8), (3, 8), (length, 3, 8))
+    outputs = scan(inputs[:1], inputs[1:3], inputs[3:], body, length, reverse)
+    for wanted in ((0, 1, 2, 3), (2, 3), (1, 2, 3)):
+        graph = Graph(inputs, [outputs[i] for i in wanted])
+        program = compile_graph(graph, host())
+        if length > 1:
+            _, turn = _turn(program)
+            assert not any(isinstance(one, Copy | Swap) for one in turn)
+        check(graph, _numbers(inputs), slowly=False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_gradients(seed):
+    bodies = _Bodies(seed)
+    shapes = [(3,), (3, 4), (3, 3)]
+    body = [make_input(x, float64, differentiable=True) for x in (*shapes, *shapes)]
+    new = [bodies.node(body, shape) for shape in (*shapes, (3, 4))]
+    length = int(bodies.rng.integers(1, 5))
+    inputs = [make_input(x, float64, differentiable=True) for x in shapes]
+    inputs += [make_input((length, *x), float64, differentiable=True) for x in shapes]
+    graph = Graph(body, [*new, new[1], body[1]])
+    found = scan((), inputs[:3], inputs[3:], graph, length, bool(seed % 2))
+    loss = r.sum(e.sin(e.add(*(r.mean(x) for x in (found[3], found[5])))))
+    gradients = pull_back([loss], [s.full_like(loss, 1)], inputs)
+    outputs = [loss, *found, *(x for x in gradients if x is not None)]
+    check(simplify(Graph(inputs, outputs)), _numbers(inputs, seed), slowly=False)
+
+
+def test_a_result_that_was_picked_twice():
+    x = make_input((9,), float32)
+    node = sort.sort(x).operands[0]
+    graph = Graph((x,), [pick(node, 0), pick(node, 0), e.sin(pick(node, 0))])
+    check(graph, _numbers((x,)), slowly=False)
+
+
+def test_updates_that_are_written_into_themselves():
+    x, places = make_input((5, 4), float32), make_input((5,), int64)
+    y = e.exp(x)
+    graph = Graph((x, places), (e.sin(gather.scatter(y, places, y, 0, 0, "add")),))
+    check(graph, [*_numbers((x,)), np.array([1, 2, 3, 4, 0])], slowly=False)
 
 
 def test_carries_that_change_places():

@@ -9,7 +9,6 @@ from collections.abc import Container, Iterator, Sequence
 
 from .grammar import (
     Buffer,
-    Constant,
     Expression,
     Fold,
     For,
@@ -21,7 +20,6 @@ from .grammar import (
     Set,
     Statement,
     Store,
-    Variable,
     Vector,
 )
 
@@ -80,14 +78,12 @@ def ordered(
         if state is None:
             if key in done:
                 continue
-            kind = type(node)
-            if kind is not Variable and kind is not Constant:
-                below = node.operands if kind is Operation else parts(node)
-                if below:
-                    seen[key] = False
-                    stack.append(node)
-                    stack += below[::-1]
-                    continue
+            below = node.operands if isinstance(node, Operation) else parts(node)
+            if below:
+                seen[key] = False
+                stack.append(node)
+                stack += below[::-1]
+                continue
         elif state:
             continue
         seen[key] = True

@@ -36,6 +36,7 @@ from ..lower.memory import ALARM
 from ..lower.opaque import lower_opaque
 from ..lower.piece import Piece
 from ..lower.sharing import may_share
+from ..merge import merge_scans
 from ..schedule.again import within
 from ..schedule.group import Group, group
 from ..schedule.kinds import CONTRACTION, OPAQUE
@@ -84,7 +85,7 @@ class Block:
         self.before: list[Instruction] = []
         self.instructions: list[Instruction] = []
         with timed("group"):
-            graph, after = split(*flatten(graph))
+            graph, after = split(*flatten(merge_scans(graph)))
             found, graph = thrifty(group(graph, after), graph)
             groups = ordered(found, graph)
             if room is not None and most_held(groups, graph) > room:
@@ -409,6 +410,13 @@ class Block:
                 self.place(result, type.nbytes)
             elif result in self.places:
                 self.free(result, type.nbytes)
+        for other in one.members[1:]:
+            index = other.attributes["index"]
+            if other is not results[index] and other.type.nbytes:
+                # A result that was picked twice.
+                source = self.places[results[index]]
+                target = self.place(other, other.type.nbytes)
+                self._into.append(Copy(target, source, other.type.nbytes))
 
     def _native(
         self, at: int, one: Group, results: Sequence[Hashable], outputs: list[Node]
@@ -420,7 +428,9 @@ class Block:
             return False
         if found.start is not None:
             nbytes = node.type.nbytes
-            if self.is_spare(at, found.start) and not self.is_output(results[0]):
+            once = node.operands.count(found.start) == 1
+            spare = once and self.is_spare(at, found.start)
+            if spare and not self.is_output(results[0]):
                 self.hand_over(found.start, results[0])
             else:
                 target, source = (

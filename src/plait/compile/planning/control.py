@@ -190,7 +190,8 @@ def write_scan(block: Block, at: int, node: Node, results: Sequence[Hashable]) -
     before, between, last, after = (
         [x for phase in phases for x in phase[i]] for i in range(4)
     )
-    block.write([*before, *turn.before])
+    block.write(before)
+    block.write(turn.before)
     on: list[Instruction] = [*between, *(one.advance() for one in moving)]
     turns = length - bool(last)  # the last one is another one, maybe
     if turns:

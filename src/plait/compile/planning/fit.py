@@ -11,7 +11,10 @@ from ...program import Program
 
 # A plan is tried as often: what a program takes is known only once it is planned, with
 # the gaps between values, and copies of matrices that values are multiplied with.
-_TRIES = 4
+_TRIES = 5
+# The second one has at least that part of the limit less room than the first one, and
+# others more.
+_PART = 50
 
 Plan = Callable[[int | None], tuple[Program, int]]
 
@@ -28,13 +31,13 @@ def fitted(plan: Plan, limit: int) -> Program:
     program, held = plan(None)
     best = program
     room = limit - (program.taken - held)
-    for _ in range(_TRIES):
+    for attempt in range(1, _TRIES + 1):
         if best.taken <= limit:
             return best
         program, _ = plan(max(room, 0))
         if program.taken < best.taken:
             best = program
-        room -= program.taken - limit
+        room -= max(program.taken - limit, attempt * limit // _PART)
         if room <= 0:
             break
     return best

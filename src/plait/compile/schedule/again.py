@@ -35,6 +35,8 @@ from .lives import in_arena, most_held, nbytes_of, stored
 _ROOMS = (6.0, 4.0, 3.0, 2.0, 1.5, 1.3, 1.15, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 # How much what is needed next counts: these are powers of the time until then.
 _POWERS = (1.0, 0.0)
+# Orders that hold as much more than the best one are not tried.
+_FAR = 1.25
 # A play is given up if it costs as much more than without computing anything again.
 _MOST_PRICE = 3.0
 # And after as many steps of looking for what to drop.
@@ -72,7 +74,11 @@ def within(
     least = most_held(orders[0], graph)
     best: tuple[list[_Run], _Stage] | None = None
     rank = (least <= room, 0.0, -least)
-    distinct = {tuple(x.number for x in order): order for order in orders}
+    distinct = {
+        tuple(x.number for x in order): order
+        for order in orders
+        if most_held(order, graph) <= _FAR * least
+    }
     stages = [_Stage(order, graph) for order in distinct.values()]
     for stage, power in product(stages, _POWERS):
         # The more room a play has, the less it computes again.
@@ -136,9 +142,10 @@ class _Stage:
                 self.home[i] = at
             for i in self.reads[at]:
                 self.uses[i].append(at)
+        sides = zip(self.reads, self.made, strict=True)
         self.widest = max(
-            sum(self.sizes[i] for i in (*read, *made))
-            for read, made in zip(self.reads, self.made, strict=True)
+            [sum(self.sizes[i] for i in (*read, *made)) for read, made in sides],
+            default=0,
         )
         # Inputs that an output may take the place of once a group has read them.
         self._replaced: dict[Node, int] = {}
@@ -333,9 +340,7 @@ class _Play:
 
     def _make_room(self, nbytes: int) -> None:
         while self.held + nbytes > self.room:
-            free = [
-                i for i, here in enumerate(self.here) if here and not self.pins[i]
-            ]
+            free = [i for i, here in enumerate(self.here) if here and not self.pins[i]]
             if not free:
                 return
             # What was found out before is mostly true still: only of the least worth
@@ -354,7 +359,8 @@ class _Play:
             self.price_of[i] = self._price_of(i) + sum(prices[x] for x in following)
             self.next_of[i] = self._next_use(i, following)
         ahead = max(self.next_of[i] - self.now, 0) + 1
-        return self.price_of[i] / self.stage.sizes[i] / ahead**self.power
+        urgent: float = ahead**-self.power
+        return self.price_of[i] / self.stage.sizes[i] * urgent
 
     def _price_of(self, i: int) -> float:
         """Return what it would cost to compute a value again now."""

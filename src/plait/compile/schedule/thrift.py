@@ -78,7 +78,7 @@ def _ends(one: Group, node: Node, inputs: set[Node]) -> list[Node] | None:
 
     None if there are others, or it would cost too much.
     """
-    if one.kind == OPAQUE or node is one.head and one.kind == CONTRACTION:
+    if one.kind == OPAQUE or (node is one.head and one.kind == CONTRACTION):
         return None
     ends: dict[Node, None] = {}
     seen: set[Node] = set()
@@ -89,12 +89,14 @@ def _ends(one: Group, node: Node, inputs: set[Node]) -> list[Node] | None:
         if x in seen:
             continue
         seen.add(x)
-        if x in inputs or x in one.spaces or (
-            x is one.head and one.kind == CONTRACTION
+        if (
+            x in inputs
+            or x in one.spaces
+            or (x is one.head and one.kind == CONTRACTION)
         ):
             ends[x] = None
             continue
-        if x in one.reads or x.dtype.bits == 16 and x.dtype.is_float:
+        if x in one.reads or (x.dtype.bits == 16 and x.dtype.is_float):
             return None
         if is_scalar(x):
             total += cost(x)
