@@ -82,9 +82,7 @@ def _compiled(graph: Graph, precision: str, limit: int) -> Program:
     return program
 
 
-def _found(
-    name: str, graph: Graph, precision: str, limit: int
-) -> Program | None:
+def _found(name: str, graph: Graph, precision: str, limit: int) -> Program | None:
     data = cache.get(name)
     if data is None:
         return None

@@ -133,6 +133,9 @@ class Tiered:
             return math.inf
         if self._trains or self._cost > _COMPILED * nodes:
             return 1
+        limit = settings.memory_limit << 20
+        if limit and sum(map(_nbytes, self.graph.nodes())) > limit:
+            return 1  # the interpreter keeps to no limit
         return 2 if self._cost >= _CHEAP else _LATER
 
     def _compiled_if_due(self) -> runtime.Runner | None:
@@ -197,6 +200,8 @@ class Tiered:
             why = "settings.execution is 'compile'"
         elif self._trains:
             why = "it is a step of training"
+        elif settings.memory_limit and self._due == 1:
+            why = "there is a limit of memory"
         elif self._due == 1:
             why = f"interpreting it would take about {self._cost / 1000:.0f} ms"
         else:
@@ -301,6 +306,10 @@ def interpreting_cost(graph: Graph) -> float:
             body = interpreting_cost(node.attributes["body"])
             total += body * node.attributes["length"]
     return total
+
+
+def _nbytes(node: Node) -> int:
+    return node.type.nbytes if isinstance(node.type, TensorType) else 0
 
 
 def _types(nodes: Sequence[Node]) -> list[TensorType]:

@@ -127,3 +127,13 @@ def test_activation_keeps_one_value():
     assert program.taken <= (2 * 6 + 2) * 512 * 128 * 4
     found = Runner(program).run(tuple(arrays))
     agree(graph, arrays, interpret(graph, arrays), found)
+
+
+@pytest.mark.parametrize("limit", [0, 2, 100])
+def test_what_could_take_too_much_is_not_interpreted(monkeypatch, caplog, limit):
+    monkeypatch.setattr(settings, "memory_limit", limit)
+    caplog.set_level("INFO", "plait.compile")
+    x = plait.asarray(np.full((1000 + limit, 1024), 0.5, np.float32))
+    y = plait.tanh(plait.exp(x)).sum().item()
+    assert y == pytest.approx(x.size * np.tanh(np.exp(0.5)), rel=1e-5)
+    assert ("there is a limit of memory" in caplog.text) == (limit == 2)

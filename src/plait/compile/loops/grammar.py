@@ -1,7 +1,7 @@
 """How something is computed: loops over flat buffers. Loop IR, on one page.
 
     Kernel    ::= kernel name (Buffer*) scratch Buffer*  chunks n  Statement*
-    Buffer    ::= name: dtype[size] access             access: in | out | inout | scratch
+    Buffer    ::= name: dtype[size] access         access: in | out | inout | scratch
     Statement ::= name = Expression                              Let
                 | registers name: dtype[count x lanes]           Registers
                 | name[place] = Expression                       Set

@@ -48,7 +48,7 @@ def start_of(name: str, dtype: DType) -> float | int | bool:
         return most
     if dtype.is_float:
         return math.inf if most else -math.inf
-    limits: Any = np.iinfo(dtype.numpy)  # type: ignore[type-var]
+    limits: Any = np.iinfo(dtype.numpy)
     return int(limits.max if most else limits.min)
 
 

@@ -37,6 +37,8 @@ from .roots import awaited, roots_of
 Role = tuple[int | None, ...]
 
 _MOST_MEMBERS = 40
+# LLVM takes more than its share of time for more statements in one body.
+_MOST_STEPS = 500
 # Reading a value of as many elements once rather than twice is worth it.
 _SHARED = 1 << 12
 # A domain of more elements needs as many rows to be shared among threads.
@@ -62,6 +64,7 @@ class Group:
         inner_reads: for each member, the members that it reads.
         waits: what is not read, but shall be computed before.
         before: the numbers of all groups that this one needs, as bits.
+        steps: about how many statements an element takes.
     """
 
     number: int
@@ -75,6 +78,7 @@ class Group:
     inner_reads: dict[Node, list[Node]] = field(default_factory=dict)
     waits: dict[Node, None] = field(default_factory=dict)
     before: int = 0
+    steps: int = 0
 
     @property
     def head(self) -> Node:
@@ -129,6 +133,7 @@ class _Grouping:
         self.readers: dict[Node, list[Group]] = {}
         self.users: dict[Group, dict[Group, None]] = {}  # who reads what it computes
         self.reads: dict[Node, list[tuple[Node, Index]]] = {}
+        self.steps: dict[Node, int] = {}
         self.scalars: Group | None = None
 
     def run(self) -> list[Group]:
@@ -177,6 +182,7 @@ class _Grouping:
                 continue
             if not other.members or (
                 len(other.members) + len(one.members) > _MOST_MEMBERS
+                or other.steps + one.steps > _MOST_STEPS
             ):
                 continue
             outside = 0
@@ -190,6 +196,7 @@ class _Grouping:
             ):
                 continue
             members, one.members = one.members, []
+            one.steps = 0
             self.users.setdefault(other, {}).update(self.users.pop(one, {}))
             for root in members:
                 role = one.spaces.get(root, one.roles[root])
@@ -214,6 +221,7 @@ class _Grouping:
         else:
             for x in root.operands:
                 values.at(x, AXES[: x.ndim])
+        self.steps[root] = len(values.body)
         return values.found
 
     # Joining
@@ -221,6 +229,8 @@ class _Grouping:
     def _joined(self, root: Node, kind: str, reads: list[tuple[Node, Index]]) -> bool:
         for candidate in self._candidates(root, reads):
             if len(candidate.members) >= _MOST_MEMBERS:
+                continue
+            if candidate.steps + self.steps[root] > _MOST_STEPS:
                 continue
             for role in self._roles(candidate, root, kind, reads):
                 if self._fits(candidate, root, kind, role, reads):
@@ -328,6 +338,7 @@ class _Grouping:
     ) -> None:  # fmt: skip
         before = one.before
         one.members.append(root)
+        one.steps += self.steps[root]
         self.home[root] = one
         if kind == REDUCTION:
             gone = set(reduced_axes(root))
