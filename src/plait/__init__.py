@@ -61,7 +61,14 @@ from .tensor.inspection import (
 from .tensor.jit import Jitted, jit, plan
 from .tensor.methods import *  # noqa: F403
 from .tensor.methods import FUNCTIONS as _functions
-from .tensor.modes import enable_grad, flush, is_grad_enabled, no_grad
+from .tensor.modes import (
+    enable_grad,
+    flush,
+    get_num_threads,
+    is_grad_enabled,
+    no_grad,
+    set_num_threads,
+)
 from .tensor.plan import Plan
 from .tensor.profile import Profile
 from .tensor.profiling import profile
@@ -125,6 +132,7 @@ __all__ = [  # noqa: F405
     "float32",
     "float64",
     "flush",
+    "get_num_threads",
     "from_dlpack",
     "from_numpy",
     "full",
@@ -170,6 +178,7 @@ __all__ = [  # noqa: F405
     "repeat",
     "result_type",
     "scan",
+    "set_num_threads",
     "settings",
     "Tensor",
     "tensor",

@@ -1,4 +1,4 @@
-"""Switches of recording: derivatives on and off, and running what is recorded.
+"""Switches: derivatives on and off, running what is recorded, and on how many threads.
 
 Read first: `no_grad`, `flush`.
 """
@@ -6,8 +6,15 @@ Read first: `no_grad`, `flush`.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
+from ..late import late
 from . import record, run, trie
+
+if TYPE_CHECKING:
+    from ..runtime import pool
+else:
+    pool = late("plait.runtime.pool")
 
 
 def no_grad() -> AbstractContextManager[None]:
@@ -34,3 +41,19 @@ def flush() -> None:
     trace = trie.recorder.trace
     if trace.function is None:
         run.flush(trace)
+
+
+def get_num_threads() -> int:
+    """Return how many threads run a program: those of `set_num_threads`, else of
+    the setting `PLAIT_NUM_THREADS`, else one for each processor.
+    """
+    return pool.get_num_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Set how many threads run a program. Results do not depend on it, to the bit.
+
+    Raises:
+        ArgumentError: `count` is not an integer of at least 1.
+    """
+    pool.set_num_threads(count)
