@@ -108,6 +108,14 @@ class Table(NamedTuple):
     weight: Function | None = None
 
 
+def _polynomial(coefficients: Sequence[Any], x: Any) -> Any:
+    """Return a polynomial's value; the lowest power's coefficient first."""
+    total = mp.mpf(0)
+    for coefficient in reversed(coefficients):
+        total = total * x + coefficient
+    return total
+
+
 def fit(table: Table, dtype: str) -> tuple[list[Real], Real]:
     """Return the coefficients, lowest power first, and the error of their function."""
     points = grid(mp.mpf(table.low), mp.mpf(table.high))
@@ -134,7 +142,7 @@ def fit(table: Table, dtype: str) -> tuple[list[Real], Real]:
         known[first] = rounded(solution[0], dtype)
     coefficients = [known[k] for k in range(table.degree + 1)]
     error = max(
-        w * abs(f - mp.polyval(coefficients[::-1], x))
+        w * abs(f - _polynomial(coefficients, x))
         for w, f, x in zip(weight, target, points, strict=True)
     )
     return coefficients, error

@@ -18,6 +18,8 @@ from .flatten import After
 _LARGE = 1 << 16
 # There should be as many independent sums, each over as many elements.
 _PARTS, _MOST_PARTS, _LEAST = 32, 256, 1 << 11
+# A longer sum loses digits.
+_LONGEST = 1 << 14
 # As many neighbouring sums are computed together.
 _TOGETHER = 32
 
@@ -64,12 +66,15 @@ def _parts(node: Node) -> int:
     if sums >= _PARTS:
         return 1
     each = x.size // max(1, node.size)
-    return min(-(-_PARTS // max(1, sums)), each // _LEAST)
+    parts = max(-(-_PARTS // max(1, sums)), min(_MOST_PARTS // 2, each // _LONGEST))
+    return min(parts, each // _LEAST)
 
 
 def _in_parts(node: Node, x: Node, parts: int) -> Node:
     axes = node.attributes["axes"]
-    axis = max(axes, key=lambda one: x.shape[one])
+    # The outermost one that is long enough: the parts are then long runs of memory.
+    long = [one for one in sorted(axes) if x.shape[one] >= 2 * parts]
+    axis = long[0] if long else max(axes, key=lambda one: x.shape[one])
     n = x.shape[axis]
     factor = next(
         (f for f in range(parts, _MOST_PARTS + 1) if n % f == 0 and n > f), None

@@ -76,7 +76,7 @@ class Program:
         asked, returned = set(targets), set(simplified.outputs)
         self.donations = {
             places[old]: results[new]
-            for old, new in step.replaced
+            for old, new in step.replaced or ()
             # Others still need what is kept for derivatives, or handed on.
             if new in asked
             and old not in self.index
@@ -85,7 +85,8 @@ class Program:
         for stage, one in (("graph", graph), ("simplified", simplified)):
             if settings.shows(stage):
                 print(f"# {stage}\n{to_text(one)}", file=sys.stderr)
-        self._graph = Tiered(simplified, graph, bool(step.replaced), bool(self.roots))
+        updates = step.replaced is not None
+        self._graph = Tiered(simplified, graph, updates, bool(self.roots))
 
     def run(self, values: list[Any]) -> list[np.ndarray]:
         """Return the values of targets and saved nodes, given those of the leaves.

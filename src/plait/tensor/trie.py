@@ -43,7 +43,7 @@ class Step:
         programs: the programs run from here, by the nodes they compute.
         graphs: the graphs closed here, by their output nodes.
         replaced: leaves whose tensors get other values when this step is run, and
-            which: (leaf, node).
+            which: (leaf, node). None for other steps.
     """
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Step:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.programs: dict[tuple[Node, ...], Program] = {}
         self.graphs: dict[tuple[Node, ...], Graph] = {}
-        self.replaced: tuple[tuple[Node, Node], ...] = ()
+        self.replaced: tuple[tuple[Node, Node], ...] | None = None
 
     def path(self) -> Iterator[Step]:
         """Yield this step and all before it, latest first."""

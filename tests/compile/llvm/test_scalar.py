@@ -81,6 +81,8 @@ def cases(name):
     for dtype in ALL:
         if dtype.kind not in meaning.kinds:
             continue
+        if dtype.is_float and name in ("floor_divide", "remainder"):
+            continue  # written out before code is emitted
         if dtype is float64 and name == "fused_multiply_add":
             continue  # the interpreter rounds the product
         if dtype.name in SHORT and name not in ("select", "cast", "bitcast"):
