@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...dtypes import DType
 
 # A chunk is worth handing out above this many multiplications, some microseconds.
-_CHUNK_PRODUCTS = 200_000
+_CHUNK_PRODUCTS = 100_000
 # More chunks than this are not needed to keep any number of cores busy.
 _MOST_CHUNKS = 64
 # Rows that are worth copying the columns that they are multiplied by once more.
