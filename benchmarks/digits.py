@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -117,7 +118,8 @@ def main():
         return
     count = str(options.threads)
     names = ("PLAIT_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, count)}
+    source = str(Path(__file__).parent.parent / "src")
+    environment = {**os.environ, "PYTHONPATH": source, **dict.fromkeys(names, count)}
     found = {name: [] for name in JOBS}
     for _ in range(options.rounds):
         for name in JOBS:
