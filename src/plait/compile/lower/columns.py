@@ -51,7 +51,6 @@ class _Columns:
         self.sizes = tuple(loop.size for loop in lowering.inner)
         self.kept: dict[Node, Buffer] = {}
         self.totals: dict[Node, Accumulator] = {}
-        self.results: dict[Node, Registers] = {}
         self.place = 0  # of the vector being written
 
     def write(self) -> tuple[int, Body]:

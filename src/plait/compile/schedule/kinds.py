@@ -5,9 +5,9 @@ Read first: `kind_of`.
 
 from __future__ import annotations
 
-from ...ir.build import INPUT, PICK
+from ...ir.build import PICK
 from ...ir.graph import Node, TensorType
-from ..lower.pull import is_moved, is_pulled
+from ..lower.pull import is_pulled
 from ..lower.ways import is_written_out
 
 PULLED = "pulled"  # written out where it is needed, element by element
@@ -60,9 +60,3 @@ def domain_of(node: Node) -> tuple[int, ...]:
     if node.primitive.name in REDUCTIONS:
         return node.operands[0].shape
     return node.shape
-
-
-__all__ = [
-    "CONTRACTION", "CONTRACTIONS", "INPUT", "OPAQUE", "PULLED", "REDUCTION",
-    "REDUCTIONS", "RESULT", "domain_of", "is_moved", "kind_of", "reduced_axes",
-]  # fmt: skip

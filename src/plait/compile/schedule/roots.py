@@ -12,9 +12,10 @@ from itertools import chain
 from ...ir.build import INPUT
 from ...ir.graph import Graph, Node
 from ..lower.fold import terms_of
+from ..lower.pull import is_moved
 from ..lower.scalar import cost, is_scalar
 from ..lower.search import steps_of
-from .kinds import CONTRACTION, OPAQUE, PULLED, RESULT, is_moved, kind_of
+from .kinds import CONTRACTION, OPAQUE, PULLED, kind_of
 
 # An expression that costs less is written out again for each of its users.
 _CHEAP = 2
@@ -176,6 +177,3 @@ def _viewed(node: Node) -> Node:
     while is_moved(node):
         node = node.operands[0]
     return node
-
-
-__all__ = ["RESULT", "awaited", "roots_of"]
