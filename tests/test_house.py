@@ -26,7 +26,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("compile", "runtime"),
     5: ("tensor",),
     6: ("nn", "optim", "data"),
-    7: ("train", "interop"),
+    7: ("train", "interop", "plots"),
     8: ("__init__",),  # what `import plait` gives: all but the command line
     9: ("cli", "__main__"),
 }
@@ -43,7 +43,7 @@ LOCAL_IMPORTS = {
     ("errors.py", "importlib"): "`optional` is the one way to import a library late",
 }
 LIBRARIES = {"ml_dtypes", "numpy", "plait", "safetensors", *sys.stdlib_module_names}
-OPTIONAL_LIBRARIES = ("PIL", "llvmlite", "scipy", "torch", "tqdm")
+OPTIONAL_LIBRARIES = ("PIL", "llvmlite", "matplotlib", "scipy", "torch", "tqdm")
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "core", "base"}
 SIMPLE = (
     ast.Name,
