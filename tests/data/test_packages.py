@@ -44,6 +44,15 @@ def wheel(contents):
     return buffer.getvalue()
 
 
+def deb(contents):
+    parts = {"debian-binary": b"2.0\n1", "data.tar.gz": tar(contents)}
+    packed = b"!<arch>\n"
+    for name, content in parts.items():
+        header = f"{name:16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n"
+        packed += header.encode() + content + b"\n" * (len(content) % 2)
+    return packed
+
+
 def script(path, body):
     path.write_text(f"#!{sys.executable}\nimport sys, time\n{body}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -150,6 +159,29 @@ def test_pip_gives_wheels_and_sources(own_pip, log, registry, kind, archive_name
     words = log.read_text().split()
     assert words[:4] == ["download", "--no-deps", kind, ":all:"]
     assert words[-1] == "some-data==1.0.0"
+
+
+def test_debian_packages_are_downloaded_and_not_installed(programs, log):
+    client(programs / "apt-get", "some-data_1.0.0-1_all.deb", deb(CONTENT), log)
+    assert fetch("debian", "some-data", "1.0.0-1", WANTED) == CONTENT
+    assert log.read_text() == "download --quiet --quiet some-data=1.0.0-1\n"
+
+
+def test_systems_without_debians_client_are_told(programs):
+    error = error_of(lambda: fetch("debian", "some-data", "1.0.0-1", WANTED))
+    assert error.message == (
+        "[fetch] `apt-get` is needed to get some-data 1.0.0-1 and is not installed. "
+        "Fix: only Debian and systems made from it have this package."
+    )
+
+
+@pytest.mark.parametrize(
+    "archive", [b"", b"no archive", b"!<arch>\n", b"!<arch>\n" + b"x" * 60]
+)
+def test_a_damaged_debian_package_is_an_error(programs, log, archive):
+    client(programs / "apt-get", "some-data.deb", archive, log)
+    error = error_of(lambda: fetch("debian", "some-data", "1.0.0-1", WANTED))
+    assert "the archive of some-data 1.0.0-1 (debian) cannot be read" in error.what
 
 
 def test_pip_on_the_path_serves_an_interpreter_without_pip(programs, log, monkeypatch):
@@ -302,9 +334,9 @@ def test_scoped_names_are_accepted(npm, log):
 
 
 def test_an_unknown_registry_is_refused():
-    error = error_of(lambda: fetch("debian", "a", "1", {}), ArgumentError)
-    assert error.got == "'debian'"
-    assert error.expected == "'npm', 'pypi', 'pypi-sdist'"
+    error = error_of(lambda: fetch("gems", "a", "1", {}), ArgumentError)
+    assert error.got == "'gems'"
+    assert error.expected == "'npm', 'pypi', 'pypi-sdist', 'debian'"
 
 
 # --- where the cache is

