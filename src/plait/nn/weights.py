@@ -1,6 +1,8 @@
 """Weights in files of the safetensors format, which hold arrays by name and no code.
 
-Read first: `save_weights`, `load_weights`.
+The files of other frameworks are read by `weight_files.py`.
+
+Read first: `save_weights`, `load_weights`, `read_weights`.
 """
 
 from __future__ import annotations
@@ -8,18 +10,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+from numpy.typing import NDArray
 
 import plait
 from plait import Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, FileFormatError
+from ..late import late
 from .module import Module
 
+# It brings archives and the readers of `plait.data`, which few programs need.
+if TYPE_CHECKING:
+    from . import weight_files
+else:
+    weight_files = late("plait.nn.weight_files")
+
+_LIMIT = 1 << 32
 # The format's names of element types.
 _DTYPES = {
     "BOOL": plait.bool_, "U8": plait.uint8, "U16": plait.uint16, "U32": plait.uint32,
@@ -105,12 +116,15 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     _refuse_folder(path)
     with open(path, "rb") as file:
-        content = file.read()
+        return decode_weights(file.read(), path)
+
+
+def decode_weights(content: bytes, path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Return the tensors in the content of a safetensors file; see `load_weights`."""
     try:
         found: Any = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise _unreadable(path, str(error)) from None
-    del content
     return {
         name: _tensor(path, name, view)
         for name, view in sorted(found, key=lambda item: item[0])
@@ -132,6 +146,42 @@ def _tensor(path: str | os.PathLike[str], name: str, view: Mapping[str, Any]) ->
         raise _unreadable(path, f"{name!r}: {error}") from None
     # The bytes are a copy of the file's that nobody else holds.
     return plait.asarray(array, copy=False)
+
+
+def read_weights(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    prefix: str = "",
+    limit: int = _LIMIT,
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays in a file of weights, be it of PyTorch, Keras or NumPy.
+
+    The arrays are as they lie in the file: `load_state_dict` takes those of PyTorch's
+    layers as they are, while Keras has the axes of weights in another order.
+
+    Args:
+        source: a path, or the content of a file: safetensors; what `torch.save` wrote
+            (a state dict, or a checkpoint with state dicts in it); an HDF5 file or a
+            .keras file of Keras, which need h5py; .npz.
+        prefix: take only names that begin so, and leave that away, such as
+            "state_dict.".
+        limit: the size in bytes that all arrays may have together, if that is more than
+            the file has: HDF5 and .npz may be compressed, and a small hostile file
+            must not fill the memory.
+
+    Returns:
+        Name -> array, in the order of the file. In files of PyTorch, names of nested
+        dictionaries and lists are joined with dots; numbers and texts are left out. In
+        HDF5, names are paths, such as "dense/kernel:0". bfloat16 stays bfloat16 (in
+        .npz, which has no name for it, elements of two plain bytes are taken for it).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileFormatError: it is damaged, cut off, hostile or of another format, holds
+            objects that only a program could make, or has no such names.
+        MissingExtraError: it is HDF5, and h5py is not installed.
+    """
+    return weight_files.read_file(source, prefix, limit)
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
