@@ -19,7 +19,7 @@ import plait
 PACKAGE = Path(__file__).parent.parent / "src" / "plait"
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "dtypes", "late", "shapes", "settings", "stopwatch", "trees"),
+    0: ("ahead", "errors", "dtypes", "late", "shapes", "settings", "stopwatch", "trees"),
     1: ("ir",),
     2: ("ops",),
     3: ("transform", "program"),
@@ -34,6 +34,7 @@ LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 USERS_LAYER = 6
 # Rooms at or above the users' layer that may look further inside, and why.
 INSIDERS = {
+    "nn": {"late"},  # files of other frameworks are read by a module imported late
     "interop": {room for room in LAYER if LAYER[room] < USERS_LAYER},  # reads graphs
     "__init__": {room for room in LAYER if LAYER[room] < USERS_LAYER},
     "cli": {"ir", "runtime"},  # `plait show` prints graphs, `plait cache` clears one
@@ -43,7 +44,16 @@ LOCAL_IMPORTS = {
     ("errors.py", "importlib"): "`optional` is the one way to import a library late",
 }
 LIBRARIES = {"ml_dtypes", "numpy", "plait", "safetensors", *sys.stdlib_module_names}
-OPTIONAL_LIBRARIES = ("PIL", "llvmlite", "matplotlib", "scipy", "torch", "tqdm")
+OPTIONAL_LIBRARIES = (
+    "PIL",
+    "h5py",
+    "llvmlite",
+    "matplotlib",
+    "pyarrow",
+    "scipy",
+    "torch",
+    "tqdm",
+)
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "core", "base"}
 SIMPLE = (
     ast.Name,

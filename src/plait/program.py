@@ -143,9 +143,19 @@ class Unless(NamedTuple):
     target: int
 
 
+class Alarm(NamedTuple):
+    """End the run with `WrongIndex` if the byte at `place` is not 0."""
+
+    place: Place
+
+
+class Settled(NamedTuple):
+    """From here on nothing can go wrong, and inputs may be written over."""
+
+
 Instruction = (
     Launch | Host | Copy | Clear | SetSlot | Advance | Swap | Count | Repeat | Jump
-    | Unless
+    | Unless | Alarm | Settled
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph, TensorType
 from plait.program import (
     Advance,
+    Alarm,
     Clear,
     Code,
     Copy,
@@ -34,7 +35,10 @@ from plait.program import (
     Program,
     Repeat,
     SetSlot,
+    Settled,
     Swap,
+    Unless,
+    WrongIndex,
 )
 from plait.runtime import Runner
 from plait.settings import settings
@@ -244,8 +248,13 @@ class _Slow:
             return one.target if self.counts[one.slot] > 0 else None
         elif isinstance(one, Jump):
             return one.target
-        else:
+        elif isinstance(one, Unless):
             return None if self.at(one.place, 1)[0] else one.target
+        elif isinstance(one, Alarm):
+            if self.at(one.place, 1)[0]:
+                raise WrongIndex
+        else:
+            assert isinstance(one, Settled)
         return None
 
     def call(self, one: Host) -> None:

@@ -26,6 +26,7 @@ from ..ir.graph import Graph, Node, TensorType
 from ..ir.text import from_text, to_text
 from ..program import (
     Advance,
+    Alarm,
     Clear,
     Code,
     Copy,
@@ -38,17 +39,18 @@ from ..program import (
     Program,
     Repeat,
     SetSlot,
+    Settled,
     Swap,
     Unless,
     Use,
     Work,
 )
 from ..transform import ALL_PRIMITIVES
-from .planning.calls import Reference, check_alarm, reference
+from .planning.calls import Reference, reference
 
 # Made of numbers and places.
 _PLAIN: tuple[Callable[..., Instruction], ...] = (
-    Copy, Clear, SetSlot, Advance, Swap, Count, Repeat, Jump, Unless,
+    Copy, Clear, SetSlot, Advance, Swap, Count, Repeat, Jump, Unless, Alarm, Settled,
 )  # fmt: skip
 _LAUNCH, _HOST, _FIRST = 0, 1, 2
 _TAGS = {kind: i for i, kind in enumerate(_PLAIN, _FIRST)}
@@ -137,9 +139,7 @@ def _plain(one: Instruction, numbers: dict[tuple[str, str], int]) -> list[Any]:
 
 
 def _called(one: Host) -> str:
-    """Return the function of a call as a graph of one step; "" for the alarm's."""
-    if one.function is check_alarm:
-        return ""
+    """Return the function of a call as a graph of one step."""
     function = one.function
     if not isinstance(function, Reference) or function.primitive not in _known():
         raise _CannotBeSaved
@@ -209,8 +209,8 @@ def _instruction(parts: Sequence[Any], lines: Sequence[str]) -> Instruction:
         return Launch(kernel, places, lines[line])
     if tag == _HOST:
         text, operands, results, line = rest
-        function = _function(text) if text else check_alarm
-        return Host(function, _windows(operands), _windows(results), lines[line])
+        windows = _windows(operands), _windows(results)
+        return Host(_function(text), *windows, lines[line])
     fields = [Place(*x) if isinstance(x, list) else x for x in rest]
     found: Instruction = _PLAIN[tag - _FIRST](*fields)
     return found

@@ -115,11 +115,21 @@ take:
   store ptr %data, ptr %slot
 {word("given", "record", GIVEN)}
   %ask = icmp ne i64 %given, 0
-  br i1 %ask, label %asked, label %bound
+  br i1 %ask, label %asked, label %kept
 asked:
-  %alone = call i64 @alone(ptr %frame, ptr %item)
+  %alone = call i64 @alone(ptr %frame, ptr %item, i32 1, i32 {_WRITEABLE})
   %given.place = getelementptr i64, ptr %frame, i64 %given
   store i64 %alone, ptr %given.place
+  %is.given = icmp ne i64 %alone, 0
+  br i1 %is.given, label %bound, label %kept
+kept:
+  ; The list holds it, and a tensor that nobody changes.
+  %own = call i64 @alone(ptr %frame, ptr %item, i32 2, i32 0)
+  %is.own = icmp ne i64 %own, 0
+  br i1 %is.own, label %bound, label %open
+open:
+{pointer("shared.memory", "frame", machine.SHARED_MEMORY)}
+  store i64 1, ptr %shared.memory
   br label %bound
 bound:
   %i.next = add i64 %i, 1
@@ -132,21 +142,22 @@ other:
 """
 
 
-# Whether memory may be overwritten: nobody but one list holds the array, and nobody but
-# the array that below it, down to the owner of the memory, and all may be written.
-# Views, memoryviews and DLPack capsules of an array hold the array. Memory that others
+# Whether memory is known to a few alone: no more than `most` hold the array, and nobody
+# but the array that below it, down to the owner of the memory, and all have the flags
+# `needed`. With 1 and `WRITEABLE`, a list that holds the array may overwrite it. Views, memoryviews and DLPack capsules of an array hold the array. Memory that others
 # lent to NumPy ends in a base that is neither an array nor a block of ours: 0.
 _ALONE = f"""
-define internal i64 @alone(ptr %frame, ptr %array) {{
+define internal i64 @alone(ptr %frame, ptr %array, i32 %most, i32 %needed) {{
 entry:
 {word("array.type", "frame", machine.ARRAY_TYPE)}
 {word("block.type", "frame", machine.BLOCK_TYPE)}
   br label %look
 look:
   %held = phi ptr [ %array, %entry ], [ %base, %deeper ]
+  %holders = phi i32 [ %most, %entry ], [ 1, %deeper ]
   %references = load i32, ptr %held
-  %one = icmp eq i32 %references, 1
-  br i1 %one, label %kind, label %no
+  %few = icmp ule i32 %references, %holders
+  br i1 %few, label %kind, label %no
 kind:
 {_field("type", "held", _TYPE, "ptr")}
   %type.word = ptrtoint ptr %type to i64
@@ -154,9 +165,9 @@ kind:
   br i1 %is.array, label %array.flags, label %block
 array.flags:
 {_field("flags", "held", _FLAGS, "i32")}
-  %writeable.bit = and i32 %flags, {_WRITEABLE}
-  %writeable = icmp ne i32 %writeable.bit, 0
-  br i1 %writeable, label %owner, label %no
+  %there = and i32 %flags, %needed
+  %fit = icmp eq i32 %there, %needed
+  br i1 %fit, label %owner, label %no
 owner:
 {_field("base", "held", _BASE, "ptr")}
   %is.last = icmp eq ptr %base, null

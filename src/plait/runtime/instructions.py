@@ -45,6 +45,7 @@ class Packed(NamedTuple):
     Attributes:
         words: the instructions.
         hosts: where in it a Python function is to be called.
+        alarms: where in it a wrong index ends the run.
         arity: most arguments that a kernel has.
         parallel: whether there is a launch that threads share.
         microseconds: about how long a run takes; infinite if there are jumps.
@@ -53,6 +54,7 @@ class Packed(NamedTuple):
 
     words: np.ndarray
     hosts: dict[int, plan.Host]
+    alarms: set[int]
     arity: int
     parallel: bool
     microseconds: float
@@ -77,6 +79,7 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
     starts: list[int] = []
     targets: list[tuple[int, int]] = []  # word that needs an address, instruction
     hosts: dict[int, plan.Host] = {}
+    alarms: set[int] = set()
     steps: dict[int, Step] = {}
     arity, parallel = 0, False
     for one in program.instructions:
@@ -117,6 +120,11 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
             case plan.Jump(to):
                 targets.append((len(words) + 1, to))
                 words += [machine.JUMP, 0]
+            case plan.Alarm(place):
+                alarms.add(len(words))
+                words += [machine.ALARM, *_flat(place)]
+            case plan.Settled():
+                words += [machine.SETTLED]
             case plan.Unless(place, to):
                 targets.append((len(words) + 3, to))
                 words += [machine.UNLESS, *_flat(place), 0]
@@ -126,7 +134,8 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
         words[at] = starts[to]
     jumps = any(words[at] < at for at, _ in targets)
     estimate = float("inf") if jumps else together
-    return Packed(np.array(words, np.int64), hosts, arity, parallel, estimate, steps)
+    table = np.array(words, np.int64)
+    return Packed(table, hosts, alarms, arity, parallel, estimate, steps)
 
 
 def _name(one: plan.Host) -> str:

@@ -82,7 +82,7 @@ def own() -> dict[str, int]:
     if data is None:
         data = host.assemble(text)
         cache.put(name, data)
-    _own.append(Library(data, ("run", "work", "bind")))
+    _own.append(Library(data, ("run", "work", "bind", "post", "settle", "assist")))
     return _own[0].addresses
 
 

@@ -11,20 +11,26 @@ Read first: `text`.
 
 from __future__ import annotations
 
+from .sharing import IS_SETTLED as IS_SETTLED
+from .sharing import POOL as POOL
+from .sharing import RESULT as RESULT
 from .sharing import SLEEPING
 from .words import pointer, word
 
 # Words of a frame. Slots follow, and then what `bind` finds out about donations.
-CODE, PC, POOL, SCRATCH, ARGUMENTS = 0, 1, 2, 3, 4
+CODE, PC, SCRATCH, ARGUMENTS = 0, 1, 3, 4  # and POOL
 OUTPUTS, INPUTS, NEXT, TYPES = 5, 6, 7, 8  # see `binding`
 FIRST_OUTPUT, COUNT, INPUT_COUNT, WOKEN = 9, 10, 11, 12
 ARRAY_TYPE, BLOCK_TYPE = 13, 14  # addresses of `ndarray` and `memory.BlockType`
 TIMELINE = 15  # address of the table of `timeline`, for the `run` that keeps one
-SLOTS = 16
+QUIET = 16  # not to ask for threads to be woken up; 17 and 19 are in `sharing`
+SHARED_MEMORY = 18  # whether an input lies in memory that others may write
+SLOTS = 20
 
-END, LAUNCH, HOST, COPY, CLEAR, SET, ADVANCE, SWAP, COUNTER, REPEAT, JUMP, UNLESS = (
-    range(12)
-)  # fmt: skip
+(
+    END, LAUNCH, HOST, COPY, CLEAR, SET, ADVANCE, SWAP, COUNTER, REPEAT, JUMP, UNLESS,
+    ALARM, SETTLED,
+) = range(14)  # fmt: skip
 
 # Of a launch: run it here; share it with threads that are awake; wake the others too.
 ALONE, SHARED, WAKE = 0, 1, 2
@@ -60,7 +66,7 @@ def _go(name: str, length: int) -> str:
 def text(timed: bool = False) -> str:
     """Return the function, which returns -1 at the end, or where it wants help.
 
-    That is at a `HOST` instruction, or at a `LAUNCH` for which threads should be woken
+    That is at a `HOST` instruction, at an `ALARM` that is raised, or at a `LAUNCH` for which threads should be woken
     up. Python goes on by setting `PC` (and `WOKEN`) and calling again.
 
     Args:
@@ -79,6 +85,8 @@ def text(timed: bool = False) -> str:
         REPEAT: ("repeat", _repeat()),
         JUMP: ("jump", _jump()),
         UNLESS: ("unless", _unless()),
+        ALARM: ("alarm", _alarm()),
+        SETTLED: ("settled", _settled()),
     }
     cases = "\n".join(
         f"    i64 {key}, label %{name}" for key, (name, _) in blocks.items()
@@ -98,6 +106,7 @@ entry:
 {word("scratch", "frame", SCRATCH, "ptr")}
 {word("arguments", "frame", ARGUMENTS, "ptr")}
 {pointer("woken", "frame", WOKEN)}
+{word("quiet", "frame", QUIET)}
 {pointer("slots", "frame", SLOTS)}
 {word("timeline", "frame", TIMELINE, "ptr")}
 {word("outputs", "frame", OUTPUTS)}
@@ -193,7 +202,8 @@ sleepers:
   %sleeping = load atomic i64, ptr %sleeping.at monotonic, align 8
   %some = icmp ne i64 %sleeping, 0
   %worth = icmp eq i64 %sharing, {WAKE}
-  %tried = load i64, ptr %woken
+  %tried.0 = load i64, ptr %woken
+  %tried = or i64 %tried.0, %quiet
   store i64 0, ptr %woken
   %fresh = icmp eq i64 %tried, 0
   %call.0 = and i1 %some, %worth
@@ -322,4 +332,24 @@ def _unless() -> str:
   %unless.pc = select i1 %unless.false, i64 %unless.target, i64 %unless.on
   store i64 %unless.pc, ptr %pc.place
   br label %next
+"""
+
+
+def _alarm() -> str:
+    """Words: place."""
+    return f"""\
+{_place("alarm.place", 1)}
+  %alarm.byte = load i8, ptr %alarm.place
+  %alarm.off = icmp eq i8 %alarm.byte, 0
+  br i1 %alarm.off, label %alarm.passed, label %help
+alarm.passed:
+{_go("alarm", 3)}
+"""
+
+
+def _settled() -> str:
+    return f"""\
+{pointer("settled.at", "frame", IS_SETTLED)}
+  store atomic i64 1, ptr %settled.at release, align 8
+{_go("settled", 1)}
 """

@@ -7,8 +7,11 @@ Read first: `Runner`.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import os
 import struct
+import threading
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -16,17 +19,20 @@ from typing import Any
 
 import numpy as np
 
+from ..ahead import ahead, finish
 from ..dtypes import bool_, float32, int8
 from ..errors import PlaitError
 from ..ir.graph import TensorType
 from ..program import Host, Place, Program, WrongIndex
-from . import binding, kernels, machine, memory, pool
+from . import binding, kernels, machine, memory, pool, sharing
 from .instructions import Step, pack
 from .timeline import Span, Timeline, run_timed
 
 # A program that takes fewer microseconds keeps the GIL. Letting go of it costs little,
 # but another thread may take it then, and keep it for milliseconds.
 _KEEPS_GIL = 20.0
+# A program that takes fewer is not worth handing to another thread.
+_AHEAD = 8.0
 
 _ALIGNMENT = 64
 
@@ -66,8 +72,12 @@ class Runner:
         self._bind = _Holding(own["bind"])
         self._reads_objects = _reads_objects()
         brief = packed.microseconds < _KEEPS_GIL and not packed.parallel
-        self._go = (_Holding if brief else _Free)(own["run"])
+        kind = _Holding if brief else _Free
+        self._go, self._assist = kind(own["run"]), kind(own["assist"])
+        self._post, self._settle = _Holding(own["post"]), kind(own["settle"])
         self._hosts = {at: _HostCall(host) for at, host in packed.hosts.items()}
+        self._alarms = packed.alarms
+        self._runs_on = not packed.hosts
         # Words of a frame: those the machine knows, slots, arguments, a word for each
         # scalar input, and whether each input that may be overwritten was given away.
         self._arguments = machine.SLOTS + program.slots
@@ -122,8 +132,68 @@ class Runner:
         """
         if type(values) is not list:
             values = list(values)  # whose sequence still holds them
+        finish()
+        frame, team, outputs = self._prepared(values, self._parallel)
+        try:
+            self._go_on(frame, team, self._begun(frame, timeline), timeline)
+            return outputs
+        except WrongIndex as wrong:
+            # Nothing was overwritten: the caller may have them again.
+            raise WrongIndex(list(values)) from wrong
+        finally:
+            self._release(frame, team)
+            values.clear()
+
+    def start(self, values: list[Any]) -> list[np.ndarray]:
+        """Do as `run`, but perhaps return before the values are there.
+
+        Another thread may run the program then, while the caller goes on: when nothing
+        can go wrong any more. Until `ahead.finish` has returned, the results may not be
+        looked at, and only `run` and `start` may be given them.
+
+        Nobody else may change the inputs meanwhile. Where others could, as an input
+        lies in memory that they hold too, the values are there at the return.
+        """
+        finish()
+        worth = self._runs_on and self._packed.microseconds > _AHEAD
+        frame, team, outputs = self._prepared(values, worth or self._parallel)
+        words = frame.words
+        flight: _Flight | None = None
+        try:
+            if team is None or not worth or words[machine.SHARED_MEMORY]:
+                at = self._go(frame.address)
+            elif team.words[sharing.SLEEPING]:
+                team.wake()  # for the next time
+                at = self._go(frame.address)
+            else:
+                words[machine.QUIET] = 1
+                words[machine.IS_SETTLED] = 0
+                self._post(frame.address)
+                at = self._settle(frame.address)
+                if at == sharing.UNDER_WAY:
+                    flight = _Flight(self, frame, team, values[:], outputs)
+                    ahead.wait = flight.finish
+                    return outputs
+                words[machine.QUIET] = 0
+            self._go_on(frame, team, at, None)
+            return outputs
+        except WrongIndex as wrong:
+            raise WrongIndex(list(values)) from wrong
+        finally:
+            if flight is None:
+                self._release(frame, team)
+            values.clear()
+
+    def _prepared(
+        self, values: list[Any], shares: bool
+    ) -> tuple[_Frame, pool.Pool | None, list[np.ndarray]]:
+        """Return a frame that is ready to go, the pool if it is to be had, and the
+        outputs, which have no values yet. `_release` must follow.
+        """
         if len(values) != self._count:
-            raise ValueError(f"{len(values)} values for {self._count} inputs")
+            count = len(values)
+            values.clear()
+            raise ValueError(f"{count} values for {self._count} inputs")
         try:
             frame = self._frames.pop()
         except IndexError:
@@ -131,11 +201,12 @@ class Runner:
         workspace = _leased(self._need)
         if workspace is not frame.workspace:
             frame.use(self, workspace)
-        team = pool.lease(self._scratch) if self._parallel else None
+        team = pool.lease(self._scratch) if shares else None
         try:
             words = frame.words
             words[machine.PC] = 0
             words[machine.POOL] = 0 if team is None else team.address
+            words[machine.SHARED_MEMORY] = 0
             self._bind_inputs(frame, values)
             outputs = []
             for given, i, same, shape, dtype in self._outputs:
@@ -153,42 +224,58 @@ class Runner:
                 first = machine.SLOTS + self._count
                 for j, array in enumerate(outputs):
                     words[first + j] = memory.address(array)
-            go = self._go
-            if timeline is not None:
-                go = _Free(run_timed())
-                words[machine.TIMELINE] = timeline.address
-            at = go(frame.address)
-            while at >= 0:
-                words[machine.OUTPUTS] = 0
-                host = self._hosts.get(at)
-                if timeline is not None and timeline.is_full:
-                    timeline.drain()
-                    words[machine.PC] = at
-                elif host is not None:
-                    begin = time.perf_counter_ns() if timeline is not None else 0
-                    host.call(words)
-                    if timeline is not None:
-                        span = Span(at, begin, time.perf_counter_ns())
-                        timeline.spans.append(span)
-                    words[machine.PC] = at + 1
-                else:
-                    assert team is not None  # or the machine would not have asked
-                    team.wake()
-                    words[machine.PC] = at
-                    words[machine.WOKEN] = 1
-                at = go(frame.address)
-            if timeline is not None:
-                timeline.drain()
-            return outputs
-        except WrongIndex as wrong:
-            # Nothing was overwritten: the caller may have them again.
-            raise WrongIndex(list(values)) from wrong
-        finally:
-            if team is not None:
-                team.busy.release()
-            _workspaces.append(workspace)
-            self._frames.append(frame)
+            return frame, team, outputs
+        except BaseException:
+            self._release(frame, team)
             values.clear()
+            raise
+
+    def _release(self, frame: _Frame, team: pool.Pool | None) -> None:
+        if team is not None:
+            team.busy.release()
+        _workspaces.append(frame.workspace)
+        self._frames.append(frame)
+
+    def _begun(self, frame: _Frame, timeline: Timeline | None) -> int:
+        """Run the program from the beginning; return where it wants help, or -1."""
+        if timeline is None:
+            return self._go(frame.address)  # type: ignore[no-any-return]
+        frame.words[machine.TIMELINE] = timeline.address
+        return _Free(run_timed())(frame.address)  # type: ignore[no-any-return]
+
+    def _go_on(
+        self,
+        frame: _Frame,
+        team: pool.Pool | None,
+        at: int,
+        timeline: Timeline | None,
+    ) -> None:
+        """Give the help that is wanted at `at`, and run the rest of the program."""
+        words = frame.words
+        go = self._go if timeline is None else _Free(run_timed())
+        while at >= 0:
+            words[machine.OUTPUTS] = 0
+            if at in self._alarms:
+                raise WrongIndex
+            host = self._hosts.get(at)
+            if timeline is not None and timeline.is_full:
+                timeline.drain()
+                words[machine.PC] = at
+            elif host is not None:
+                begin = time.perf_counter_ns() if timeline is not None else 0
+                host.call(words)
+                if timeline is not None:
+                    span = Span(at, begin, time.perf_counter_ns())
+                    timeline.spans.append(span)
+                words[machine.PC] = at + 1
+            else:
+                assert team is not None  # or the machine would not have asked
+                team.wake()
+                words[machine.PC] = at
+                words[machine.WOKEN] = 1
+            at = go(frame.address)
+        if timeline is not None:
+            timeline.drain()
 
     @property
     def steps(self) -> dict[int, Step]:
@@ -238,6 +325,7 @@ class Runner:
             return
         if value.shape != type.shape or value.dtype != type.dtype.numpy:
             raise _wrong(i, type, value)
+        words[machine.SHARED_MEMORY] = 1  # it is not worth a closer look
         if not value.flags.c_contiguous or not isinstance(value, np.ndarray):
             values[i] = value = np.array(value, order="C")
             if given is not None and value.flags.owndata:
@@ -279,6 +367,40 @@ class _Frame:
         self.words[machine.SCRATCH] = begin
         arena = begin + runner._arena_offset
         self.words[machine.SLOTS + runner._arena_slot] = arena
+
+
+class _Flight:
+    """A run that another thread does while Python goes on.
+
+    It holds on to all memory that the run may touch.
+    """
+
+    __slots__ = ("_frame", "_lock", "_memory", "_over", "_runner", "_team")
+
+    def __init__(
+        self,
+        runner: Runner,
+        frame: _Frame,
+        team: pool.Pool,
+        values: list[Any],
+        outputs: list[np.ndarray],
+    ) -> None:
+        self._runner, self._frame, self._team = runner, frame, team
+        self._memory = values, outputs
+        self._lock = threading.Lock()
+        self._over = False
+
+    def finish(self) -> None:
+        """Help with the run until it is over."""
+        with self._lock:
+            if self._over:  # another thread was first
+                return
+            at = self._runner._assist(self._frame.address)
+            assert at < 0  # what wants help from Python is not run ahead
+            self._over = True
+            self._frame.words[machine.QUIET] = 0
+            ahead.wait = None
+            self._runner._release(self._frame, self._team)
 
 
 # Blocks for scratch memory and arenas, which all programs share: as many as programs
@@ -352,6 +474,12 @@ def _records(types: Sequence[TensorType], given: dict[int, int]) -> np.ndarray:
         table[at : at + lengths[i]] = (*head, *type.shape)
         at += lengths[i]
     return table
+
+
+# A child process has no thread that would finish the run, nor has one that ends.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=finish)
+atexit.register(finish)
 
 
 @cache

@@ -2,6 +2,9 @@
 
     work(worker)    what a thread of the pool does until it has been idle for a while
     region          runs all chunks of a launch, together with whoever comes
+    post(frame)     offers a whole run to the threads of the pool
+    settle(frame)   helps with that run until nothing can go wrong any more
+    assist(frame)   helps with it until it is over
 
 Chunks are shared like this. A *region* is one launch. Its fields are written first;
 then `remaining` is set to the number of chunks (release). Whoever wants to take part,
@@ -13,6 +16,12 @@ comes late, from whichever region it was looking at, either gets chunks of the r
 that is open now, or none. The launching thread waits for chunks that were taken, never
 for threads.
 
+A run is *posted* like this. `posted` is set to the frame (release). Whoever sets it
+back to 0 by compare-and-exchange (acquire) runs it: a thread of the pool, or the one
+that posted it, when it needs the results and nobody has begun. `finished` becomes 1
+(release) when it is over, or wants help from Python; `machine.RESULT` of the frame says
+which.
+
 Read first: `_SHARE`.
 """
 
@@ -20,22 +29,32 @@ from __future__ import annotations
 
 from .words import pointer, word
 
+# Words of a frame that are needed here; the others are in `machine`.
+POOL = 2
+RESULT = 17  # what `run` returned, where the pool has run it
+IS_SETTLED = 19  # whether the run has come to where nothing can go wrong any more
+UNDER_WAY = -2  # what `settle` returns if the run has, and goes on
+
 # Words of a pool; the groups lie on cache lines of their own (128 bytes on some).
 KERNEL, REGION_ARGUMENTS, CHUNKS, GRAIN, SCRATCH_BEGIN, SCRATCH_STRIDE = range(6)
 REMAINING = 16
 DONE = 32
 SLEEPING, STOP, YIELD = 48, 49, 50
-POOL_WORDS = 64
+POSTED = 64
+FINISHED = 80
+POOL_WORDS = 96
 
 # Words of a worker: the address of its pool, its number, and how long it stays idle.
 WORKER_POOL, WORKER_INDEX, WORKER_SPINS = range(3)
 
 _PAUSES = 1024  # after which a thread that waits lets others have its processor
+_PATIENCE = 256  # pauses to wait for a thread that takes what is posted
 
 
 def text(architecture: str) -> str:
     """Return the functions for "x86_64" or "aarch64"."""
-    return _mode(architecture) + _SHARE + _REGION + _WORK
+    helping = _help("settle", True) + _help("assist", False)
+    return _mode(architecture) + _SHARE + _REGION + _POSTED + helping + _WORK
 
 
 def _mode(architecture: str) -> str:
@@ -192,6 +211,99 @@ out:
 }}
 """
 
+# Run what is posted, unless somebody else does; return whether it was run here.
+_POSTED = f"""
+define internal i1 @run_posted(ptr %pool) {{
+entry:
+{pointer("posted", "pool", POSTED)}
+  %seen = load atomic i64, ptr %posted monotonic, align 8
+  %none = icmp eq i64 %seen, 0
+  br i1 %none, label %no, label %take
+take:
+  %pair = cmpxchg ptr %posted, i64 %seen, i64 0 acquire monotonic, align 8
+  %won = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %won, label %own, label %no
+own:
+  %frame = inttoptr i64 %seen to ptr
+  %at = call i64 @run(ptr %frame)
+{pointer("result", "frame", RESULT)}
+  store i64 %at, ptr %result
+{pointer("finished", "pool", FINISHED)}
+  store atomic i64 1, ptr %finished release, align 8
+  ret i1 true
+no:
+  ret i1 false
+}}
+
+define i64 @post(ptr %frame) {{
+entry:
+{word("pool", "frame", POOL, "ptr")}
+{pointer("finished", "pool", FINISHED)}
+  store atomic i64 0, ptr %finished monotonic, align 8
+{pointer("posted", "pool", POSTED)}
+  %address = ptrtoint ptr %frame to i64
+  store atomic i64 %address, ptr %posted release, align 8
+  ret i64 0
+}}
+"""
+
+
+def _help(name: str, early: bool) -> str:
+    """Return the function that takes part in what is posted, as long as it must.
+
+    Args:
+        early: it returns `UNDER_WAY` as soon as the run is settled.
+    """
+    settled = f"""
+{pointer("settled.at", "frame", IS_SETTLED)}
+  %settled = load atomic i64, ptr %settled.at acquire, align 8
+  %goes.on = icmp ne i64 %settled, 0
+  br i1 %goes.on, label %under.way, label %help
+under.way:
+  call void @set_mode(i64 %mode)
+  ret i64 {UNDER_WAY}"""
+    return f"""
+define i64 @{name}(ptr %frame) {{
+entry:
+{word("pool", "frame", POOL, "ptr")}
+{pointer("finished", "pool", FINISHED)}
+{pointer("remaining", "pool", REMAINING)}
+  %mode = call i64 @standard_mode()
+  br label %look
+look:
+  %turn = phi i64 [ 0, %entry ], [ 0, %busy ], [ %turn.next, %again ]
+  %over = load atomic i64, ptr %finished acquire, align 8
+  %done = icmp ne i64 %over, 0
+  br i1 %done, label %out, label %check
+check:
+{settled if early else "  br label %help"}
+help:
+  %seen = load atomic i64, ptr %remaining monotonic, align 8
+  %any = icmp ne i64 %seen, 0
+  br i1 %any, label %busy, label %idle
+busy:
+  call void @share(ptr %pool, ptr null, i64 0)
+  br label %look
+idle:
+  %late = icmp eq i64 %turn, {_PATIENCE if early else 0}
+  br i1 %late, label %take, label %stay
+take:
+  ; Nobody has begun: the threads sleep, or are busy elsewhere.
+  %ran = call i1 @run_posted(ptr %pool)
+  br label %stay
+stay:
+{_wait("turn", "again")}
+again:
+  %turn.next = add i64 %turn, 1
+  br label %look
+out:
+  call void @set_mode(i64 %mode)
+{word("result", "frame", RESULT)}
+  ret i64 %result
+}}
+"""
+
+
 # What a thread of the pool does: returns when it should stop, or has long been idle.
 _WORK = f"""
 define i64 @work(ptr %worker) {{
@@ -204,13 +316,16 @@ entry:
   %mode = call i64 @standard_mode()
   br label %look
 look:
-  %turn = phi i64 [ 0, %entry ], [ 0, %busy ], [ %turn.next, %again ]
+  %turn = phi i64 [ 0, %entry ], [ 0, %busy ], [ 0, %run ], [ %turn.next, %again ]
   %seen = load atomic i64, ptr %remaining monotonic, align 8
   %any = icmp ne i64 %seen, 0
-  br i1 %any, label %busy, label %idle
+  br i1 %any, label %busy, label %run
 busy:
   call void @share(ptr %pool, ptr null, i64 %index)
   br label %look
+run:
+  %ran = call i1 @run_posted(ptr %pool)
+  br i1 %ran, label %look, label %idle
 idle:
   %stopped = load atomic i64, ptr %stop monotonic, align 8
   %leave = icmp ne i64 %stopped, 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ahead import ahead
 from ..errors import PlaitError, TracingError
 from ..ir.graph import Node
 from . import trie
@@ -38,6 +39,8 @@ def evaluate(tensor: Tensor) -> np.ndarray:
     while True:
         value: np.ndarray | None = tensor._value
         if value is not None:
+            if ahead.wait is not None:
+                ahead.wait()
             return value
         trace, node = tensor._trace, tensor._node
         if trace is None:  # another thread has just run it
@@ -72,6 +75,10 @@ def _alone(trace: Trace, node: Node, tensor: Tensor) -> np.ndarray | None:
         held = trace.held()
         # In that order: what had no value then needed all that was held.
         if tensor._value is not None or tensor._trace is not trace:
+            return None
+        # A trace that was let go is one that the tensor entered while another thread
+        # was changing it: that one will give it a value.
+        if len(held.values) < len(step.inputs()):
             return None
     other = object.__new__(trie.handle)  # the tensor may come to stand for more
     _compute(step, held.values, {other: node}, held)

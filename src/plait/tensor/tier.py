@@ -23,12 +23,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ahead import finish
 from ..errors import CompileWarning
 from ..ir.evaluate import Interpreted
 from ..ir.graph import Graph, Node, TensorType
@@ -40,6 +41,7 @@ from . import profile
 from .compare import compare
 from .compiled import compiled
 from .family import family_of
+from .nonfinite import traced, wrong_outputs
 
 if TYPE_CHECKING:
     from .. import runtime
@@ -68,22 +70,25 @@ class Tiered:
     Args:
         graph: simplified.
         recorded: as it was before that.
-        updates: it updates what is trained.
+        updated: the outputs that take the place of old values; None if it updates
+            nothing that is trained.
         trains: derivatives of its results may be asked for.
     """
 
     __slots__ = (
-        "graph", "recorded", "runs", "_cost", "_due", "_family", "_interpreted",
-        "_lock", "_passes", "_runner", "_trains", "_waits",
+        "graph", "recorded", "runs", "_ahead", "_cost", "_due", "_family",
+        "_interpreted", "_lock", "_passes", "_runner", "_trains", "_updated", "_waits",
     )  # fmt: skip
 
     def __init__(
         self,
         graph: Graph,
         recorded: Graph | None = None,
-        updates: bool = False,
+        updated: Mapping[int, int] | None = None,
         trains: bool = False,
     ) -> None:
+        updates = updated is not None
+        self._updated = dict(updated or {})
         self.graph = graph
         self.recorded = graph if recorded is None else recorded
         self.runs = 0
@@ -94,6 +99,7 @@ class Tiered:
         self._interpreted: Interpreted | None = None
         self._runner: runtime.Runner | None = None
         self._cost = interpreting_cost(graph)
+        self._ahead = updates and not trains  # else histories hold what may change
         self._trains = updates or (trains and self._cost >= _CHEAP)
         self._due = self._first_compiled_run()
 
@@ -103,6 +109,8 @@ class Tiered:
         The list is the run's own: inputs that nothing else refers to may be
         overwritten.
         """
+        if settings.trace_nonfinite:
+            return self._run_traced(values)
         if settings.check:
             return self.run_both(values)
         watching = profile.watching
@@ -113,15 +121,40 @@ class Tiered:
             runner = self._compiled_if_due()
             if runner is None:
                 return self.interpret(values)
+        return self._run_compiled(runner, values, self._ahead)
+
+    def _run_compiled(
+        self, runner: runtime.Runner, values: list[Any], may_run_on: bool = False
+    ) -> list[np.ndarray]:
         try:
+            if may_run_on:
+                return runner.start(values)
             return runner.run(values)
         except WrongIndex as wrong:
-            # It raises; or it does not, if it rounds otherwise and a matrix that seemed
-            # to be singular is not.
-            return self.interpret(wrong.args[0])
+            values[:] = wrong.args[0]  # the run has let go of them
+        # It raises; or it does not, if it rounds otherwise and a matrix that seemed to
+        # be singular is not.
+        return self.interpret(values)
+
+    def _run_traced(self, values: list[Any]) -> list[np.ndarray]:
+        """Run, and raise if results are not finite that should be."""
+        given = list(values)  # held, so that nothing is written over them
+        runner = self._runner or self._compiled_if_due()
+        if settings.check:
+            results = self.run_both(values)
+        elif runner is None:
+            results = self.interpret(values)
+        else:
+            results = self._run_compiled(runner, values)
+        wrong = wrong_outputs(results, self._updated)
+        if wrong:
+            values[:] = given
+            raise traced(self.graph, given, wrong)
+        return results
 
     def interpret(self, values: Sequence[Any]) -> list[np.ndarray]:
         """Return the values of the outputs by the primitives' references."""
+        finish()
         if self._interpreted is None:
             self._interpreted = Interpreted(self.graph)
         return self._interpreted.run(values)
@@ -239,13 +272,12 @@ class Tiered:
         try:
             return runner.run(values, table)
         except WrongIndex as wrong:
-            # It raises; or it does not, if it rounds otherwise and a matrix that seemed
-            # to be singular is not.
-            return self.interpret(wrong.args[0])
+            values[:] = wrong.args[0]
         finally:
             end = time.perf_counter_ns()
             watching.add("program", f"{nodes} nodes", start, end)
             watching.add_spans(runner.steps, table.spans)
+        return self.interpret(values)
 
     def run_both(self, values: list[Any]) -> list[np.ndarray]:
         """Run both ways, compare, and return what the compiled program gave."""

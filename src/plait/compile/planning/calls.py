@@ -1,6 +1,6 @@
-"""What a program does in Python: references of primitives, and raising alarms.
+"""What a program does in Python: references of primitives, and what may refuse.
 
-Read first: `reference`, `check_alarm`.
+Read first: `reference`, `alarming`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 
 from ...ir.graph import Graph, Node
 from ...ir.primitive import Primitive
-from ...program import WrongIndex
 
 if TYPE_CHECKING:
     from ..schedule.group import Group
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 # Primitives that may find an index that does not lie in its axis, or a matrix with
 # which they can do nothing.
 _REFUSING = (
-    "gather", "scatter", "wrap_index", "solve", "triangular_solve", "cholesky"
+    "class_number", "gather", "scatter", "wrap_index", "solve", "triangular_solve",
+    "cholesky",
 )  # fmt: skip
 
 
@@ -47,17 +47,6 @@ class Reference:
 def reference(node: Node) -> Reference:
     """Return what computes a node in Python, given arrays."""
     return Reference(node.primitive, node.attributes, node.type)
-
-
-def check_alarm(alarm: np.ndarray) -> tuple[()]:
-    """Raise if a kernel has found a wrong index.
-
-    Raises:
-        WrongIndex: the byte is not 0.
-    """
-    if alarm[0]:
-        raise WrongIndex
-    return ()
 
 
 def alarms(node: Node) -> bool:

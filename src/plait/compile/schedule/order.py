@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from ...ir.graph import Graph, Node
 from .group import Group
 from .lives import held_bytes, in_arena, most_held, nbytes_of, stored
+from .roots import CHECKS
 
 # Orders whose peaks differ by less are equally good, and then the one in which values
 # live for a short time is better: they are likely to be in the caches still.
@@ -66,12 +67,18 @@ def orders(groups: Sequence[Group], graph: Graph) -> list[list[Group]]:
             for other in readers[x]
             if other is not one and not other.before >> one.number & 1
         }
-    recorded = {one: one.number for one in groups}
+    # What checks inputs comes first: once it has passed, nothing can go wrong any more.
+    last = len(groups)
+    early = {one for one in groups if one.head.primitive.name in CHECKS}
+    recorded = {one: one.number - last * (one in early) for one in groups}
     first = _listed(groups, recorded, needs, waits)
     if len(groups) == 1 or not most_held(first, graph):
         return [first]
     ends = [home[x] for x in graph.outputs if x in home]
-    backwards = _backwards(ends, needs)
+    backwards = {
+        one: number - last * (one in early)
+        for one, number in _backwards(ends, needs).items()
+    }
     release = _Release(groups, graph)
     return [
         first,

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from ...ir.graph import TensorType
 from ...program import (
     Advance,
+    Alarm,
     Clear,
     Code,
     Copy,
@@ -34,6 +35,7 @@ from ...program import (
     Program,
     Repeat,
     SetSlot,
+    Settled,
     Swap,
     Unless,
 )
@@ -114,6 +116,10 @@ def _described(program: Program, one: Instruction) -> tuple[str, list[str]]:
             return f"jump to {target}", []
         case Unless(at, target):
             return f"unless {place(at)} jump to {target}", []
+        case Alarm(at):
+            return f"stop if {place(at)} tells of a wrong index", []
+        case Settled():
+            return "settled: nothing can go wrong any more", []
 
 
 def _launched(program: Program, one: Launch) -> tuple[str, list[str]]:
