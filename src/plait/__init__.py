@@ -62,12 +62,14 @@ from .tensor.jit import Jitted, jit, plan
 from .tensor.methods import *  # noqa: F403
 from .tensor.methods import FUNCTIONS as _functions
 from .tensor.modes import (
+    autocast,
     enable_grad,
     flush,
     get_num_threads,
     is_grad_enabled,
     no_grad,
     set_num_threads,
+    trace_nonfinite,
 )
 from .tensor.plan import Plan
 from .tensor.profile import Profile
@@ -111,6 +113,7 @@ __all__ = [  # noqa: F405
     "ARRAY_API_VERSIONS",
     "asarray",
     "astype",
+    "autocast",
     "bfloat16",
     "bool",
     "bool_",
@@ -182,6 +185,7 @@ __all__ = [  # noqa: F405
     "settings",
     "Tensor",
     "tensor",
+    "trace_nonfinite",
     "Traced",
     "train",
     "uint16",

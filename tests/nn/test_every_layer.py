@@ -9,6 +9,7 @@ import pytest
 
 import plait
 from plait import nn
+from plait.trees import flatten, map_leaves, unflatten
 
 try:
     import torch
@@ -52,14 +53,34 @@ def make(name: str, sample: nn.Sample, seed: int = 0) -> nn.Module:
     return layer.double()
 
 
-def arguments(sample: nn.Sample) -> list[Any]:
-    inputs = [plait.tensor(x) for x in sample.inputs]
+def arguments(sample: nn.Sample) -> Any:
+    inputs = map_leaves(plait.tensor, sample.inputs)
     for i in sample.wrt:
-        inputs[i].requires_grad_()
+        leaves(inputs)[i].requires_grad_()
     return inputs
 
 
-def call(layer: nn.Module, inputs: list[Any]) -> Any:
+def leaves(tree: Any) -> list[Any]:
+    return flatten(tree)[0]
+
+
+def cotangents(results: list[Any]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=x.shape) for x in results]
+
+
+def pull(results: list[Any], values: list[np.ndarray], tensor: Any) -> None:
+    """Go backward from all results that depend on a variable."""
+    products = [
+        (x * tensor(value)).sum()
+        for x, value in zip(results, values, strict=True)
+        if x.requires_grad
+    ]
+    if products:
+        sum(products).backward()
+
+
+def call(layer: nn.Module, inputs: Any) -> Any:
     """Call a layer; what it draws is the same at every call."""
     plait.manual_seed(7)
     return layer(*inputs)
@@ -70,14 +91,18 @@ def test_dtype_follows_the_input(name, sample):
     shapes = set()
     for dtype in (plait.float64, plait.float32, plait.float16, plait.bfloat16):
         layer = make(name, sample).to(dtype)
-        inputs = [
-            plait.tensor(x, dtype=dtype if x.dtype.kind == "f" else None)
-            for x in sample.inputs
-        ]
-        result = call(layer, inputs)
-        assert result.dtype is dtype
-        assert np.isfinite(result.to(plait.float64).numpy()).all()
-        shapes.add(result.shape)
+        inputs = map_leaves(
+            lambda x, dtype=dtype: plait.tensor(
+                x, dtype=dtype if x.dtype.kind == "f" else None
+            ),
+            sample.inputs,
+        )
+        results = leaves(call(layer, inputs))
+        assert results[0].dtype is dtype
+        for result in results:
+            assert result.dtype in (dtype, plait.int64)  # positions are integers
+            assert np.isfinite(result.to(plait.float64).numpy()).all()
+        shapes.add(tuple(result.shape for result in results))
     assert len(shapes) == 1
 
 
@@ -88,25 +113,28 @@ def test_gradients_are_those_of_finite_differences(name, sample):
     layer = make(name, sample)
     inputs = arguments(sample)
     state = {n: p.detach() for n, p in layer.named_parameters()}
-    moving = {i: inputs[i].detach() for i in sample.wrt}
-    result = call(layer, inputs)
-    rng = np.random.default_rng(0)
-    cotangent = plait.tensor(rng.normal(size=result.shape))
-    if result.requires_grad:
-        result.backward(cotangent)
-    else:
-        assert name == "Dropout", "only a layer of constants depends on nothing"
-    gradients = {i: inputs[i].grad for i in moving}
+    moving = {i: leaves(inputs)[i].detach() for i in sample.wrt}
+    results = leaves(call(layer, inputs))
+    values = cotangents(results)
+    pull(results, values, plait.tensor)
+    if not any(x.requires_grad for x in results):
+        assert "Dropout" in name, "only a layer of constants depends on nothing"
+    gradients = {i: leaves(inputs)[i].grad for i in moving}
     gradients |= {n: p.grad for n, p in layer.named_parameters()}
+    rng = np.random.default_rng(1)
 
     def value(step, directions):
-        changed = [x.detach() for x in inputs]
+        parts, structure = flatten(inputs)
+        changed = [x.detach() for x in parts]
         for i in moving:
             changed[i] = changed[i] + directions[i] * step
         own = {n: x + directions[n] * step for n, x in state.items()}
         plait.manual_seed(7)
-        out = nn.functional_call(layer, own, tuple(changed))
-        return (out * cotangent).sum().item()
+        out = nn.functional_call(layer, own, unflatten(structure, changed))
+        return sum(
+            (x * plait.tensor(value)).sum().item()
+            for x, value in zip(leaves(out), values, strict=True)
+        )
 
     for _ in range(3):
         directions = {
@@ -143,24 +171,25 @@ def test_equals_torch(name, sample, training):
     theirs.load_state_dict({n: torch.tensor(x.numpy()) for n, x in state.items()})
 
     inputs = arguments(sample)
-    their_inputs = [torch.tensor(x) for x in sample.inputs]
+    their_inputs = map_leaves(torch.tensor, sample.inputs)
     for i in sample.wrt:
-        their_inputs[i].requires_grad_()
-    result = call(layer, inputs)
+        leaves(their_inputs)[i].requires_grad_()
+    results = leaves(call(layer, inputs))
     with warnings.catch_warnings():
         # "mean" of KLDivLoss is not the divergence of mathematics.
         warnings.simplefilter("ignore", UserWarning)
-        expected = theirs(*their_inputs)
-    close(result, expected)
-    cotangent = np.random.default_rng(0).normal(size=result.shape)
-    if expected.requires_grad:
-        expected.backward(torch.tensor(cotangent))
-        result.backward(plait.tensor(cotangent))
+        expected = leaves(theirs(*their_inputs))
+    for found, wanted in zip(results, expected, strict=True):
+        close(found, wanted)
+    values = cotangents(results)
+    pull(expected, values, torch.tensor)
+    pull(results, values, plait.tensor)
     for i in sample.wrt:
-        if their_inputs[i].grad is None:
-            assert inputs[i].grad is None or not inputs[i].grad.any()
+        own, their = leaves(inputs)[i].grad, leaves(their_inputs)[i].grad
+        if their is None:
+            assert own is None or not own.any()
         else:
-            close(inputs[i].grad, their_inputs[i].grad)
+            close(own, their)
     their_parameters = dict(theirs.named_parameters())
     for key, parameter in layer.named_parameters():
         close(parameter.grad, their_parameters[key].grad)
@@ -181,15 +210,24 @@ def close(found: Any, expected: Any) -> None:
     )
 
 
+def first(result: Any) -> Any:
+    """Return the first of the tensors that a layer returns."""
+    return leaves(result)[0]
+
+
+def equal(found: list[Any], expected: list[Any]) -> None:
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+
+
 @every_sample
 def test_evaluation_mode_draws_and_changes_nothing(name, sample):
     layer = make(name, sample).eval()
     before = {n: x.numpy() for n, x in layer.state_dict().items()}
     draws = plait.random.default_generator.state_dict()
-    first = layer(*arguments(sample)).numpy()
-    second = layer(*arguments(sample)).numpy()
+    first, second = (leaves(layer(*arguments(sample))) for _ in range(2))
     assert plait.random.default_generator.state_dict() == draws
-    np.testing.assert_array_equal(first, second)
+    equal(first, second)
     for n, x in layer.state_dict().items():
         np.testing.assert_array_equal(x.numpy(), before[n])
 
@@ -202,9 +240,7 @@ def test_weights_survive_a_file(name, sample, tmp_path):
     other = make(name, sample, seed=1)
     other.load_state_dict(nn.load_weights(tmp_path / "weights.safetensors"))
     inputs = arguments(sample)
-    np.testing.assert_array_equal(
-        layer.eval()(*inputs).numpy(), other.eval()(*inputs).numpy()
-    )
+    equal(leaves(layer.eval()(*inputs)), leaves(other.eval()(*inputs)))
 
 
 @every_sample
@@ -212,13 +248,13 @@ def test_examples_are_treated_alone(name, sample):
     if not sample.separable:
         return
     layer = make(name, sample).eval()
-    inputs = [plait.tensor(x) for x in sample.inputs]
-    whole = layer(*inputs).numpy()
+    inputs = map_leaves(plait.tensor, sample.inputs)
+    whole = first(layer(*inputs)).numpy()
     if not len(whole):
         return
 
     def one(*parts):
-        return layer(*[part.unsqueeze(0) for part in parts]).squeeze(0)
+        return first(layer(*map_leaves(lambda x: x.unsqueeze(0), parts))).squeeze(0)
 
     mapped = plait.vmap(one)(*inputs).numpy()
     np.testing.assert_allclose(mapped, whole, rtol=1e-12, atol=1e-14)
@@ -233,4 +269,33 @@ def test_copies_and_text(name, sample):
     for n, parameter in twin.named_parameters():
         assert parameter is not layer.get_parameter(n)
     inputs = arguments(sample)
-    np.testing.assert_array_equal(layer(*inputs).numpy(), twin(*inputs).numpy())
+    equal(leaves(layer(*inputs)), leaves(twin(*inputs)))
+
+
+@pytest.mark.parametrize("name", [n for n in LAYERS if n not in NOT_CALLED])
+def test_computes_under_autocast(name):
+    """The values are those of float32 up to rounding, and so are the gradients."""
+    sample = LAYERS[name].samples()[0]
+    found = {}
+    for low in (False, True):
+        layer = make(name, sample).float()
+        inputs = map_leaves(plait.tensor, sample.inputs)
+        inputs = map_leaves(lambda x: x.float() if x.dtype.is_float else x, inputs)
+        plait.manual_seed(1)
+        with plait.autocast(enabled=low):
+            results = [x for x in leaves(layer(*inputs)) if isinstance(x, plait.Tensor)]
+        floats = [x.float() for x in results if x.dtype.is_float]
+        pull(floats, cotangents(floats), lambda x: plait.tensor(x).float())
+        found[low] = (floats, [p.grad for p in layer.parameters()])
+    for wide, narrow in zip(found[False][0], found[True][0], strict=True):
+        assert _off(narrow.numpy(), wide.numpy()) < 0.1
+    for wide, narrow in zip(found[False][1], found[True][1], strict=True):
+        assert (wide is None) == (narrow is None)
+        if wide is not None:
+            assert narrow.dtype is plait.float32
+            assert _off(narrow.numpy(), wide.numpy()) < 0.3
+
+
+def _off(found, expected):
+    """Return how far a value is off, relative to its size."""
+    return np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-2)

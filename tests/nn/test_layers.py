@@ -63,6 +63,46 @@ def test_embedding_from_a_table():
         nn.Embedding.from_pretrained(plait.zeros(3))
 
 
+def test_embedding_settings():
+    table = plait.tensor(np.arange(6.0).reshape(3, 2))
+    layer = nn.Embedding(3, 2, _weight=table, _freeze=True)
+    assert layer.weight.tolist() == table.tolist()
+    assert not layer.weight.requires_grad
+    for make, message in (
+        (lambda: nn.Embedding(3, 2, sparse=True), "no sparse gradients"),
+        (lambda: nn.Embedding(3, 2, max_norm=0.0), "max_norm must be above 0"),
+        (lambda: nn.Embedding(2, 2, _weight=table), r"Got: \(3, 2\). Expected: \(2, 2"),
+    ):
+        with pytest.raises(errors.PlaitError, match=message):
+            make()
+
+
+def test_embedding_scales_down_the_vectors_it_looks_up():
+    table = plait.tensor([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0]])
+    layer = nn.Embedding.from_pretrained(table, freeze=False, max_norm=1.0)
+    found = layer(plait.tensor([[0, 1, 0]]))
+    expected = [[0.6, 0.8], [0.3, 0.4], [6.0, 8.0]]
+    np.testing.assert_allclose(found.detach().numpy()[0, :2], expected[:2], rtol=1e-6)
+    np.testing.assert_allclose(layer.weight.detach().numpy(), expected, rtol=1e-6)
+    found.sum().backward()
+    assert layer.weight.grad.tolist() == [[2, 2], [1, 1], [0, 0]]
+    layer = nn.Embedding.from_pretrained(table, max_norm=7.0, norm_type=1)
+    layer(plait.tensor([0, 2]))
+    np.testing.assert_allclose(
+        layer.weight.numpy(), [[3, 4], [0.3, 0.4], [3, 4]], rtol=1e-6
+    )
+
+
+def test_batch_norm_keeps_its_averages_from_an_empty_batch():
+    layer = nn.BatchNorm1d(2)
+    result = layer(plait.zeros((0, 2)))
+    result.sum().backward()
+    assert result.shape == (0, 2)
+    assert layer.weight.grad.tolist() == [0, 0]
+    assert layer.running_var.tolist() == [1, 1]
+    assert layer.num_batches_tracked.item() == 0
+
+
 def test_batch_norm_keeps_averages():
     layer = nn.BatchNorm1d(2, momentum=None).double()
     rng = np.random.default_rng(0)

@@ -312,6 +312,7 @@ def is_unspecified(case: Case, operands: Sequence[np.ndarray]) -> bool:
 NOT_AT_EXTREMES: dict[str, str] = {
     "bitwise_left_shift": "a shift by a negative number, or by all bits, is undefined",
     "bitwise_right_shift": "a shift by a negative number, or by all bits, is undefined",
+    "class_number": "what it accepts depends on the number of classes",
     "wrap_index": "what it accepts depends on the size",
 }
 

@@ -453,6 +453,13 @@ def wrap_index(x: np.ndarray, *, size: int, axis: int) -> np.ndarray:
     return scalar(lambda i: range(size)[i])(x)
 
 
+def class_number(
+    x: np.ndarray, *, op: str, classes: int, ignored: int | None
+) -> np.ndarray:
+    known = {i: i for i in (*range(classes), ignored)}
+    return scalar(lambda i: known[i])(x)
+
+
 # Order
 
 
@@ -946,6 +953,7 @@ ORACLES: dict[str, Callable[..., Any] | DefinedBy | Property] = {
     # contract
     "dot": dot,
     # index
+    "class_number": class_number,
     "wrap_index": wrap_index,
     "gather": gather,
     "scatter": scatter,

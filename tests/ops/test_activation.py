@@ -1,4 +1,4 @@
-"""Activations, normalisations and attention against PyTorch and against definitions."""
+"""Activations and normalisations against PyTorch and against definitions."""
 
 from __future__ import annotations
 
@@ -389,7 +389,7 @@ def test_group_norm(groups):
         agree(op, lambda x, *rest: F.group_norm(x, groups, *rest), x, weight, bias)
 
 
-# --- dropout, attention, embedding
+# --- dropout, embedding
 
 
 def dropped(x, key, p):
@@ -425,37 +425,48 @@ def test_the_gradient_of_dropout_is_its_mask():
     np.testing.assert_allclose(slope(op, x), value(op, x) / 3)
 
 
-QUERY = rng.normal(size=(2, 3, 5, 4))
-KEYS = rng.normal(size=(2, 3, 6, 4))
-VALUES = rng.normal(size=(2, 3, 6, 7))
+def test_dropout_of_whole_channels():
+    x = rng.normal(size=(6, 50, 4, 5)) + 5
+
+    def op(x, key):
+        return activation.dropout(x, 0.4, key=key, shared=(2, -1))
+
+    found = value(op, x, KEY)
+    kept = found != 0
+    assert (kept == kept[..., :1, :1]).all()
+    assert 0.45 < kept.mean() < 0.75
+    np.testing.assert_allclose(found[kept], x[kept] / 0.6, rtol=1e-14)
 
 
-def test_attention():
-    op, theirs = activation.scaled_dot_product_attention, F.scaled_dot_product_attention
-    agree(op, theirs, QUERY, KEYS, VALUES)
-    agree(op, theirs, QUERY, KEYS, VALUES, is_causal=True, scale=0.3)
-    allowed = rng.random((5, 6)) > 0.5
-    allowed[2] = False  # a query without keys
-    agree(op, theirs, QUERY, KEYS, VALUES, allowed)
-    agree(op, theirs, QUERY, KEYS, VALUES, np.where(allowed, 0.0, -inf), fixed=[3])
-    agree(op, theirs, QUERY, KEYS, VALUES, rng.normal(size=(3, 5, 6)))
-    agree(op, theirs, QUERY[0, 0], KEYS[0, 0], VALUES[0, 0])
+def test_alpha_dropout_keeps_mean_and_variance():
+    def op(x, key):
+        return activation.alpha_dropout(x, 0.3, key=key)
+
+    x = rng.normal(size=(400, 500))
+    found = value(op, x, KEY)
+    numbers, counts = np.unique(found, return_counts=True)
+    low = numbers[counts.argmax()]
+    assert counts.max() / x.size == pytest.approx(0.3, abs=0.01)
+    assert found.mean() == pytest.approx(0, abs=0.01)
+    assert found.std() == pytest.approx(1, abs=0.01)
+    slope_of_kept = np.polyfit(x[found != low], found[found != low], 1)
+    limit = -1.7580993408473766
+    a = (0.7 * (1 + 0.3 * limit**2)) ** -0.5
+    np.testing.assert_allclose(slope_of_kept, [a, -a * 0.3 * limit])
+    assert low == pytest.approx(a * limit - a * 0.3 * limit)
 
 
-def test_attention_by_its_formula():
-    op = activation.scaled_dot_product_attention
-    q, k, v = QUERY[0, 0], KEYS[0, 0], VALUES[0, 0]
-    expected = scipy.special.softmax(q @ k.T / 2, -1) @ v
-    np.testing.assert_allclose(value(op, q, k, v), expected)
-    causal = np.where(np.tri(5, 6, dtype=bool), q @ k.T / 2, -inf)
-    expected = scipy.special.softmax(causal, -1) @ v
-    np.testing.assert_allclose(value(op, q, k, v, is_causal=True), expected)
-    half = [x.astype(np.float16) for x in (q, k, v)]
-    wide = [x.astype(np.float32) for x in half]
-    found = value(op, *half)
-    assert found.dtype == np.float16
-    np.testing.assert_array_equal(found, value(op, *wide).astype(np.float16))
-    check_derivatives(op, [q, k, v])
+def test_alpha_dropout_at_the_ends_and_of_channels():
+    def op(x, key, p, shared=()):
+        return activation.alpha_dropout(x, p, key=key, shared=shared)
+
+    x = np.array([1.0, inf, nan])
+    np.testing.assert_array_equal(value(op, x, KEY, p=0.0), x)
+    np.testing.assert_array_equal(value(op, x, KEY, p=1.0), np.zeros(3))
+    zeros = np.zeros((3, 40, 6))
+    found = value(op, zeros, KEY, p=0.5, shared=2)
+    assert (found == found[..., :1]).all()
+    assert len(np.unique(found)) == 2
 
 
 def test_embedding():
@@ -530,31 +541,6 @@ def node(*shape, dtype=float32):
             lambda: activation.dropout(node(2), 1.5, key=node(4)),
             errors.ArgumentError,
             "[dropout] a probability lies in 0..1. Got: p=1.5.",
-        ),
-        (
-            lambda: activation.scaled_dot_product_attention(
-                node(5, 4), node(6, 3), node(6, 4)
-            ),
-            errors.ShapeError,
-            "[scaled_dot_product_attention] the sizes do not fit. "
-            "Got: query (5, 4), key (6, 3), value (6, 4). "
-            "Expected: query (..., l, e), key (..., s, e), value (..., s, v).",
-        ),
-        (
-            lambda: activation.scaled_dot_product_attention(
-                node(1, 4), node(6, 4), node(6, 4), node(5, 6)
-            ),
-            errors.ShapeError,
-            "[scaled_dot_product_attention] the mask has more queries or keys than "
-            "there are. Got: (5, 6) for scores of shape (1, 6).",
-        ),
-        (
-            lambda: activation.scaled_dot_product_attention(
-                node(5, 4), node(6, 4), node(6, 4), node(5, 6, dtype=int64)
-            ),
-            errors.DTypeError,
-            "[scaled_dot_product_attention] the mask is neither bool nor "
-            "floating-point. Got: int64.",
         ),
         (
             lambda: activation.embedding(node(2), node(3, 4)),

@@ -209,9 +209,17 @@ def test_class_numbers_of_any_integer_type(dtype):
 @pytest.mark.parametrize(
     "op", [loss.cross_entropy, loss.nll_loss, loss.multi_margin_loss]
 )
-def test_a_class_number_out_of_range_contributes_nan(op):
-    found = value(op, X, np.array([0, 4, -1, 3, 2]), reduction="none")
-    np.testing.assert_array_equal(np.isnan(found), [False, True, True, False, False])
+@pytest.mark.parametrize("bad", [4, -1, 2**40])
+def test_a_class_number_out_of_range_is_an_error(op, bad):
+    with pytest.raises(errors.IndexingError) as caught:
+        value(op, X, np.array([0, 3, bad, 3, 2]))
+    name = op.__name__
+    spared = ", or -100 for what is to be ignored"
+    spared = "" if name == "multi_margin_loss" else spared
+    assert caught.value.message == (
+        f"[{name}] a target is no class number. Got: {bad} at (2,), with 4 classes. "
+        f"Expected: 0 to 3{spared}."
+    )
 
 
 @each_reduction

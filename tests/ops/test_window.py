@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import ml_dtypes
 import numpy as np
 import pytest
 
 from plait import errors
-from plait.dtypes import as_dtype
 from plait.ops import elementwise, window
 from plait.ops.convolution import CONVOLUTION, convolution, convolution_transposed
 
@@ -313,111 +311,6 @@ def test_unfold_turns_a_convolution_into_a_product():
     np.testing.assert_allclose(product, value(convolution, x, weight))
 
 
-# Pooling
-
-POOLS = [
-    ((8,), 3, {}),
-    ((8,), (3,), {"stride": 1, "padding": 1}),
-    ((6, 7), (2, 3), {}),
-    ((6, 7), (3, 3), {"stride": 2, "padding": 1}),
-    ((6, 7), (3, 2), {"stride": (2, 3), "padding": (1, 0), "ceil_mode": True}),
-    ((7, 7), (2, 2), {"stride": 3, "padding": 1, "ceil_mode": True}),
-    ((5, 4), (3, 3), {"stride": 2, "ceil_mode": True}),
-    ((4, 5, 4), (2, 2, 3), {"stride": 2, "padding": (1, 1, 0), "ceil_mode": True}),
-    ((9, 9), (9, 9), {}),
-]
-
-
-@pytest.mark.parametrize(("sizes", "shape", "settings"), POOLS)
-@needs_torch
-def test_max_pool_against_torch(sizes, shape, settings):
-    theirs = of_rank("max_pool{}d", len(sizes))
-    x = draw(2, 3, *sizes)
-    for one in (x, x[0]):
-        like_torch(
-            window.max_pool, lambda t: theirs(t, shape, **settings), [one],
-            window=shape, **settings,
-        )  # fmt: skip
-
-
-@needs_torch
-def test_max_pool_with_dilation_against_torch():
-    settings = {"stride": 2, "dilation": (2, 3), "padding": 1, "ceil_mode": True}
-    like_torch(
-        window.max_pool, lambda t: F.max_pool2d(t, (2, 3), **settings),
-        [draw(2, 1, 7, 9)], window=(2, 3), **settings,
-    )  # fmt: skip
-
-
-@needs_torch
-def test_max_pool_sends_the_gradient_to_the_first_maximum():
-    x = RNG.integers(0, 2, (2, 3, 8, 8)).astype(float)
-    for settings in ({}, {"stride": 1}, {"stride": 2, "padding": 1}):
-        like_torch(
-            window.max_pool, lambda t, s=settings: F.max_pool2d(t, (3, 3), **s), [x],
-            window=(3, 3), **settings,
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize(("sizes", "shape", "settings"), POOLS)
-@pytest.mark.parametrize("count_include_pad", [True, False])
-@needs_torch
-def test_average_pool_against_torch(sizes, shape, settings, count_include_pad):
-    theirs = of_rank("avg_pool{}d", len(sizes))
-    settings = {**settings, "count_include_pad": count_include_pad}
-    x = draw(2, 3, *sizes)
-    for one in (x, x[0]):
-        like_torch(
-            window.average_pool, lambda t: theirs(t, shape, **settings), [one],
-            window=shape, **settings,
-        )  # fmt: skip
-
-
-def test_pooling_edges():
-    x = np.array([[1.0, np.nan, 3.0, -np.inf, -np.inf]])
-    got = value(window.max_pool, x, window=2, stride=1)
-    np.testing.assert_array_equal(got, [[np.nan, np.nan, 3, -np.inf]])
-    ints = np.array([3, -5, -7, -2])
-    got = value(window.max_pool, ints, window=2, padding=1)
-    assert got.dtype == np.int64
-    assert got.tolist() == [3, -5, -2]
-    got = value(window.average_pool, ints, window=2)
-    assert got.dtype == np.float32
-    assert got.tolist() == [-1, -4.5]
-    half = value(window.average_pool, np.full(4, 60000, np.float16), window=4)
-    assert half.dtype == np.float16
-    assert half.tolist() == [60000]
-    none = value(window.max_pool, np.zeros((0, 4)), window=2)
-    assert none.shape == (0, 2)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.int8, np.uint8, np.int64])
-@pytest.mark.parametrize(
-    ("kind", "fold", "start"),
-    [("sum", np.add, 0), ("prod", np.multiply, 1), ("max", np.maximum, None),
-     ("min", np.minimum, None)],
-)  # fmt: skip
-def test_window_reduce_against_loops(kind, fold, start, dtype):
-    x = RNG.integers(1, 4, (2, 5, 6)).astype(dtype)
-    got = value(
-        window.window_reduce, x, kind=kind, window=(2, 3), stride=(2, 1),
-        padding=((1, 0), (0, 1)),
-    )  # fmt: skip
-    assert got.dtype == dtype
-    assert got.shape == (2, 3, 5)
-    for b, i, j in np.ndindex(*got.shape):
-        rows = slice(max(2 * i - 1, 0), 2 * i + 1)
-        part = x[b, rows, j : j + 3].ravel()
-        assert got[b, i, j] == fold.reduce(part, dtype=dtype)
-
-
-@pytest.mark.parametrize("kind", ["sum", "prod", "max", "min"])
-def test_derivatives_of_window_reduce(kind):
-    x = RNG.permutation(24).reshape(1, 4, 6) * 0.1 + 0.5
-    settings = {"kind": kind, "window": (2, 3), "stride": 1, "padding": (1, 0)}
-    check_derivatives(window.window_reduce, [x], **settings)
-
-
 # Errors
 
 
@@ -518,32 +411,6 @@ def test_derivatives_of_window_reduce(kind):
             "input (1, 2, 1) and weight (2, 2, 2). Fix: use less padding.",
         ),
         (
-            lambda: value(window.max_pool, draw(1, 6), window=2, padding=2),
-            errors.ArgumentError,
-            "[max_pool] the padding must be at most half of the window. Got: padding "
-            "((2, 2),) for a window (2,) with dilation (1,). Fix: pad first, with "
-            "plait.pad.",
-        ),
-        (
-            lambda: value(window.max_pool, draw(6), window=(2, 2)),
-            errors.ShapeError,
-            "[max_pool] the window has more axes than the tensor. "
-            "Got: window (2, 2) over shape (6,).",
-        ),
-        (
-            lambda: value(window.average_pool, draw(1, 3), window=4),
-            errors.ShapeError,
-            "[average_pool] the window is empty or larger than what it slides over. "
-            "Got: window (4,) with dilation (1,) over sizes (3,), padding included. "
-            "Expected: at least 1, and at most the size on each axis.",
-        ),
-        (
-            lambda: value(window.window_reduce, draw(4), kind="mean", window=2),
-            errors.ArgumentError,
-            "[window_reduce] there is no reduction of that name. Got: 'mean'. "
-            "Expected: sum, prod, max, min.",
-        ),
-        (
             lambda: value(window.fold, draw(2, 6, 3), size=5, window=2),
             errors.ShapeError,
             "[fold] the columns are not those of such windows. Got: (2, 6, 3). "
@@ -555,12 +422,6 @@ def test_derivatives_of_window_reduce(kind):
             "[unfold] the number of axes is wrong. Got: input (4,) for a window "
             "(2, 2). Expected: (batch, channels, *spatial) or (channels, *spatial).",
         ),
-        (
-            lambda: value(window.max_pool, np.array([True, False]), window=2),
-            errors.DTypeError,
-            "[max_pool] the element type is not accepted. Got: bool. "
-            "Expected: float or signed or unsigned.",
-        ),
     ],
 )  # fmt: skip
 def test_errors(call, error, message):
@@ -568,11 +429,3 @@ def test_errors(call, error, message):
         call()
     assert type(caught.value) is error
     assert caught.value.message == message
-
-
-def test_infinite_padding_is_never_chosen_for_its_value():
-    assert math.isinf(window._lowest(as_dtype("float16")))
-    assert window._lowest(as_dtype("int8")) == -128
-    assert window._lowest(as_dtype("uint8")) == 0
-    assert window._highest(as_dtype("uint8")) == 255
-    assert window._highest(as_dtype("int64")) == (1 << 63) - 1

@@ -247,6 +247,7 @@ TORCH: dict[str, Callable[..., Any] | str] = {
     # contract
     "dot": dot,
     # index
+    "class_number": NO_DERIVATIVE,
     "wrap_index": NO_DERIVATIVE,
     "gather": gather,
     "scatter": scatter,

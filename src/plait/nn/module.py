@@ -102,6 +102,8 @@ class Module:
     def _locate(self, error: PlaitError) -> None:
         """Extend the layer path of an error that leaves this module's call."""
         inner = error.module
+        if inner is None and error.layer:
+            return  # it is known already
         if inner is not None and inner is not self:
             names = (name for name, module in self.named_modules() if module is inner)
             name = next(names, type(inner).__name__)

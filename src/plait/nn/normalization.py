@@ -167,7 +167,7 @@ class GroupNorm(_Affine):
         num_groups: divides the number of channels.
         num_channels: the size of axis 1.
         eps: keeps the divisor from 0.
-        affine: whether there are a weight and a bias.
+        affine: whether there is a weight, and a bias if `bias`.
         dtype: of the parameters. Default: float32.
 
     Attributes:
@@ -186,6 +186,8 @@ class GroupNorm(_Affine):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
@@ -198,7 +200,7 @@ class GroupNorm(_Affine):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        self._own((num_channels,), affine, affine, device, dtype)
+        self._own((num_channels,), affine, affine and bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.group_norm(
@@ -216,6 +218,9 @@ class GroupNorm(_Affine):
         return [
             Sample((uniform(2, 4, 3),), (2, 4)),
             Sample((uniform(2, 4, 3, 2),), (4, 4), {"affine": False}),
+            Sample((uniform(2, 6, 5),), (3, 6), {"bias": False, "eps": 0.1}),
+            Sample((uniform(3, 4),), (2, 4)),
+            Sample((uniform(0, 4, 3),), (2, 4)),
         ]
 
 
@@ -242,6 +247,8 @@ class _BatchNorm(_Affine):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         sizes(type(self).__name__, num_features=num_features)
@@ -259,7 +266,7 @@ class _BatchNorm(_Affine):
             self.running_mean = Buffer(empty)
             self.running_var = Buffer(empty)
             self.num_batches_tracked = Buffer(count)
-        self._own((num_features,), affine, affine, device, dtype)
+        self._own((num_features,), affine, affine and bias, device, dtype)
 
     def reset_running_stats(self) -> None:
         """Forget the batches seen."""
@@ -290,6 +297,11 @@ class _BatchNorm(_Affine):
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return plait.batch_norm(input, mean, var, self.weight, self.bias, self.eps)
+        if not input.size:  # nothing to normalise by, and nothing to keep
+            zeros = plait.zeros(self.num_features, dtype=input.dtype)
+            return plait.batch_norm(
+                input, zeros, zeros, self.weight, self.bias, self.eps
+            )
         count = input.size // max(self.num_features, 1)
         if self.training and count == 1:
             raise ShapeError(
@@ -330,12 +342,15 @@ class _BatchNorm(_Affine):
             for rank in cls._ranks
         ]
         x = uniform(*shapes[cls._ranks[-1]])
+        empty = uniform(0, *shapes[cls._ranks[-1]][1:])
         return [
             *found,
+            Sample((empty,), (3,), {"track_running_stats": False}),
             Sample(
                 (x,), (3, 0.1), {"momentum": None, "affine": False}, separable=False
             ),
             Sample((x,), (3,), {"track_running_stats": False}, separable=False),
+            Sample((x,), (3,), {"bias": False}, separable=False),
         ]
 
 
@@ -352,7 +367,7 @@ class BatchNorm1d(_BatchNorm):
         eps: keeps the divisor from 0.
         momentum: the share of a new batch in the averages. None: all batches share
             alike.
-        affine: whether there are a weight and a bias.
+        affine: whether there is a weight, and a bias if `bias`.
         track_running_stats: whether averages are kept; without, evaluation mode is like
             training.
         dtype: of parameters and averages. Default: float32.

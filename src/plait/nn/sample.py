@@ -16,17 +16,18 @@ class Sample(NamedTuple):
     """One way to make a layer, and inputs to call it with.
 
     Attributes:
-        inputs: the arrays that it is called with.
+        inputs: the arrays that it is called with, or tuples of arrays.
         args, named: the arguments that it is made with; arrays stand for tensors.
-        wrt: which inputs it has a derivative by.
+        wrt: by which arrays it has a derivative, counted through tuples.
         smooth: whether finite differences of the result are its derivatives here.
         like_torch: when it equals the layer of that name in PyTorch: "always", "eval"
             (in evaluation mode only, as it draws random numbers in training) or
             "never".
-        separable: whether it treats every example along axis 0 alone.
+        separable: whether it treats every example along axis 0 alone, in the first of
+            its results.
     """
 
-    inputs: tuple[np.ndarray, ...]
+    inputs: tuple[Any, ...]
     args: tuple[Any, ...] = ()
     named: Mapping[str, Any] = MappingProxyType({})
     wrt: tuple[int, ...] = (0,)

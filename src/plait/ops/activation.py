@@ -1,4 +1,4 @@
-"""Activation functions, normalisations and attention, all made of other ops.
+"""Activation functions, normalisations and embedding, all made of other ops.
 
 16-bit operands are computed in float32 and rounded once, at the end. Where a formula
 overflows on one side of a kink, `select` is given a harmless operand there too, since a
@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ..dtypes import DType, bool_, default_float, float32, int64
+from ..dtypes import DType, default_float, float32, int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Node
 from ..shapes import Shape, as_shape, normalize_axes, normalize_axis, size_of
 from . import (
-    contract,
     distribution,
     elementwise,
     index,
@@ -366,11 +365,9 @@ def gelu(x: Node, approximate: str = "none") -> Node:
         if approximate == "none":
             share = special.erf(elementwise.multiply(x, math.sqrt(0.5)))
             return elementwise.multiply(half, elementwise.add(share, 1))
-        cube = elementwise.multiply(elementwise.square(x), x)
-        inner = elementwise.multiply(
-            elementwise.add(x, elementwise.multiply(cube, 0.044715)),
-            math.sqrt(2 / math.pi),
-        )
+        factor = math.sqrt(2 / math.pi)
+        slope = elementwise.multiply(elementwise.square(x), 0.044715 * factor)
+        inner = elementwise.multiply(x, elementwise.add(slope, factor))
         return elementwise.multiply(half, elementwise.add(elementwise.tanh(inner), 1))
 
     return _pointwise("gelu", x, formula)
@@ -929,10 +926,22 @@ def group_norm(
     return elementwise.cast(_affine(result, scale, offset), dtype)
 
 
-# Dropout, attention, embedding
+# Dropout, embedding
 
 
-def dropout(x: Node, p: float = 0.5, *, key: RandomKey) -> Node:
+def _kept(op: str, x: Node, p: float, key: RandomKey, shared: Axes) -> Node | None:
+    """Return where `x` is kept; None if p leaves out everything or nothing."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"[{op}] a probability lies in 0..1", got=f"p={p}")
+    alike = normalize_axes(op, shared, x.ndim)
+    shape = tuple(1 if axis in alike else n for axis, n in enumerate(x.shape))
+    limit = round(p * 2**32)
+    if limit in (0, 2**32):
+        return None
+    return elementwise.greater_equal(random.bits(key, shape=shape), limit)
+
+
+def dropout(x: Node, p: float = 0.5, *, key: RandomKey, shared: Axes = ()) -> Node:
     """Return `x` with elements set to 0 with probability `p`, the others over `1 - p`.
 
     Formula: x / (1 - p) where w >= round(p * 2 ** 32), with a random word w of 32 bits
@@ -941,111 +950,56 @@ def dropout(x: Node, p: float = 0.5, *, key: RandomKey) -> Node:
     Args:
         key: uint32, shape (4,).
         p: in 0..1. At 1 the result is 0.
+        shared: axes along which elements are left out together, by one word: those of
+            space leave out whole channels.
 
     Raises:
         ArgumentError: `p` is out of range.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
-    overfitting", 2014.
+    overfitting", 2014; for channels, J. Tompson et al., "Efficient object localization
+    using convolutional networks", 2015.
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError("[dropout] a probability lies in 0..1", got=f"p={p}")
     x = as_float("dropout", x)
-    limit = round(p * 2**32)
-    if limit == 0:
-        return x
-    if limit == 2**32:
-        return source.full_like(x, 0)
-    keep = elementwise.greater_equal(random.bits(key, shape=x.shape), limit)
+    keep = _kept("dropout", x, p, key, shared)
+    if keep is None:
+        return x if p < 0.5 else source.full_like(x, 0)
     scaled = _pointwise("dropout", x, lambda x: elementwise.multiply(x, 1 / (1 - p)))
     return elementwise.select(keep, scaled, 0.0)
 
 
-def scaled_dot_product_attention(
-    query: Node,
-    key: Node,
-    value: Node,
-    mask: Node | None = None,
-    *,
-    is_causal: bool = False,
-    scale: float | None = None,
+def alpha_dropout(
+    x: Node, p: float = 0.5, *, key: RandomKey, shared: Axes = ()
 ) -> Node:
-    """Return `softmax(query @ key.T * scale + mask) @ value`.
+    """Return `x` with elements set to the lower limit of `selu` with probability `p`.
+
+    What has mean 0 and variance 1 keeps them, in expectation.
+
+    Formula: a * (x where kept, else l) + b, with l = -1.7580993408473766,
+    a = 1 / sqrt((1 - p) * (1 + p * l ** 2)) and b = -a * p * l.
 
     Args:
-        query: shape (..., l, e).
-        key: shape (..., s, e).
-        value: shape (..., s, v). The leading axes broadcast.
-        mask: broadcasts to (..., l, s). bool: true where a key may be attended to.
-            Floating-point: added to the scores.
-        is_causal: position i of l attends to positions 0..i of s only.
-        scale: default: 1 / sqrt(e).
-
-    Returns:
-        Shape (..., l, v).
+        key: uint32, shape (4,).
+        p: in 0..1. At 1 the result is 0, as in PyTorch.
+        shared: axes along which elements are left out together, as in `dropout`.
 
     Raises:
-        ShapeError: the shapes do not fit.
-        DTypeError: the mask is of integers.
+        ArgumentError: `p` is out of range.
 
-    Special cases: 0 where no key may be attended to.
-
-    Source: A. Vaswani et al., "Attention is all you need", 2017.
+    Source: G. Klambauer et al., "Self-normalizing neural networks", 2017.
     """
-    op = "scaled_dot_product_attention"
-    for name, x in (("query", query), ("key", key), ("value", value)):
-        if x.ndim < 2:
-            raise ShapeError(
-                f"[{op}] the {name} needs at least two axes", got=str(x.shape)
-            )
-    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
-        raise ShapeError(
-            f"[{op}] the sizes do not fit",
-            got=f"query {query.shape}, key {key.shape}, value {value.shape}",
-            expected="query (..., l, e), key (..., s, e), value (..., s, v)",
-        )
-    dtype = float_dtype(query, key, value)
-    inner = inner_dtype(dtype)
-    query, key, value = (elementwise.cast(x, inner) for x in (query, key, value))
-    if scale is None:
-        scale = 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    scores = contract.matmul(
-        elementwise.multiply(query, scale), movement.matrix_transpose(key)
-    )
-    if is_causal:
-        allowed = movement.triangle(scores.shape, 0)
-        scores = elementwise.select(allowed, scores, -math.inf)
-    if mask is not None:
-        scores = _masked(op, scores, mask)
-    return elementwise.cast(contract.matmul(_attention_weights(scores), value), dtype)
+    x = as_float("alpha_dropout", x)
+    keep = _kept("alpha_dropout", x, p, key, shared)
+    if keep is None:
+        return x if p < 0.5 else source.full_like(x, 0)
+    low = -_SELU_ALPHA * _SELU_SCALE
+    a = 1 / math.sqrt((1 - p) * (1 + p * low**2))
 
+    def scaled(x: Node) -> Node:
+        kept = elementwise.select(keep, x, low)
+        return elementwise.subtract(elementwise.multiply(kept, a), a * p * low)
 
-def _masked(op: str, scores: Node, mask: Node) -> Node:
-    if mask.dtype.is_integer:
-        raise DTypeError(
-            f"[{op}] the mask is neither bool nor floating-point", got=mask.dtype.name
-        )
-    shape = movement.broadcast_shape(op, scores, mask)
-    if shape[-2:] != scores.shape[-2:]:
-        raise ShapeError(
-            f"[{op}] the mask has more queries or keys than there are",
-            got=f"{mask.shape} for scores of shape {scores.shape}",
-        )
-    if mask.dtype is bool_:
-        return elementwise.select(mask, scores, -math.inf)
-    return elementwise.add(scores, elementwise.cast(mask, scores.dtype))
-
-
-def _attention_weights(scores: Node) -> Node:
-    """Return the softmax along the last axis; 0 where all scores are -inf."""
-    if not scores.shape[-1]:
-        return scores
-    top = reduce.max(scores, -1, keepdims=True)
-    top = elementwise.select(elementwise.equal(top, -math.inf), 0.0, top)
-    weights = elementwise.exp(elementwise.subtract(scores, source.stop_gradient(top)))
-    total = reduce.sum(weights, -1, keepdims=True)
-    nothing = elementwise.equal(total, 0)
-    return elementwise.divide(weights, elementwise.select(nothing, 1.0, total))
+    return _pointwise("alpha_dropout", x, scaled)
 
 
 def embedding(ids: Node, weight: Node) -> Node:
@@ -1085,5 +1039,5 @@ OPS = (
     gelu, silu, mish, softplus, squareplus, softsign, log_sigmoid, glu, softmax,
     softmin, log_softmax, sparsemax, gumbel_softmax, normalize, cosine_similarity,
     layer_norm, rms_norm, batch_norm, batch_norm_training, group_norm, dropout,
-    scaled_dot_product_attention, embedding,
+    alpha_dropout, embedding,
 )  # fmt: skip

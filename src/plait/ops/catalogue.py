@@ -11,9 +11,12 @@ from . import (
     factor,
     gather,
     index,
+    interpolation,
     loss,
     movement,
+    padding,
     philox,
+    pooling,
     reduce,
     sort,
     source,
@@ -24,7 +27,8 @@ from . import (
 
 MODULES = (
     source, elementwise, special, movement, reduce, contract, gather, index, sort,
-    convolution, window, factor, system, philox, activation, loss,
+    padding, convolution, window, pooling,
+    interpolation, factor, system, philox, activation, loss,
 )  # fmt: skip
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())

@@ -11,9 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from ..dtypes import DType, int64
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..ir.graph import Node
+from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from ..ir.build import apply
+from ..ir.graph import Node, TensorType
+from ..ir.primitive import Failure, Primitive, Sample
 from . import activation, elementwise, movement, reduce, source, special
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -304,6 +308,80 @@ def _check_class_weight(op: str, weight: Node | None, classes: int) -> None:
         )
 
 
+def _class_number_reference(
+    x: np.ndarray, *, op: str, classes: int, ignored: int | None
+) -> np.ndarray:
+    # Read as unsigned, a negative number is a huge one: one comparison for both ends.
+    if x.size and x.view(np.uint64).max() >= classes:
+        bad = (x < 0) | (x >= classes)
+        spared = ""
+        if ignored is not None:
+            bad &= x != ignored
+            spared = f", or {ignored} for what is to be ignored"
+        if bad.any():
+            at = tuple(int(i) for i in np.argwhere(bad)[0])
+            place = f" at {at}" if at else ""
+            raise IndexingError(
+                f"[{op}] a target is no class number",
+                got=f"{x[at]}{place}, with {classes} classes",
+                expected=f"0 to {classes - 1}{spared}",
+            )
+    return x
+
+
+def _class_number_infer(
+    x: TensorType, *, op: str, classes: int, ignored: int | None
+) -> TensorType:
+    if x.dtype is not int64:
+        raise DTypeError(f"[{op}] class numbers are of int64", got=x.dtype.name)
+    return x
+
+
+CLASS_NUMBER = Primitive(
+    name="class_number",
+    infer=_class_number_infer,
+    reference=_class_number_reference,
+    batch="elementwise",
+    differentiable=False,
+    samples=lambda: [
+        Sample(
+            (np.array([[0, 2], [-100, 1]]),),
+            {"op": "nll_loss", "classes": 3, "ignored": -100},
+        ),
+        Sample((np.array(1),), {"op": "nll_loss", "classes": 2, "ignored": None}),
+        Sample(
+            (np.zeros((0, 2), int),), {"op": "nll_loss", "classes": 1, "ignored": -1}
+        ),
+    ],
+    failures=lambda: [
+        Failure(
+            (np.array([[1, 0], [1, 3]]),),
+            {"op": "nll_loss", "classes": 3, "ignored": -100}, IndexingError,
+            "[nll_loss] a target is no class number. Got: 3 at (1, 1), with 3 classes. "
+            "Expected: 0 to 2, or -100 for what is to be ignored.",
+        ),
+        Failure(
+            (np.array(-1),),
+            {"op": "nll_loss", "classes": 3, "ignored": None}, IndexingError,
+            "[nll_loss] a target is no class number. Got: -1, with 3 classes. "
+            "Expected: 0 to 2.",
+        ),
+        Failure(
+            (np.array([1.0]),),
+            {"op": "nll_loss", "classes": 3, "ignored": -100}, DTypeError,
+            "[nll_loss] class numbers are of int64. Got: float64.",
+        ),
+    ],
+    source="itself, which is a class number 0..classes-1 or the ignored one",
+)  # fmt: skip
+
+
+def _class_number(op: str, target: Node, classes: int, ignored: int | None) -> Node:
+    """Return the target as int64; it is an error, at run time, if it is no class."""
+    target = elementwise.cast(target, int64)
+    return apply(CLASS_NUMBER, target, op=op, classes=classes, ignored=ignored)
+
+
 def _is_class(target: Node, classes: int, axis: int) -> Node:
     """Return whether each class is the target, with the classes at `axis`."""
     sizes = [1] * (target.ndim + 1)
@@ -324,6 +402,7 @@ def _per_class(weight: Node, ndim: int, axis: int, dtype: DType) -> Node:
 
 
 def _labelled(
+    op: str,
     log_p: Node,
     target: Node,
     weight: Node | None,
@@ -335,8 +414,11 @@ def _labelled(
     """Return the weighted, smoothed negative log likelihood of class numbers."""
     classes = log_p.shape[axis]
     target = elementwise.cast(target, int64)
-    counted = elementwise.not_equal(target, ignore_index)
     chosen = _is_class(target, classes, axis)
+    # Checked here alone, where each number is looked at once: the derivative needs
+    # only what is chosen.
+    checked = _class_number(op, target, classes, ignore_index)
+    counted = elementwise.not_equal(checked, ignore_index)
     loss = elementwise.negative(_chosen(log_p, chosen, axis))
     weights = None
     if weight is not None:
@@ -348,10 +430,6 @@ def _labelled(
     if smoothing:
         spread = elementwise.multiply(reduce.sum(log_p, axis), -smoothing / classes)
         loss = elementwise.add(elementwise.multiply(loss, 1 - smoothing), spread)
-    known = elementwise.logical_and(
-        elementwise.greater_equal(target, 0), elementwise.less(target, classes)
-    )
-    loss = elementwise.select(known, loss, math.nan)
     loss = elementwise.select(counted, loss, 0.0)
     if reduction == "none":
         return loss
@@ -392,9 +470,9 @@ def cross_entropy(
     Raises:
         ShapeError: the shapes do not fit.
         ArgumentError: `label_smoothing` is out of range, or there is no such reduction.
+        IndexingError: at run time, a class number is out of range.
 
-    Special cases: a class number out of range contributes nan. The mean over nothing is
-    nan.
+    Special cases: the mean over nothing is nan.
 
     Gradient: to the input, the weight, and a target of probabilities.
     """
@@ -418,7 +496,7 @@ def cross_entropy(
     log_p = activation.log_softmax(elementwise.cast(input, inner), axis)
     if not probabilities:
         loss = _labelled(
-            log_p, target, weight, axis, ignore_index, label_smoothing, reduction
+            op, log_p, target, weight, axis, ignore_index, label_smoothing, reduction
         )
         return elementwise.cast(loss, dtype)
     target = elementwise.cast(target, inner)
@@ -453,9 +531,9 @@ def nll_loss(
         ShapeError: the shapes do not fit.
         DTypeError: the target is not of integers.
         ArgumentError: there is no such reduction.
+        IndexingError: at run time, a class number is out of range.
 
-    Special cases: a class number out of range contributes nan. The mean over nothing is
-    nan.
+    Special cases: the mean over nothing is nan.
     """
     op = "nll_loss"
     _check_reduction(op, reduction)
@@ -464,7 +542,7 @@ def nll_loss(
     _check_class_weight(op, weight, input.shape[axis])
     dtype = activation.float_dtype(input, weight)
     log_p = elementwise.cast(input, activation.inner_dtype(dtype))
-    loss = _labelled(log_p, target, weight, axis, ignore_index, 0.0, reduction)
+    loss = _labelled(op, log_p, target, weight, axis, ignore_index, 0.0, reduction)
     return elementwise.cast(loss, dtype)
 
 
@@ -688,8 +766,7 @@ def multi_margin_loss(
         ShapeError: the shapes do not fit.
         DTypeError: the target is not of integers.
         ArgumentError: `p` is neither 1 nor 2, or there is no such reduction.
-
-    Special cases: a class number out of range contributes nan.
+        IndexingError: at run time, a class number is out of range.
     """
     op = "multi_margin_loss"
     _check_reduction(op, reduction)
@@ -700,7 +777,7 @@ def multi_margin_loss(
     _check_class_weight(op, weight, classes)
     dtype = activation.float_dtype(input, weight)
     x = elementwise.cast(input, activation.inner_dtype(dtype))
-    target = elementwise.cast(target, int64)
+    target = _class_number(op, target, classes, None)
     chosen = _is_class(target, classes, axis)
     right = movement.expand_dims(_chosen(x, chosen, axis), axis=axis)
     hinge = _above_zero(elementwise.add(elementwise.subtract(margin, right), x))
@@ -711,10 +788,7 @@ def multi_margin_loss(
     if weight is not None:
         per_class = _per_class(weight, x.ndim, axis, x.dtype)
         loss = elementwise.multiply(loss, _chosen(per_class, chosen, axis))
-    known = elementwise.logical_and(
-        elementwise.greater_equal(target, 0), elementwise.less(target, classes)
-    )
-    return _reduced(elementwise.select(known, loss, math.nan), reduction, dtype)
+    return _reduced(loss, reduction, dtype)
 
 
 def _matrix(op: str, input: Node) -> tuple[int, int]:
@@ -931,7 +1005,7 @@ def triplet_margin_loss(
     return _reduced(_above_zero(gap), reduction, dtype)
 
 
-PRIMITIVES = ()
+PRIMITIVES = (CLASS_NUMBER,)
 
 OPS = (
     mse_loss, l1_loss, smooth_l1_loss, huber_loss, poisson_nll_loss, gaussian_nll_loss,

@@ -1,32 +1,28 @@
-"""Windows that slide over the last axes, and reductions over them: pooling.
+"""Windows that slide over the last axes, and their transpose.
 
 Spatial axes are the last ones, in any number; a stride, dilation or padding has one
 entry for each.
 
-Read first: `WINDOWS`, `sliding_windows`, `window_reduce`.
+Read first: `WINDOWS`, `sliding_windows`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..dtypes import DType, float32, int64, promote
-from ..errors import ArgumentError, ShapeError
+from ..errors import ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape
-from . import elementwise, gather, movement, reduce
+from . import movement
 from .family import NUMERIC, check_kind, quiet
-from .operand import as_float, require
-from .source import constant
 from .spatial import (
-    Pairs,
     each_axis,
     each_side,
     pad_spatial,
@@ -339,270 +335,6 @@ def fold(
     return movement.slice_(result, starts, stops)
 
 
-# Reductions over windows
-
-
-def _lowest(dtype: DType) -> float:
-    if dtype.is_float:
-        return -math.inf
-    return -(1 << (dtype.bits - 1)) if dtype.kind == "signed" else 0
-
-
-def _highest(dtype: DType) -> float:
-    if dtype.is_float:
-        return math.inf
-    return (1 << (dtype.bits - (dtype.kind == "signed"))) - 1
-
-
-# kind -> the value of padding, and the reduction of the first axis.
-_KINDS: dict[str, tuple[Callable[[DType], float], Callable[[Node], Node]]] = {
-    "sum": (lambda dtype: 0, lambda x: reduce.sum_over(x, (0,))),
-    "prod": (lambda dtype: 1, lambda x: apply(reduce.PRODUCT, x, axes=(0,))),
-    "max": (_lowest, lambda x: reduce.argmax(x, 0)),
-    "min": (_highest, lambda x: reduce.argmin(x, 0)),
-}
-
-
-def _at_positions(
-    x: Node, position: Node, window: Shape, stride: Shape, dilation: Shape
-) -> Node:
-    """Return the element at a position of each window, counted in row-major order."""
-    rank = len(window)
-    lead, sizes = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
-    out = position.shape[len(lead) :]
-    starts = _flat_positions(
-        [np.arange(n) * s for n, s in zip(out, stride, strict=True)], sizes
-    )
-    offsets = _flat_positions(
-        [np.arange(n) * s for n, s in zip(window, dilation, strict=True)], sizes
-    )
-    within = gather.gather(constant(offsets, int64), position, 0)
-    count = math.prod(lead)
-    at = movement.reshape(
-        elementwise.add(within, constant(starts.reshape(out), int64)),
-        (count, math.prod(out)),
-    )
-    found = gather.gather(movement.reshape(x, (count, math.prod(sizes))), at, 1, 1)
-    return movement.reshape(found, position.shape)
-
-
-def _flat_positions(places: Sequence[np.ndarray], sizes: Shape) -> np.ndarray:
-    """Return flat positions of the points of a grid, given its places on each axis."""
-    return np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), sizes).reshape(-1)
-
-
-def _rounded_up(
-    sizes: Shape, window: Shape, stride: Shape, dilation: Shape, widths: Pairs
-) -> Pairs:
-    """Return `widths` with enough padding after for a last window that is not whole.
-
-    It is left out if it would begin beyond the input and the padding before it.
-    """
-    result = []
-    for n, k, step, gap, (low, high) in zip(
-        sizes, window, stride, dilation, widths, strict=True
-    ):
-        reach = span(k, gap)
-        last = -(-(n + low + high - reach) // step) * step
-        if last >= n + low:
-            last -= step
-        result.append((low, max(high, last + reach - n - low)))
-    return tuple(result)
-
-
-def _reduce_windows(
-    op: str,
-    x: Node,
-    kind: str,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: int | Sequence[Any],
-    dilation: int | Sequence[int],
-    ceil_mode: bool,
-) -> tuple[Node, Shape, Shape, Pairs]:
-    """Return the reduction, and the window, stride and padding for each axis."""
-    if kind not in _KINDS:
-        raise ArgumentError(
-            f"[{op}] there is no reduction of that name",
-            got=repr(kind),
-            expected=", ".join(_KINDS),
-        )
-    require(op, x, NUMERIC)
-    sizes = window_of(op, window)
-    rank = len(sizes)
-    steps = sizes if stride is None else each_axis(op, "stride", stride, rank, 1)
-    gaps = each_axis(op, "dilation", dilation, rank, 1)
-    widths = each_side(op, padding, rank)
-    if x.ndim < rank:
-        raise ShapeError(
-            f"[{op}] the window has more axes than the tensor",
-            got=f"window {sizes} over shape {x.shape}",
-        )
-    spatial = x.shape[x.ndim - rank :]
-    padded = padded_sizes(spatial, widths)
-    window_counts(op, padded, sizes, steps, gaps)
-    full = _rounded_up(spatial, sizes, steps, gaps, widths) if ceil_mode else widths
-    neutral, reduction = _KINDS[kind]
-    x = pad_spatial(x, full, neutral(x.dtype))
-    found = apply(WINDOWS, x, window=sizes, stride=steps, dilation=gaps)
-    # The window first: reductions over it then run along whole rows.
-    lead = movement.moveaxis(found, tuple(range(-rank, 0)), tuple(range(rank)))
-    flat = movement.reshape(lead, (math.prod(sizes), *found.shape[:-rank]))
-    result = reduction(flat)
-    if kind in ("max", "min"):
-        result = _at_positions(x, result, sizes, steps, gaps)
-    return result, sizes, steps, widths
-
-
-def window_reduce(
-    x: Node,
-    kind: str,
-    window: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[Any] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
-) -> Node:
-    """Return a reduction of each window over the last axes, in the dtype of `x`.
-
-    Args:
-        x: shape (..., *spatial), with one spatial axis for each entry of `window`.
-        kind: "sum", "prod", "max" or "min".
-        window: the size on each spatial axis; an integer means one axis.
-        stride: an integer, or one for each spatial axis. Default: the window.
-        padding: an integer, one for each spatial axis, or a pair (before, after) for
-            each; filled with the value that changes nothing.
-        dilation: an integer, or one for each spatial axis.
-        ceil_mode: also reduce a last window that is not whole, unless it would begin in
-            the padding after the input.
-
-    Returns:
-        Shape (..., *numbers of windows).
-
-    Raises:
-        ShapeError: the window is larger than the padded input.
-        ArgumentError: an unknown kind, or a setting with a wrong value.
-
-    Special cases: nan if there is one in the window; -inf or inf for "max" or "min"
-    where a window holds nothing but padding.
-
-    Gradient: for "max" and "min" to the first of equal elements in row-major order.
-    """
-    return _reduce_windows(
-        "window_reduce", x, kind, window, stride, padding, dilation, ceil_mode
-    )[0]
-
-
-def _check_half(op: str, window: Shape, dilation: Shape, widths: Pairs) -> None:
-    for k, gap, pair in zip(window, dilation, widths, strict=True):
-        if max(pair) > span(k, gap) // 2:
-            raise ArgumentError(
-                f"[{op}] the padding must be at most half of the window",
-                got=f"padding {widths} for a window {window} with dilation {dilation}",
-                fix="pad first, with plait.pad",
-            )
-
-
-def max_pool(
-    x: Node,
-    window: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[Any] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
-) -> Node:
-    """Return the greatest element of each window over the last axes.
-
-    Args:
-        x: shape (..., *spatial), with one spatial axis for each entry of `window`.
-        window: the size on each spatial axis; an integer means one axis.
-        stride: an integer, or one for each spatial axis. Default: the window.
-        padding: at most half of the window; padded places are never the greatest.
-        dilation: an integer, or one for each spatial axis.
-        ceil_mode: also take a last window that is not whole, unless it would begin in
-            the padding after the input.
-
-    Returns:
-        Shape (..., *out), where out is
-        floor((n + before + after - dilation * (window - 1) - 1) / stride) + 1, or with
-        ceil in place of floor.
-
-    Raises:
-        ShapeError: the window is larger than the padded input.
-        ArgumentError: the padding is more than half of the window.
-
-    Special cases: nan if there is one in the window.
-
-    Gradient: to the first of equal greatest elements in row-major order, as in PyTorch.
-    """
-    sizes = window_of("max_pool", window)
-    gaps = each_axis("max_pool", "dilation", dilation, len(sizes), 1)
-    _check_half("max_pool", sizes, gaps, each_side("max_pool", padding, len(sizes)))
-    return _reduce_windows(
-        "max_pool", x, "max", sizes, stride, padding, gaps, ceil_mode
-    )[0]
-
-
-def average_pool(
-    x: Node,
-    window: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[Any] = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Node:
-    """Return the mean of each window over the last axes.
-
-    Args:
-        x: shape (..., *spatial), with one spatial axis for each entry of `window`.
-        window: the size on each spatial axis; an integer means one axis.
-        stride: an integer, or one for each spatial axis. Default: the window.
-        padding: zeros, at most half of the window.
-        ceil_mode: also take a last window that is not whole, unless it would begin in
-            the padding after the input. What lies beyond the padding is not counted.
-        count_include_pad: count the padding as elements.
-
-    Returns:
-        Shape (..., *out), as in `max_pool`; integers are averaged as the default
-        floating-point type.
-
-    Raises:
-        ShapeError: the window is larger than the padded input.
-        ArgumentError: the padding is more than half of the window.
-    """
-    op = "average_pool"
-    require(op, x, NUMERIC)
-    x = as_float(op, x)
-    dtype = x.dtype
-    # The mean of 16-bit numbers may fit where their sum does not.
-    x = elementwise.cast(x, promote(dtype, float32))
-    sizes = window_of(op, window)
-    ones = (1,) * len(sizes)
-    _check_half(op, sizes, ones, each_side(op, padding, len(sizes)))
-    total, _, steps, widths = _reduce_windows(
-        op, x, "sum", sizes, stride, padding, ones, ceil_mode
-    )
-    rank = len(sizes)
-    spatial, out = x.shape[x.ndim - rank :], total.shape[total.ndim - rank :]
-    counts = np.ones(())
-    for n, m, k, step, (low, high) in zip(
-        spatial, out, sizes, steps, widths, strict=True
-    ):
-        start = np.arange(m) * step - low
-        stop = np.minimum(start + k, n + high)
-        if not count_include_pad:
-            start, stop = np.maximum(start, 0), np.minimum(stop, n)
-        counts = np.multiply.outer(counts, stop - start)
-    if counts.size and (counts == counts.flat[0]).all():
-        mean = elementwise.divide(total, float(counts.flat[0]))
-    else:
-        mean = elementwise.divide(total, constant(counts, x.dtype))
-    return elementwise.cast(mean, dtype)
-
-
 PRIMITIVES = (WINDOWS, FOLD)
 
-OPS = (sliding_windows, unfold, fold, window_reduce, max_pool, average_pool)
+OPS = (sliding_windows, unfold, fold)

@@ -1,7 +1,10 @@
-"""Programs that change programs: derivatives, vectorising, control flow."""
+"""Programs that change programs: derivatives, vectorising, control flow.
+
+Ops that are made of control flow stand here too.
+"""
 
 from .. import ops
-from . import control, region, scan
+from . import attention, control, region, scan
 
 ALL_PRIMITIVES = (
     *ops.PRIMITIVES,
@@ -9,5 +12,6 @@ ALL_PRIMITIVES = (
     *scan.PRIMITIVES,
     *region.PRIMITIVES,
 )
+ALL_OPS = (*ops.OPS, *attention.OPS)
 
-__all__ = ["ALL_PRIMITIVES"]
+__all__ = ["ALL_OPS", "ALL_PRIMITIVES"]

@@ -16,6 +16,7 @@ from ..ir.graph import Node
 from ..ir.rewrite import Rule, derive
 from ..ops.contract import DOT
 from ..ops.elementwise import MULTIPLY
+from ..ops.gather import GATHER
 from ..ops.movement import CONCATENATE, EXPAND, FLIP, PAD, PERMUTE, RESHAPE, SLICE
 from ..ops.reduce import (
     CUMULATIVE_MAX,
@@ -410,6 +411,23 @@ def permute_of_dot(node: Node) -> Node | None:
     return derive(node, DOT, y, x, axes=axes[::-1], batch=batch[::-1])
 
 
+def permute_of_gather(node: Node) -> Node | None:
+    """`permute(gather(x, i)) -> gather(x, permute(i))`, if it moves axes of i only"""
+    (inner,) = node.operands
+    if inner.primitive is not GATHER:
+        return None
+    x, indices = inner.operands
+    start, batch = inner.attributes["axis"], inner.attributes["batch"]
+    axes, count = node.attributes["axes"], indices.ndim - batch
+    moved = axes[start : start + count]
+    still = (*range(start), *moved, *range(start + count, node.ndim))
+    if axes != still:
+        return None
+    order = (*range(batch), *(axis - start + batch for axis in moved))
+    turned = derive(indices, PERMUTE, indices, axes=order)
+    return derive(node, GATHER, x, turned, **inner.attributes)
+
+
 MOVES = (
     Rule(move_nothing, (RESHAPE, EXPAND, PERMUTE, SLICE, FLIP, PAD)),
     Rule(move_constant, (RESHAPE, PERMUTE, SLICE, FLIP)),
@@ -436,4 +454,5 @@ MOVES = (
     Rule(sum_of_expand, (SUM,), exact=False),
     Rule(dot_of_permute, (DOT,), exact=False),
     Rule(permute_of_dot, (PERMUTE,), exact=False),
+    Rule(permute_of_gather, (PERMUTE,)),
 )

@@ -9,16 +9,16 @@ Read first: `SCAN`, `scan`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..dtypes import float32, int64
 from ..errors import ArgumentError, ShapeError
-from ..ir.build import apply, make_input, picks
+from ..ir.build import apply, make_input, picks, substitute
 from ..ir.evaluate import prepared
-from ..ir.graph import Graph, Node, TensorType, remembered
+from ..ir.graph import Graph, Node, TensorType, remembered, topological_order
 from ..ir.primitive import Failure, Primitive, Sample
 from ..ops import elementwise, movement, reduce, source
 from .batch import batch_graph, batch_size
@@ -46,6 +46,7 @@ from .derive import (
     taken,
     wanted_of,
 )
+from .steps import factors, products, total
 
 
 def _scan_infer(
@@ -140,20 +141,27 @@ class _Reversed(NamedTuple):
 
     Attributes:
         body: takes captured values; cotangents of the active carries, and sums of
-            cotangents of captured values; the carries and inputs that the step had, and
-            cotangents of its results. Returns the next cotangents and sums; and
-            cotangents of the inputs.
+            cotangents of captured values; slices. Returns the next cotangents and sums;
+            cotangents of the inputs; and what is left behind.
+        slices: the carries, inputs and products that the step had, and cotangents of
+            its results.
         stacking: a body for the forward direction that also returns the carries that
-            it gets.
+            it gets, and products.
         active: which carries have cotangents.
         sums: the types of the sums.
+        later: for each captured value its cotangent in one step, if that is added up
+            after the loop, or None.
+        left: what is left behind for that, or is a cotangent of an input.
         has: which operands have cotangents.
     """
 
     body: Graph
+    slices: Sequence[Node]
     stacking: Graph
     active: Flags
     sums: Sequence[TensorType]
+    later: Sequence[Node | None]
+    left: Sequence[Node]
     has: Flags
 
 
@@ -176,25 +184,73 @@ def _scan_pulled(
     end = captured + carried
     active = wrt[captured:end]
     back = pulled(body, wrt, (*active, *used))
-    inputs, found = back.inputs, back.found
-    has = (*flags_of(found[:captured]), *active, *flags_of(found[end:]))
-    sums = [_wide(x) for x in chosen(inputs[:captured], has[:captured])]
-    added = [
-        elementwise.add(total, elementwise.cast(ct, total.dtype))
-        for total, ct in zip(sums, given(found[:captured]), strict=True)
-    ]
+    inputs, seeds = back.inputs, given(back.seeds)
+    has_found = flags_of(back.found)
+    has = (*has_found[:captured], *active, *has_found[end:])
+
+    kept = products(given(back.found), inputs[:captured], seeds)
+    if _bytes(kept) > _bytes(inputs[captured:]):
+        kept = []  # a loop is there to save memory: they are computed again
+    saved = {node: make_input(node.shape, node.dtype) for node in kept}
+    found = spread(substitute(given(back.found), saved), has_found)
+    slices = [*inputs[captured:], *given(back.seeds[carried:]), *saved.values()]
+
+    later, behind = _added_later(found[:captured], found[end:], inputs, slices)
+    sums, added = [], []
+    for x, ct, once in zip(inputs[:captured], found[:captured], later, strict=True):
+        if ct is not None and once is None:
+            sums.append(_wide(x))
+            added.append(
+                elementwise.add(sums[-1], elementwise.cast(ct, sums[-1].dtype))
+            )
+    left = [*given(found[end:]), *behind]
     reverse_body = Graph(
-        (
-            *inputs[:captured], *given(back.seeds[:carried]), *sums,
-            *inputs[captured:], *given(back.seeds[carried:]),
-        ),
-        (
-            *filled(found[captured:end], inputs[captured:end], active), *added,
-            *given(found[end:]),
-        ),
-    )  # fmt: skip
-    stacking = Graph(body.inputs, (*body.outputs[:carried], *body.inputs[captured:end]))
-    return _Reversed(reverse_body, stacking, active, [x.type for x in sums], has)
+        (*inputs[:captured], *given(back.seeds[:carried]), *sums, *slices),
+        (*filled(found[captured:end], inputs[captured:end], active), *added, *left),
+    )
+    stacking = Graph(inputs, (*back.outputs[:carried], *inputs[captured:end], *saved))
+    return _Reversed(
+        reverse_body, slices, stacking, active, [x.type for x in sums], later, left, has
+    )
+
+
+def _added_later(
+    cotangents: Sequence[Node | None],
+    results: Sequence[Node | None],
+    inputs: Sequence[Node],
+    slices: Sequence[Node],
+) -> tuple[list[Node | None], list[Node]]:
+    """Return which cotangents of captured values are added up after the loop.
+
+    Args:
+        results: cotangents that are stacked anyway.
+
+    What has to be stacked is no more than what the steps read.
+
+    Returns:
+        The cotangents in one step, or None; and what has to be stacked for them.
+    """
+    captured = set(inputs[: len(cotangents)])
+    room = _bytes(inputs[len(cotangents) :])
+    there = {*given(results), *slices}
+    behind: dict[Node, None] = {}
+    later: list[Node | None] = [None] * len(cotangents)
+    # Sums last: they take what is there for products.
+    for _ in range(2):
+        for i, ct in enumerate(cotangents):
+            if ct is not None and later[i] is None:
+                needed = factors(ct, captured, {*there, *behind})
+                if needed is None:
+                    continue
+                new = {x: None for x in needed if x not in there}
+                if _bytes({**behind, **new}) <= room:
+                    later[i] = ct
+                    behind.update(new)
+    return later, list(behind)
+
+
+def _bytes(nodes: Iterable[Node]) -> int:
+    return sum(x.type.nbytes for x in nodes)
 
 
 def _wide(x: Node) -> Node:
@@ -220,23 +276,38 @@ def _scan_vjp(
     n, count = len(starts), len(starts) + len(back.sums)
     everything = (True,) * len(back.body.outputs)
     _, needed, _ = _pruned(back.body, captured, count, everything)
-    stacked = needed[captured + count : captured + count + carried]
-    carries = _run_pruned(
-        operands, back.stacking, captured, carried, (False,) * carried + stacked,
+    # What is added up after the loop may take values that no step takes.
+    after = set(topological_order(given(back.later)))
+    used = [
+        need or x in after
+        for need, x in zip(needed[captured + count :], back.slices, strict=True)
+    ]
+    others = len(operands) - end + len(given(cotangents[carried:]))
+    kept = _run_pruned(
+        operands, back.stacking, captured, carried,
+        (False,) * carried + (*used[:carried], *used[carried + others :]),
         length, reverse,
     )[carried:]  # fmt: skip
+    slices = [
+        *kept[:carried], *operands[end:], *given(cotangents[carried:]), *kept[carried:]
+    ]  # fmt: skip
     starts += [source.full(sum.shape, 0, sum.dtype) for sum in back.sums]
     found = _run_pruned(
-        (
-            *operands[:captured], *starts,
-            *carries, *operands[end:], *given(cotangents[carried:]),
-        ),
+        (*operands[:captured], *starts, *slices),
         back.body, captured, count, everything, length, not reverse,
     )  # fmt: skip
-    ordered = given((*found[n:count], *found[:n], *found[count:]))
+    pairs = zip((*back.slices, *back.left), (*slices, *found[count:]), strict=True)
+    stacked = {x: y for x, y in pairs if y is not None}
+    sums = iter(found[n:count])
+    outside = [
+        (next(sums) if ct is None else total(ct, stacked)) if wanted else None
+        for ct, wanted in zip(back.later, back.has[:captured], strict=True)
+    ]
+    inside = given((*found[:n], *found[count:]))[: sum(back.has[captured:])]
+    ordered = (*outside, *spread(inside, back.has[captured:]))
     return [
         None if ct is None else elementwise.cast(ct, x.dtype)
-        for x, ct in zip(operands, spread(ordered, back.has), strict=True)
+        for x, ct in zip(operands, ordered, strict=True)
     ]
 
 
@@ -424,7 +495,8 @@ def scan(
             changes type.
 
     Gradient: a scan in the other direction, which computes each step again from its
-    carry. Cotangents of captured values in 16 bits are summed in float32.
+    carry and its products. Cotangents of captured values are added up after it where
+    they are sums of products; others in 16 bits are summed in float32.
     """
     if length is None:
         if not xs:

@@ -1,0 +1,293 @@
+"""Layers that pad the spatial axes of their input.
+
+Read first: `ConstantPad1d`, `ReflectionPad1d`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError
+from .sample import Sample, uniform
+from .spatial import Spatial
+
+
+class _Pad(Spatial):
+    """Pads in one way or another.
+
+    Attributes:
+        padding: how much, before and after the last axis, then the axis before it, and
+            so on, as in PyTorch.
+    """
+
+    mode: ClassVar[str]
+    value: float = 0.0
+
+    def __init__(self, padding: int | Sequence[int]) -> None:
+        super().__init__()
+        count = 2 * self.rank
+        one = not isinstance(padding, (tuple, list))
+        given: Sequence[Any] = (padding,) * count if one else tuple(padding)  # type: ignore[arg-type]
+        whole = all(hasattr(n, "__index__") and not isinstance(n, bool) for n in given)
+        if len(given) != count or not whole:
+            raise ArgumentError(
+                f"[{type(self).__name__}] padding does not fit",
+                got=f"padding={padding!r}",
+                expected=f"an integer, or {count}: before and after the last axis, "
+                "then the axis before it",
+            )
+        self.padding = tuple(operator.index(n) for n in given)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check(input)
+        # Of the last axis first, while `pad` has them in the order of the axes.
+        pairs = [self.padding[i : i + 2] for i in range(0, 2 * self.rank, 2)][::-1]
+        return plait.pad(input, pairs, mode=self.mode, value=self.value)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        sizes = {1: (7,), 2: (4, 5), 3: (3, 4, 3)}[cls.rank]
+        uneven = (2, 1, 0, 3, 1, 2)[: 2 * cls.rank]
+        cut = (-1, 2, 1, -2, 0, 1)[: 2 * cls.rank]
+        return [
+            Sample((uniform(2, 2, *sizes),), (uneven,)),
+            Sample((uniform(3, *sizes),), (cut,), separable=False),
+            Sample((uniform(0, 2, *sizes),), (2,)),
+        ]
+
+
+class _ConstantPad(_Pad):
+    mode = "constant"
+
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        return [
+            sample._replace(args=(*sample.args, 1.5)) for sample in super().samples()
+        ]
+
+
+class ConstantPad1d(_ConstantPad):
+    """Adds a constant before and after the last axis.
+
+    Args:
+        padding: how much, an integer or two, before and after; negative numbers cut
+            off.
+        value: the constant.
+
+    Input: shape (n, channels, length), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or more is cut off than there
+            is.
+    """
+
+    rank = 1
+
+
+class ConstantPad2d(_ConstantPad):
+    """As `ConstantPad1d`, for the last two axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom).
+        value: the constant.
+
+    Input: shape (n, channels, height, width), or without n.
+    """
+
+    rank = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """As `ConstantPad1d`, for the last three axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom, front, back).
+        value: the constant.
+
+    Input: shape (n, channels, depth, height, width), or without n.
+    """
+
+    rank = 3
+
+
+class ZeroPad1d(_Pad):
+    """Adds zeros before and after the last axis; see `ConstantPad1d`."""
+
+    rank = 1
+    mode = "constant"
+
+
+class ZeroPad2d(_Pad):
+    """Adds zeros around the last two axes; see `ConstantPad2d`."""
+
+    rank = 2
+    mode = "constant"
+
+
+class ZeroPad3d(_Pad):
+    """Adds zeros around the last three axes; see `ConstantPad3d`."""
+
+    rank = 3
+    mode = "constant"
+
+
+class ReflectionPad1d(_Pad):
+    """Adds the mirror image of the last axis, without the element at the edge.
+
+    For abcd and padding 2: cb abcd cb.
+
+    Args:
+        padding: how much, an integer or two, before and after, less than the length;
+            negative numbers cut off.
+
+    Input: shape (n, channels, length), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or is too small.
+    """
+
+    rank = 1
+    mode = "reflect"
+
+
+class ReflectionPad2d(_Pad):
+    """As `ReflectionPad1d`, for the last two axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom).
+
+    Input: shape (n, channels, height, width), or without n.
+    """
+
+    rank = 2
+    mode = "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """As `ReflectionPad1d`, for the last three axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom, front, back).
+
+    Input: shape (n, channels, depth, height, width), or without n.
+    """
+
+    rank = 3
+    mode = "reflect"
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        x = uniform(2, 2, 3, 4, 3)
+        return [
+            Sample((x,), (1,)),
+            Sample((x[0],), ((1, 0, 2, 1, 0, 1),), separable=False),
+        ]
+
+
+class ReplicationPad1d(_Pad):
+    """Repeats the elements at the edges of the last axis.
+
+    For abcd and padding 2: aa abcd dd.
+
+    Args:
+        padding: how much, an integer or two, before and after; negative numbers cut
+            off.
+
+    Input: shape (n, channels, length), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or an empty one.
+    """
+
+    rank = 1
+    mode = "replicate"
+
+
+class ReplicationPad2d(_Pad):
+    """As `ReplicationPad1d`, for the last two axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom).
+
+    Input: shape (n, channels, height, width), or without n.
+    """
+
+    rank = 2
+    mode = "replicate"
+
+
+class ReplicationPad3d(_Pad):
+    """As `ReplicationPad1d`, for the last three axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom, front, back).
+
+    Input: shape (n, channels, depth, height, width), or without n.
+    """
+
+    rank = 3
+    mode = "replicate"
+
+
+class CircularPad1d(_Pad):
+    """Adds the last axis again, as if it were a ring.
+
+    For abcd and padding 2: cd abcd ab.
+
+    Args:
+        padding: how much, an integer or two, before and after, at most the length;
+            negative numbers cut off.
+
+    Input: shape (n, channels, length), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or is too small.
+    """
+
+    rank = 1
+    mode = "circular"
+
+
+class CircularPad2d(_Pad):
+    """As `CircularPad1d`, for the last two axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom).
+
+    Input: shape (n, channels, height, width), or without n.
+    """
+
+    rank = 2
+    mode = "circular"
+
+
+class CircularPad3d(_Pad):
+    """As `CircularPad1d`, for the last three axes.
+
+    Args:
+        padding: an integer, or (left, right, top, bottom, front, back).
+
+    Input: shape (n, channels, depth, height, width), or without n.
+    """
+
+    rank = 3
+    mode = "circular"

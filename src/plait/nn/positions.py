@@ -1,0 +1,264 @@
+"""Positions of tokens: attention alone does not see the order of its keys.
+
+Read first: `SinusoidalPositionalEncoding`, `RotaryPositionalEmbedding`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError, ShapeError
+from . import init
+from .linear import sizes
+from .module import Module
+from .parameter import Buffer, Parameter
+from .sample import Sample, uniform
+
+
+def _table(table: Tensor, layer: str, input: Tensor, offset: Any) -> Tensor:
+    """Return the rows of a table for the places along axis -2 of the input.
+
+    Args:
+        offset: the place of the first one, a number or a tensor.
+    """
+    length, features = table.shape
+    if input.ndim < 2 or input.shape[-1] != features:
+        raise ShapeError(
+            f"[{layer}] the input does not fit",
+            got=str(input.shape),
+            expected=f"(..., length, {features})",
+        )
+    first = 0 if isinstance(offset, Tensor) else offset
+    if first < 0 or first + input.shape[-2] > length:
+        raise ShapeError(
+            f"[{layer}] there are more places than the layer knows",
+            got=f"{first} to {first + input.shape[-2]}",
+            expected=f"at most {length}",
+            fix="pass a larger max_length",
+        )
+    if isinstance(offset, Tensor):
+        places = plait.arange(input.shape[-2], device=input.device) + offset
+        return plait.take(table, places, axis=0)
+    return table[first : first + input.shape[-2]]
+
+
+def _angles(max_length: int, features: int, base: float) -> np.ndarray:
+    """Return angles[p, i] = p / base ** (2 i / features), one for each pair."""
+    speeds = float(base) ** (-np.arange(0, features, 2) / max(features, 1))
+    angles: np.ndarray = np.arange(max_length)[:, None] * speeds
+    return angles
+
+
+class SinusoidalPositionalEncoding(Module):
+    """Adds sines and cosines of the place to each token.
+
+    Formula: y[p, 2 i] = x[p, 2 i] + sin(a), y[p, 2 i + 1] = x[p, 2 i + 1] + cos(a),
+    with a = p / base ** (2 i / embedding_dim).
+
+    Args:
+        embedding_dim: the features of a token.
+        max_length: how many places there are at most.
+        base: see the formula.
+        dtype: of the table. Default: float32.
+
+    Input: shape (..., length, embedding_dim). Result: the same.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017, section 3.5.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        max_length: int = 5000,
+        base: float = 10000.0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        name = "SinusoidalPositionalEncoding"
+        sizes(name, embedding_dim=embedding_dim, max_length=max_length)
+        self.embedding_dim = embedding_dim
+        self.max_length = max_length
+        self.base = base
+        angles = _angles(max_length, embedding_dim, base)
+        values = np.stack([np.sin(angles), np.cos(angles)], -1)
+        values = values.reshape(max_length, -1)[:, :embedding_dim]
+        dtype = plait.float32 if dtype is None else dtype
+        table = plait.tensor(values, dtype=dtype, device=device)
+        self.table = Buffer(table, persistent=False)
+
+    def forward(self, input: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return the input with its places added.
+
+        Args:
+            offset: the place of the first token, a number or an integer tensor of
+                shape ().
+        """
+        name = "SinusoidalPositionalEncoding"
+        return input + _table(self.table, name, input, offset)
+
+    def extra_repr(self) -> str:
+        return f"{self.embedding_dim}, max_length={self.max_length}, base={self.base}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(2, 3, 4),), (4, 8), like_torch="never"),
+            Sample((uniform(2, 3, 5),), (5, 3, 100.0), like_torch="never"),
+        ]
+
+
+class LearnedPositionalEmbedding(Module):
+    """Adds a trained vector to the token at each place.
+
+    Args:
+        max_length: how many places there are at most.
+        embedding_dim: the features of a token.
+        dtype: of the table. Default: float32.
+
+    Attributes:
+        weight: shape (max_length, embedding_dim); at first N(0, 0.02 ** 2), as in the
+            source.
+
+    Input: shape (..., length, embedding_dim). Result: the same.
+
+    Source: A. Radford et al., "Improving language understanding by generative
+    pre-training", 2018.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        embedding_dim: int,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        name = "LearnedPositionalEmbedding"
+        sizes(name, max_length=max_length, embedding_dim=embedding_dim)
+        self.max_length = max_length
+        self.embedding_dim = embedding_dim
+        shape = (max_length, embedding_dim)
+        self.weight = Parameter(plait.empty(shape, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the table to new initial values."""
+        init.normal_(self.weight, 0.0, 0.02)
+
+    def forward(self, input: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return the input with the vectors of its places added.
+
+        Args:
+            offset: the place of the first token, a number or an integer tensor of
+                shape ().
+        """
+        return input + _table(self.weight, "LearnedPositionalEmbedding", input, offset)
+
+    def extra_repr(self) -> str:
+        return f"{self.max_length}, {self.embedding_dim}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(2, 3, 4),), (5, 4), like_torch="never"),
+            Sample((uniform(3, 4),), (3, 4), like_torch="never", separable=False),
+        ]
+
+
+class RotaryPositionalEmbedding(Module):
+    """Turns pairs of features by angles that grow with the place.
+
+    The product of a query and a key turned so depends on their distance only. Apply it
+    to both.
+
+    Formula: with a = p / base ** (2 i / dim), the pair (u, v) becomes
+    (u cos a - v sin a, v cos a + u sin a).
+
+    Args:
+        dim: the features of a head; even.
+        max_length: how many places there are at most.
+        base: see the formula.
+        interleaved: pair i is (x[2 i], x[2 i + 1]), as in the source; else it is
+            (x[i], x[i + dim / 2]), as in many published weights.
+        dtype: of the tables. Default: float32.
+
+    Input: shape (..., length, dim), such as (batch, heads, length, dim). Result: the
+    same.
+
+    Raises:
+        ArgumentError: `dim` is odd.
+
+    Source: J. Su et al., "RoFormer: enhanced transformer with rotary position
+    embedding", 2021.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        max_length: int = 4096,
+        base: float = 10000.0,
+        interleaved: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        sizes("RotaryPositionalEmbedding", dim=dim, max_length=max_length)
+        if dim % 2:
+            raise ArgumentError(
+                "[RotaryPositionalEmbedding] features are turned in pairs",
+                got=f"dim={dim}",
+                expected="an even number",
+            )
+        self.dim = dim
+        self.max_length = max_length
+        self.base = base
+        self.interleaved = interleaved
+        angles = _angles(max_length, dim, base)
+        both = [np.cos(angles), np.sin(angles)]
+        both = [
+            np.repeat(x, 2, axis=1) if interleaved else np.tile(x, (1, 2)) for x in both
+        ]
+        dtype = plait.float32 if dtype is None else dtype
+        self.cosines, self.sines = (
+            Buffer(plait.tensor(x, dtype=dtype, device=device), persistent=False)
+            for x in both
+        )
+
+    def forward(self, input: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return the input, turned.
+
+        Args:
+            offset: the place of the first token, a number or an integer tensor of
+                shape ().
+        """
+        name = "RotaryPositionalEmbedding"
+        cosines = _table(self.cosines, name, input, offset)
+        sines = _table(self.sines, name, input, offset)
+        # Beside u stands -v, beside v stands u.
+        if self.interleaved:
+            pairs = input.reshape((*input.shape[:-1], self.dim // 2, 2))
+            beside = plait.stack([-pairs[..., 1], pairs[..., 0]], axis=-1)
+            beside = beside.reshape(input.shape)
+        else:
+            u, v = plait.chunk(input, 2, axis=-1)
+            beside = plait.concat([-v, u], axis=-1)
+        return input * cosines + beside * sines
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.dim}, max_length={self.max_length}, base={self.base}, "
+            f"interleaved={self.interleaved}"
+        )
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(2, 3, 5, 4),), (4, 8), like_torch="never"),
+            Sample((uniform(2, 3, 4),), (4, 3, 100.0, False), like_torch="never"),
+        ]

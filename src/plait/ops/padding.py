@@ -1,0 +1,139 @@
+"""Padding of the last axes, with a constant or with what `x` holds.
+
+Read first: `pad`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import ArgumentError, ShapeError
+from ..ir.graph import Node
+from . import movement
+from .movement import as_integer, slice_axis
+
+
+def _pairs(widths: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    whole = isinstance(widths, (tuple, list)) and all(
+        isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in widths
+    )
+    if not whole:
+        raise ArgumentError(
+            "[pad] widths must be pairs (before, after), one for each of the last axes",
+            got=repr(widths),
+            expected="((before, after), ...), the last pair for the last axis",
+        )
+    return [
+        (as_integer("pad", "a width", low), as_integer("pad", "a width", high))
+        for low, high in widths
+    ]
+
+
+def _reflected(x: Node, axis: int, low: int, high: int) -> list[Node]:
+    n = x.shape[axis]
+    before = slice_axis(x, axis, 1, low + 1)
+    after = slice_axis(x, axis, n - 1 - high, n - 1)
+    return [movement.flip(before, axis=axis), x, movement.flip(after, axis=axis)]
+
+
+def _replicated(x: Node, axis: int, low: int, high: int) -> list[Node]:
+    def edge(start: int, count: int) -> Node:
+        one = slice_axis(x, axis, start, start + 1)
+        return movement.expand(one, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
+
+    return [edge(0, low), x, edge(x.shape[axis] - 1, high)]
+
+
+def _wrapped(x: Node, axis: int, low: int, high: int) -> list[Node]:
+    n = x.shape[axis]
+    return [slice_axis(x, axis, n - low, n), x, slice_axis(x, axis, 0, high)]
+
+
+# mode -> what stands before, at and after an axis, and how wide it can at most be.
+_MODES: dict[
+    str,
+    tuple[Callable[[Node, int, int, int], list[Node]], Callable[[int], float], str],
+] = {
+    "reflect": (_reflected, lambda n: n - 1, "less than the size of the axis"),
+    "replicate": (
+        _replicated, lambda n: float("inf") if n else 0, "an axis that is not empty",
+    ),
+    "circular": (_wrapped, lambda n: n, "at most the size of the axis"),
+}  # fmt: skip
+
+
+def pad(
+    x: Node,
+    widths: Sequence[Sequence[int]],
+    *,
+    mode: str = "constant",
+    value: float = 0,
+) -> Node:
+    """Return `x` with elements added before and after its last axes.
+
+    Formula, for an axis abcd and widths (2, 2): "constant" vvabcdvv with v = value,
+    "reflect" cbabcdcb, "replicate" aaabcddd, "circular" cdabcdab.
+
+    Args:
+        x: shape (..., *sizes), with one size for each entry of `widths`.
+        widths: pairs (before, after), the last for the last axis; negative widths cut
+            off, before anything is added. (PyTorch's flat order has the last axis
+            first.)
+        mode: "constant", "reflect", "replicate" or "circular".
+        value: of a constant.
+
+    Returns:
+        Shape (..., *[before + n + after]).
+
+    Raises:
+        ShapeError: there are more pairs than axes; more is cut off than there is; a
+            width is too large for the mode: as large as the axis for "reflect", larger
+            for "circular".
+        ArgumentError: no such mode, or widths that are no pairs.
+
+    Gradient: what was added from `x` is added up where it came from.
+    """
+    if mode != "constant" and mode not in _MODES:
+        raise ArgumentError(
+            "[pad] there is no mode of that name",
+            got=repr(mode),
+            expected=", ".join(("constant", *_MODES)),
+        )
+    pairs = _pairs(widths)
+    lead = x.ndim - len(pairs)
+    if lead < 0:
+        raise ShapeError(
+            "[pad] there are more pairs of widths than axes",
+            got=f"{len(pairs)} pairs for shape {x.shape}",
+        )
+    for axis, (low, high) in enumerate(pairs, lead):
+        x = _cut(x, axis, -min(low, 0), -min(high, 0))
+    grown = [(max(low, 0), max(high, 0)) for low, high in pairs]
+    if mode == "constant":
+        return movement.pad_constant(x, (*((0, 0),) * lead, *grown), value)
+    around, limit, expected = _MODES[mode]
+    for axis, (low, high) in enumerate(grown, lead):
+        if max(low, high) > limit(x.shape[axis]):
+            raise ShapeError(
+                f'[pad] mode "{mode}" cannot pad so much',
+                got=f"widths {(low, high)} for axis {axis} of shape {x.shape}",
+                expected=expected,
+            )
+        if low or high:
+            parts = [x for x in around(x, axis, low, high) if x.shape[axis]]
+            x = movement.concat(parts, axis=axis)
+    return x
+
+
+def _cut(x: Node, axis: int, low: int, high: int) -> Node:
+    """Return `x` without the first and last elements of an axis."""
+    n = x.shape[axis]
+    if low + high > n:
+        raise ShapeError(
+            "[pad] more is cut off than there is",
+            got=f"widths {(-low, -high)} for axis {axis} of shape {x.shape}",
+        )
+    return slice_axis(x, axis, low, n - high) if low or high else x
+
+
+OPS = (pad,)
