@@ -139,6 +139,16 @@ class WrongResultError(PlaitError, ArithmeticError):
     """
 
 
+class NonFiniteError(PlaitError, ArithmeticError):
+    """With `settings.trace_nonfinite`, a value is nan or infinite.
+
+    The message names the first op that made such a value out of finite ones, what it
+    was given, the layer that it is of and the user's line, and whether it belongs to
+    the derivative ("backward"). Frequent reasons: a learning rate that is too high, a
+    logarithm or a root of 0, a division by 0, and overflow in 16 bits.
+    """
+
+
 class CompileWarning(UserWarning):
     """Programs cannot be compiled here, not kept on disk, or take too much memory.
 
@@ -186,10 +196,24 @@ class Line(str):
     Attributes:
         layer: the path of the innermost layer that was running (`encoder.0.linear`);
             "" for the outermost and where there is none.
+        kind: the class of that layer, "" where there is none.
+        backward: whether it was a derivative that was recorded.
     """
 
-    __slots__ = ("layer",)
+    __slots__ = ("backward", "kind", "layer")
     layer: str
+    kind: str
+    backward: bool
+
+    def __new__(
+        cls, where: str, layer: str = "", kind: str = "", backward: bool = False
+    ) -> Line:
+        line = super().__new__(cls, where)
+        line.layer, line.kind, line.backward = layer, kind, backward
+        return line
+
+    def __reduce__(self) -> Any:
+        return Line, (str(self), self.layer, self.kind, self.backward)
 
 
 _layers: set[CodeType] = set()
@@ -216,9 +240,9 @@ def user_place() -> Line:
         elif not where and not name.startswith((_PACKAGE, "<frozen")):
             where = f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
-    line = Line(where)
-    line.layer = _path(running[::-1]) if running else ""
-    return line
+    if not running:
+        return Line(where)
+    return Line(where, _path(running[::-1]), type(running[0]).__name__)
 
 
 def _path(running: list[Any]) -> str:

@@ -40,6 +40,12 @@ class Settings:
         "PLAIT_CHECK",
         "1: run every program interpreted and compiled, and compare the results",
     )
+    trace_nonfinite: bool = _setting(
+        False,
+        "PLAIT_TRACE_NONFINITE",
+        "1: when a value that is looked at, or a parameter, becomes nan, or a loss "
+        "infinite, stop and name the layer, op and line that were the first to make it",
+    )
     matmul_precision: str = _setting(
         "highest",
         "PLAIT_MATMUL_PRECISION",

@@ -94,7 +94,7 @@ def test_a_smaller_batch_does_not_wait_for_what_is_not_compiled(said, alive):
 def test_training_never_waits(said):
     # It could not be resumed with the same bits: see design note 7.
     whole, part = graph(64, 24), graph(16, 24)
-    tiered = [Tiered(one, updates=True) for one in (whole, part)]
+    tiered = [Tiered(one, updated=()) for one in (whole, part)]
     assert all(one._compiled_if_due() is not None for one in tiered)
     assert all("it is a step of training" in text for text in said.messages)
 

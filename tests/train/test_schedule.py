@@ -7,15 +7,9 @@ import pytest
 
 from plait import nn, optim
 from plait.data import Loader
-from plait.errors import ArgumentError
-from plait.train import (
-    Checkpoint,
-    Engine,
-    RateSchedule,
-    State,
-    cosine_decay,
-    linear_decay,
-)
+from plait.errors import ArgumentError, ArgumentTypeError
+from plait.optim import cosine_decay, linear_decay
+from plait.train import Checkpoint, Engine, Measure, RateSchedule, State
 
 
 def rates(schedule, epochs=2):
@@ -69,7 +63,46 @@ def test_a_resumed_training_has_the_same_rates(tmp_path, schedule_first):
     assert train(2, stop_at=None) == 0.25
 
 
+def trained(make_schedule, epochs=3, **options):
+    """Return the rates that updates saw, and those after the training."""
+    data = (np.ones((8, 2), np.float32), np.zeros(8, np.int64))
+    model = nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    hook = RateSchedule(make_schedule(optimizer), **options)
+    engine, seen = Engine([Measure(), hook]), []
+    engine.on("on_backward", lambda state: seen.append(optimizer.param_groups[0]["lr"]))
+    engine.train(model, nn.CrossEntropyLoss(), optimizer, Loader(data, 4), epochs)
+    return seen, optimizer.param_groups[0]["lr"]
+
+
+def test_a_schedule_of_optim_is_set_at_each_step_or_epoch():
+    steps, _ = trained(lambda o: optim.ExponentialLR(o, 0.5))
+    assert steps == [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]
+    epochs, _ = trained(lambda o: optim.StepLR(o, 1, 0.5), every="epoch")
+    assert epochs == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    functions, _ = trained(lambda _: linear_decay, every="epoch")
+    assert functions == pytest.approx([1, 1, 2 / 3, 2 / 3, 1 / 3, 1 / 3])
+
+
+def test_a_plateau_is_told_what_was_measured():
+    def plateau(optimizer):
+        return optim.ReduceLROnPlateau(optimizer, "max", 0.5, patience=0)
+
+    seen, last = trained(plateau)  # the loss goes down, which counts as worse here
+    assert seen == [1, 1, 1, 1, 0.5, 0.5]
+    assert last == 0.25
+
+
 def test_what_is_refused():
+    optimizer = optim.SGD([nn.Parameter(np.ones(2))], lr=1.0)
+    with pytest.raises(ArgumentError, match="schedule is of another optimizer"):
+        trained(lambda _: optim.ExponentialLR(optimizer, 0.5))
+    with pytest.raises(ArgumentError, match=r"no such number in the record\. Got: 'x'"):
+        trained(lambda o: optim.ReduceLROnPlateau(o), watch="x")
+    with pytest.raises(ArgumentTypeError, match=r"no schedule\. Got: a str"):
+        RateSchedule("cosine")
+    with pytest.raises(ArgumentError, match="goes with a function of the progress"):
+        RateSchedule(optim.ExponentialLR(optimizer, 0.5), warm_up=0.1)
     with pytest.raises(ArgumentError) as caught:
         RateSchedule(warm_up=1)
     assert caught.value.message == (

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..dtypes import DType
-from ..errors import user_place
+from ..errors import Line, user_place
 from ..shapes import Shape
 from .graph import Graph, Node, TensorType, topological_order
 from .primitive import Primitive
@@ -50,8 +50,13 @@ _line = _Line()
 
 @contextmanager
 def recorded_for(node: Node) -> Iterator[None]:
-    """Have what is recorded inside a `with` block belong to the line of `node`."""
-    before, _line.where = _line.where, node.where
+    """Have what is recorded inside a `with` block, a derivative, belong to the line of
+    `node`.
+    """
+    where = node.where
+    if isinstance(where, Line) and not where.backward:
+        where = Line(where, where.layer, where.kind, backward=True)
+    before, _line.where = _line.where, where
     try:
         yield
     finally:

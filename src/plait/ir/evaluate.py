@@ -80,7 +80,9 @@ class Interpreted:
                     for dead in free:
                         memory[dead] = None
         except PlaitError as error:
-            error.where = where or error.where
+            if where:
+                error.where = where
+                error.layer = getattr(where, "layer", "")
             raise
         return [_owned(memory[slot]) for slot in self._outputs]
 

@@ -175,13 +175,20 @@ class Optimizer:
                 elif parameter.grad is not None:
                     parameter.grad = plait.zeros_like(parameter.grad)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(
+        self,
+        closure: Callable[[], Any] | None = None,
+        *,
+        skip: Tensor | None = None,
+    ) -> Any:
         """Update all parameters that have a gradient, and run what is recorded.
 
         Nothing is changed if it fails.
 
         Args:
             closure: computes the gradients first and returns the loss.
+            skip: a bool of shape (); if it turns out to be true, nothing changes but
+                the number of the step. Nothing waits for it.
 
         Returns:
             What `closure` returned; None without one.
@@ -200,7 +207,10 @@ class Optimizer:
                 updated.append(active)
                 layout.append(self._gather(group, active, tensors, operands))
         if layout:
-            _updating(self.update, tuple(layout))(tensors, operands)
+            if skip is not None:
+                operands.append(skip)
+            rule = _updating(self.update, tuple(layout), skip is not None)
+            rule(tensors, operands)
         else:
             plait.flush()
         for active in updated:
@@ -355,12 +365,13 @@ _Layout = tuple[tuple[tuple[str, ...], ...], tuple[str, ...], int]
 
 @functools.cache
 def _updating(
-    update: Callable[..., Any], layout: tuple[_Layout, ...]
+    update: Callable[..., Any], layout: tuple[_Layout, ...], may_skip: bool
 ) -> Callable[..., None]:
     """Return the function that applies the rule `update` to all parameters at once.
 
     It takes flat lists, which are quick to record: for each group the parameters, then
-    their states; and for each group the gradients, then the coefficients.
+    their states; and for each group the gradients, then the coefficients. With
+    `may_skip`, the last operand is whether all are to stay as they are.
     """
 
     def rule(tensors: Sequence[Tensor], operands: Sequence[Any]) -> list[Tensor]:
@@ -377,6 +388,10 @@ def _updating(
             new += [parameter for parameter, _ in results]
             for own, (_, state) in zip(names, results, strict=True):
                 new += [state[name] for name in own]
+        if may_skip:
+            skip = next(others)
+            pairs = zip(tensors, new, strict=True)
+            return [plait.where(skip, old, one) for old, one in pairs]
         return new
 
     return plait.updating(rule)

@@ -85,8 +85,11 @@ class Program:
         for stage, one in (("graph", graph), ("simplified", simplified)):
             if settings.shows(stage):
                 print(f"# {stage}\n{to_text(one)}", file=sys.stderr)
-        updates = step.replaced is not None
-        self._graph = Tiered(simplified, graph, updates, bool(self.roots))
+        updated = None
+        if step.replaced is not None:
+            pairs = [(old, new) for old, new in step.replaced if new in results]
+            updated = {results[new]: places[old] for old, new in pairs}
+        self._graph = Tiered(simplified, graph, updated, bool(self.roots))
 
     def run(self, values: list[Any]) -> list[np.ndarray]:
         """Return the values of targets and saved nodes, given those of the leaves.

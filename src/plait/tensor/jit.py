@@ -141,6 +141,7 @@ def recorded_graph(
     key = (
         structure,
         recorder.grad_enabled,
+        recorder.autocast,
         tuple([
             (x._node.type, x.requires_grad) if isinstance(x, Tensor)
             else float if isinstance(x, float) else (type(x), x)

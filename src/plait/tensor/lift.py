@@ -18,7 +18,7 @@ from weakref import ref
 import numpy as np
 
 from ..dtypes import DType, as_dtype
-from ..errors import ArgumentTypeError
+from ..errors import ArgumentTypeError, user_line
 from ..ir.graph import Node
 from . import trie
 from .record import enter, record
@@ -398,19 +398,27 @@ def _slowly(
     spec: Lifted, args: Sequence[Any], named: Mapping[str, Any], alias: Any = None
 ) -> Any:
     """Bind, enter and record; remember the raw spelling of the call as an alias."""
-    operands, static = spec.bind(args, named)
     trace = recorder.trace
     before = trace.step
+    key = alias
+    if alias is not None and spec in trie.roots.located:
+        # What may fail when it runs is a step for each line that records it.
+        key = (alias, user_line())
+        found = before.next.get(key)
+        if found is not None:
+            return _advance(trace, found)
+    operands, static = spec.bind(args, named)
     result = record(spec, operands, static)
     if (
         alias is not None
         and recorder.trace is trace
         and trace.step.parent is before
         and not trace.step.leaves
-        and (spec, static) not in trie.roots.located
         and all(_is_simple(v) for part in alias[1:] for v in _values(part))
     ):
-        before.next.setdefault(alias, trace.step)
+        if key is alias and spec in trie.roots.located:
+            key = (alias, user_line())  # it was recorded for the first time
+        before.next.setdefault(key, trace.step)
     return result
 
 

@@ -1,8 +1,8 @@
 """Publishes the ops: each as a function of `plait`, and where it fits as a method.
 
-The catalogue of ops in `plait.ops` is the only list; this file adds none, but for the
-names that PyTorch's users type for the same methods. Type checkers read the stub
-`plait/__init__.pyi`, which `tools/stubs.py` writes from the same catalogue.
+The ops of `plait.ops` and `plait.transform` are the only list; this file adds none, but
+for the names that PyTorch's users type for the same methods. Type checkers read the
+stub `plait/__init__.pyi`, which `tools/stubs.py` writes from the same list.
 
 Read first: `FUNCTIONS`, `METHODS`, `ALIASES`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops import OPS
+from ..transform import ALL_OPS
 from . import linalg
 from .lift import lift
 from .random import published
@@ -19,7 +19,7 @@ from .tensor import Tensor
 
 FUNCTIONS: dict[str, Any] = {}
 METHODS: list[str] = []
-for _op in OPS:
+for _op in ALL_OPS:
     _lifted = lift(_op)
     FUNCTIONS[_op.__name__] = published(_lifted) if _lifted.spec.draws else _lifted
     # A function whose first operand is a list is no method, and none may hide a method

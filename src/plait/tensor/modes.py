@@ -5,10 +5,14 @@ Read first: `no_grad`, `flush`.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
+from ..dtypes import as_dtype, bfloat16, float16
+from ..errors import DTypeError
 from ..late import late
+from ..settings import settings
 from . import record, run, trie
 
 if TYPE_CHECKING:
@@ -41,6 +45,72 @@ def flush() -> None:
     trace = trie.recorder.trace
     if trace.function is None:
         run.flush(trace)
+
+
+def autocast(
+    dtype: Any = bfloat16, enabled: bool = True
+) -> AbstractContextManager[None]:
+    """Record products in 16 bits, in a `with` block or as a decorator.
+
+    Products of matrices, convolutions and attention round operands of float32 to
+    `dtype`, and give results of it; their sums are of 32 bits. Losses, softmax, sums
+    over elements and the functions that need it take operands of `dtype` as float32.
+    Normalizations compute in float32 and give the type of their input. All others
+    compute in the types they are given. Parameters stay of float32, and so do their
+    gradients.
+
+    It is for the model and the loss. `backward()` computes as what it differentiates
+    did, and optimizers are not affected. Blocks nest; each thread has its own.
+
+    Args:
+        dtype: `bfloat16`, or `float16`, whose gradients may vanish without
+            `optim.GradScaler`.
+        enabled: False to compute in the types that are given, inside another block.
+
+    Raises:
+        DTypeError: `dtype` is another.
+
+    Source: P. Micikevicius et al., "Mixed precision training", 2018.
+
+    Example:
+        >>> import plait
+        >>> model = plait.nn.Linear(3, 2)
+        >>> with plait.autocast():
+        ...     y = model(plait.ones(1, 3))
+        >>> y.dtype, model.weight.dtype
+        (bfloat16, float32)
+    """
+    found = as_dtype(dtype)
+    if found not in (bfloat16, float16):
+        raise DTypeError(
+            "[autocast] products are computed with types of 16 bits",
+            got=found.name,
+            expected="bfloat16 or float16",
+        )
+    return record.autocast_mode(found if enabled else None)
+
+
+def trace_nonfinite(enabled: bool = True) -> AbstractContextManager[None]:
+    """Look for the origin of nan and infinity, in a `with` block or as a decorator.
+
+    While it is on, in all threads, a program is stopped by a NonFiniteError when a
+    value that is looked at or kept is nan, or a loss or an updated parameter is
+    infinite. The message names the layer, the op and the line that were the first to
+    make it, forward or backward. Parameters stay as they were before that step.
+
+    It costs a look at each result, and that no result is written over its input. The
+    setting `PLAIT_TRACE_NONFINITE=1` does the same for a whole run.
+    """
+    return _tracing(enabled)
+
+
+@contextmanager
+def _tracing(enabled: bool) -> Iterator[None]:
+    before, settings.trace_nonfinite = settings.trace_nonfinite, enabled
+    try:
+        yield
+    finally:
+        settings.trace_nonfinite = before
 
 
 def get_num_threads() -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dtypes import as_dtype
+from ..dtypes import DType, as_dtype
 from ..errors import PlaitError, user_line
 from ..ir.build import apply, make_input
 from ..ir.graph import Graph, Node, TensorType, topological_order
@@ -28,6 +28,7 @@ from ..ir.primitive import Primitive
 from ..ops import movement, source
 from ..settings import settings
 from . import trie
+from .autocast import cast_operands, cast_result
 from .run import evaluate, flush, leaked
 from .trie import (
     COMPUTED,
@@ -38,10 +39,12 @@ from .trie import (
     Step,
     Trace,
     as_operand,
+    begun,
     follow,
     pending,
     recorder,
     roots,
+    set_modes,
 )
 
 if TYPE_CHECKING:
@@ -282,7 +285,7 @@ def _new_step(
             return found
     made = _make(parent, op, parts, static)
     if located not in roots.located and _may_fail(made, parts):
-        roots.located.add(located)
+        roots.located |= {located, op}
         key = (key, user_line())
     roots.count += 1
     return parent.next.setdefault(key, made)
@@ -332,8 +335,13 @@ def _make(
         leaves.append(make_input((), dtype, weak=True))
         return leaves[-1]
 
-    arguments = [operand(part) for part in parts]
-    result = op(*arguments, *static)
+    arguments: Sequence[Any] = [operand(part) for part in parts]
+    if parent.autocast is None:
+        result = op(*arguments, *static)
+    else:
+        name = getattr(op, "name", None)
+        arguments = cast_operands(name, arguments, parent.autocast)
+        result = cast_result(name, arguments, op(*arguments, *static))
     given = set(_flat(arguments))
     if isinstance(result, Node):
         result = distinct(result) if result in given else result
@@ -371,32 +379,33 @@ def mark_variable(tensor: Tensor) -> None:
     trace.variables[step.result] = tensor
 
 
-# Gradient mode
+# Modes
 
 
 @contextmanager
 def grad_mode(enabled: bool) -> Iterator[None]:
     """Record with derivatives on or off inside a `with` block."""
     before = recorder.grad_enabled
-    _set_grad_mode(enabled)
+    recorder.grad_enabled = enabled
+    set_modes(recorder.trace)
     try:
         yield
     finally:
-        _set_grad_mode(before)
+        recorder.grad_enabled = before
+        set_modes(recorder.trace)
 
 
-def _set_grad_mode(enabled: bool) -> None:
-    recorder.grad_enabled = enabled
-    trace = recorder.trace
-    if trace.step.grad_enabled is enabled:
-        return
-
-    def make() -> Step:
-        step = Step(trace.step, None, ())
-        step.grad_enabled = enabled
-        return step
-
-    follow(trace, ("grad mode", enabled), make)
+@contextmanager
+def autocast_mode(dtype: DType | None) -> Iterator[None]:
+    """Record products in `dtype`, or as they are, inside a `with` block."""
+    before = recorder.autocast
+    recorder.autocast = dtype
+    set_modes(recorder.trace)
+    try:
+        yield
+    finally:
+        recorder.autocast = before
+        set_modes(recorder.trace)
 
 
 # Functions recorded as graphs
@@ -431,8 +440,7 @@ def record_function(
         kinds: for each argument CONSTANT, LEAF if derivatives flow to it, or NUMBER.
     """
     outer = recorder.trace
-    root = roots.grad if recorder.grad_enabled else roots.no_grad
-    trace = Trace(root, name)
+    trace = begun(name)
     trace.outer = outer
     recorder.trace = trace
     try:
@@ -448,8 +456,7 @@ def record_function(
     finally:
         trace.closed = True
         recorder.trace = outer
-        if outer.step.grad_enabled is not recorder.grad_enabled:
-            _set_grad_mode(recorder.grad_enabled)
+        set_modes(outer)
     key = tuple(nodes)
     graph = trace.step.graphs.get(key)
     if graph is None:

@@ -615,7 +615,10 @@ def scan(
     Raises:
         ShapeError, DTypeError: the carry changes type, or the sizes of `xs` differ.
 
-    Gradient: a loop in the other direction; each step is computed again from its carry.
+    Gradient: a loop in the other direction; each step is computed again from its carry,
+    but for products that take no more memory than what the steps read. Gradients of
+    what `function` uses from outside are one product of all steps where they are sums
+    of products.
     """
     carry, carry_structure = _tensors((init,))
     slices, slice_structure = _tensors((xs,))

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..dtypes import DType
 from ..ir.graph import Graph, Node
 from ..settings import settings
 
@@ -37,6 +38,8 @@ class Step:
         result: a Node, a tuple of Nodes, or what the step's maker put there.
         leaves: inputs that this step added, in the order of the trace's values.
         grad_enabled: whether ops recorded after this step are differentiable.
+        autocast: the type of 16 bits that products recorded after this step are
+            computed with, or None.
         spent: nodes whose derivative this step has used up.
         links: leaves that hold the value of an expression, by which they are
             differentiated.
@@ -48,7 +51,7 @@ class Step:
 
     __slots__ = (
         "next", "parent", "result", "leaves", "grad_enabled", "spent", "links", "depth",
-        "programs", "graphs", "replaced",
+        "programs", "graphs", "replaced", "autocast",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +62,7 @@ class Step:
         self.result = result
         self.leaves = leaves
         self.grad_enabled: bool = True if parent is None else parent.grad_enabled
+        self.autocast: DType | None = None if parent is None else parent.autocast
         self.spent: frozenset[Node] = frozenset()
         self.links: dict[Node, Node] = {}
         self.depth: int = 0 if parent is None else parent.depth + 1
@@ -188,10 +192,11 @@ roots = _Roots()
 
 
 class _Recorder(threading.local):
-    """Each thread's current trace and gradient mode."""
+    """Each thread's current trace, and how it records: see `Step`."""
 
     def __init__(self) -> None:
         self.grad_enabled = True
+        self.autocast: DType | None = None
         self.trace = Trace(roots.grad)
 
 
@@ -202,7 +207,34 @@ def fresh_trace() -> Trace:
     """Return a trace at the beginning of the trie."""
     if roots.count > settings.max_steps:
         roots.renew()
-    return Trace(roots.grad if recorder.grad_enabled else roots.no_grad)
+    return begun()
+
+
+def begun(function: str | None = None) -> Trace:
+    """Return a trace at the beginning, in the modes of this thread.
+
+    Args:
+        function: see `Trace`.
+    """
+    root = roots.grad if recorder.grad_enabled else roots.no_grad
+    trace = Trace(root, function)
+    if recorder.autocast is not None:
+        set_modes(trace)
+    return trace
+
+
+def set_modes(trace: Trace) -> None:
+    """Have `trace` go on in the modes of this thread."""
+    grad, autocast = recorder.grad_enabled, recorder.autocast
+    if trace.step.grad_enabled is grad and trace.step.autocast is autocast:
+        return
+
+    def make() -> Step:
+        step = Step(trace.step, None, ())
+        step.grad_enabled, step.autocast = grad, autocast
+        return step
+
+    follow(trace, ("modes", grad, autocast), make)
 
 
 def follow(trace: Trace, key: Any, make: Callable[[], Step]) -> Step:

@@ -15,7 +15,7 @@ from ..ir.build import INPUT
 from ..trees import flatten
 from .cohort import form
 from .jit import inlined, recorded_graph, unhashable
-from .record import enter, grad_mode, record
+from .record import autocast_mode, enter, grad_mode, record
 from .run import replace
 from .tensor import Tensor
 from .trie import Step, recorder
@@ -48,7 +48,7 @@ def updating(rule: Rule) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     cache: dict[Any, Any] = {}
 
     def constant(tensors: Sequence[Tensor], operands: Sequence[Any]) -> list[Tensor]:
-        with grad_mode(False):
+        with grad_mode(False), autocast_mode(None):
             new = list(rule(tensors, operands))
             return [x.detach() if x.requires_grad else x for x in new]
 

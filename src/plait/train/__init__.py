@@ -2,7 +2,7 @@
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .engine import EVENTS, Engine, Hook, State
-from .fit import History, fit
+from .fit import History, evaluate, fit
 from .log import ConsoleLog, CSVLog, JSONLinesLog
 from .measure import Clock, Evaluate, Measure
 from .meters import (
@@ -14,7 +14,7 @@ from .meters import (
     ThroughputMeter,
     TimeMeter,
 )
-from .schedule import RateSchedule, cosine_decay, linear_decay
+from .schedule import RateSchedule
 
 __all__ = [
     "EVENTS",
@@ -37,9 +37,8 @@ __all__ = [
     "State",
     "ThroughputMeter",
     "TimeMeter",
-    "cosine_decay",
+    "evaluate",
     "fit",
-    "linear_decay",
     "load_checkpoint",
     "save_checkpoint",
 ]

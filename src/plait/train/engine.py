@@ -19,8 +19,10 @@ from typing import Any
 import plait
 
 from ..errors import ArgumentError, ArgumentTypeError
+from ..optim import GradScaler
 
 Listener = Callable[["State"], Any]
+_PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(eq=False)
@@ -117,9 +119,25 @@ class Engine:
 
     Args:
         hooks: objects with methods named as those of `Hook`, called in this order.
+        precision: "float32" to compute in the types that are given; "bfloat16" or
+            "float16" to compute outputs and losses under `plait.autocast`; the latter
+            with an `optim.GradScaler`.
+
+    Attributes:
+        scaler: the `GradScaler`, which has a state to save, or None.
     """
 
-    def __init__(self, hooks: Iterable[Any] = ()) -> None:
+    def __init__(
+        self, hooks: Iterable[Any] = (), *, precision: str = "float32"
+    ) -> None:
+        if precision not in _PRECISIONS:
+            raise ArgumentError(
+                "[Engine] there is no such precision",
+                got=repr(precision),
+                expected=" or ".join(map(repr, _PRECISIONS)),
+            )
+        self.precision = precision
+        self.scaler = GradScaler() if precision == "float16" else None
         self._listeners: dict[str, list[Listener]] = {name: [] for name in EVENTS}
         for hook in hooks:
             self.add(hook)
@@ -225,9 +243,9 @@ class Engine:
         for batch in state.loader:
             self._forward(batch, state)
             state.optimizer.zero_grad()
-            state.loss.backward()
+            self._backward(state)
             self._call("on_backward", state)
-            state.optimizer.step()
+            self._update(state)
             state.step += 1
             self._call("on_update", state)
             if state.stopped:
@@ -272,9 +290,28 @@ class Engine:
         state.batch, state.output, state.loss = batch, None, None
         state.input, state.target = self.split(batch)
         self._call("on_sample", state)
-        state.output = self.forward(state)
-        state.loss = self.loss(state)
+        if self.precision == "float32":
+            state.output = self.forward(state)
+            state.loss = self.loss(state)
+        else:
+            with plait.autocast(self.precision):
+                state.output = self.forward(state)
+                state.loss = self.loss(state)
         self._call("on_forward", state)
+
+    def _backward(self, state: State) -> None:
+        if self.scaler is None:
+            state.loss.backward()
+        else:
+            self.scaler.scale(state.loss).backward()
+            self.scaler.unscale_(state.optimizer)
+
+    def _update(self, state: State) -> None:
+        if self.scaler is None:
+            state.optimizer.step()
+        else:
+            self.scaler.step(state.optimizer)
+            self.scaler.update()
 
     def _call(self, event: str, state: State) -> None:
         for listener in self._listeners[event]:

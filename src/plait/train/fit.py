@@ -9,6 +9,8 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import plait
+
 from .engine import Engine, Hook, State
 from .log import ConsoleLog
 from .measure import Clock, Evaluate, Measure
@@ -37,6 +39,8 @@ def fit(
     evaluate_on: Any = None,
     hooks: Iterable[Any] = (),
     quiet: bool = False,
+    precision: str = "float32",
+    trace_nonfinite: bool = False,
 ) -> list[dict[str, Any]]:
     """Train a model, and measure and print how it goes.
 
@@ -52,6 +56,11 @@ def fit(
         hooks: further hooks, called after the usual ones, so that they can read the
             epoch's record.
         quiet: print nothing.
+        precision: "bfloat16" or "float16" to compute products of matrices and
+            convolutions, in training and evaluation, with numbers of 16 bits, which
+            takes less time and memory; parameters stay as they are. See `Engine`.
+        trace_nonfinite: stop with a NonFiniteError, which names the layer, op and line
+            to blame, as soon as a value is nan; see `plait.trace_nonfinite`.
 
     Returns:
         For each epoch: `epoch`, `loss`, each meter's value, the same of each evaluation
@@ -63,16 +72,46 @@ def fit(
     """
     meters = copy.deepcopy(dict(meters or {}))
     history = History()
-    engine = Engine([Measure(meters), Clock()])
+    engine = Engine([Measure(meters), Clock()], precision=precision)
     if evaluate_on is not None:
         if not isinstance(evaluate_on, Mapping):
             evaluate_on = {"test": evaluate_on}
         for name, one in evaluate_on.items():
-            engine.add(Evaluate(one, meters, prefix=name))
+            inner = Engine(precision=precision)
+            engine.add(Evaluate(one, meters, prefix=name, engine=inner))
     engine.add(history)
     if not quiet:
         engine.add(ConsoleLog())
     for hook in hooks:
         engine.add(hook)
-    engine.train(model, loss_function, optimizer, loader, epochs)
+    with plait.trace_nonfinite(trace_nonfinite or plait.settings.trace_nonfinite):
+        engine.train(model, loss_function, optimizer, loader, epochs)
     return history.records
+
+
+def evaluate(
+    model: Any,
+    loader: Any,
+    *,
+    loss_function: Any = None,
+    meters: Mapping[str, Meter] | None = None,
+) -> dict[str, Any]:
+    """Measure a model on data, without training it.
+
+    Args:
+        model: a module; it is in evaluation mode meanwhile.
+        loader: batches of (input, target).
+        loss_function: takes output and target; None to leave the loss out.
+        meters: what else to measure, by name.
+
+    Returns:
+        `loss`, and each meter's value.
+
+    Example:
+        evaluate(model, test_loader, meters={"confusion": ConfusionMeter(10)})
+    """
+    measure = Measure(copy.deepcopy(dict(meters or {})))
+    record = Engine([measure]).evaluate(model, loss_function, loader).record
+    if loss_function is None:
+        del record["loss"]
+    return record

@@ -1,46 +1,52 @@
-"""Rate schedules: the learning rate as a function of how far the training has come.
+"""Rate schedules as hooks: the learning rate as the training goes on.
+
+The formulas are those of `plait.optim`.
 
 Read first: `RateSchedule`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentTypeError
+from ..optim import LambdaLR, LRScheduler, ReduceLROnPlateau, linear_decay
 from .engine import Hook, State
 
 
-def linear_decay(progress: float) -> float:
-    """Return 1 - progress."""
-    return 1 - progress
-
-
-def cosine_decay(progress: float) -> float:
-    """Return (1 + cos(pi progress)) / 2.
-
-    Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm
-    restarts", 2017.
-    """
-    return (1 + math.cos(math.pi * progress)) / 2
-
-
 class RateSchedule(Hook):
-    """Sets the learning rate before each update: what it was at first, times a factor.
+    """Sets the learning rate before each update or epoch.
 
-    Formula: lr = initial_lr * factor(step / (max_epochs * batches in the loader)).
+    Formula, for a function of the progress:
+    lr = initial_lr * schedule(step / (max_epochs * batches in the loader)).
 
-    The optimizer's groups keep `initial_lr`, so that a resumed training goes on well.
+    A schedule of `plait.optim` is set to the number of updates, or of epochs, that this
+    training has made; the optimizer's groups keep `initial_lr`. So a training that is
+    resumed goes on well. A `ReduceLROnPlateau` is told a number of the record after
+    each epoch; to resume with it, save this hook too, with
+    `Checkpoint(also={"rate": hook})`.
 
     Args:
-        factor: from the progress, 0 at the first step and below 1 at the last, to a
-            number.
-        warm_up: over this share of the training, the rate also grows from 0 on a line.
+        schedule: a schedule of `plait.optim`, made with the optimizer; or a function
+            from the progress, 0 at the first step and below 1 at the last, to a
+            factor, such as `optim.cosine_decay`.
+        warm_up: with a function; over this share of the training, the rate also grows
+            from 0 on a line.
+        every: what a step of the schedule is: "step" for an update, or "epoch".
+        watch: what a `ReduceLROnPlateau` is told: a name in the record, such as
+            "test_loss". Hooks that write it come before this one.
     """
 
     def __init__(
-        self, factor: Callable[[float], float] = linear_decay, warm_up: float = 0.0
+        self,
+        schedule: LRScheduler
+        | ReduceLROnPlateau
+        | Callable[[float], float] = linear_decay,
+        warm_up: float = 0.0,
+        *,
+        every: str = "step",
+        watch: str = "loss",
     ) -> None:
         if not 0 <= warm_up < 1:
             raise ArgumentError(
@@ -48,21 +54,82 @@ class RateSchedule(Hook):
                 got=repr(warm_up),
                 expected="at least 0 and below 1",
             )
-        self.factor = factor
+        if every not in ("step", "epoch"):
+            raise ArgumentError(
+                "[RateSchedule] every is neither 'step' nor 'epoch'", got=repr(every)
+            )
+        bound = isinstance(schedule, (LRScheduler, ReduceLROnPlateau))
+        if not bound and not callable(schedule):
+            raise ArgumentTypeError(
+                "[RateSchedule] this is no schedule",
+                got=f"a {type(schedule).__name__}",
+                expected="one of plait.optim, or a function of the progress",
+            )
+        if bound and warm_up:
+            raise ArgumentError(
+                "[RateSchedule] warm_up goes with a function of the progress",
+                got=f"a {type(schedule).__name__}",
+                fix="use optim.SequentialLR with an optim.LinearLR first",
+            )
+        self.schedule = schedule
         self.warm_up = warm_up
+        self.every = every
+        self.watch = watch
+        self._bound: Any = schedule if bound else None
 
     def on_start(self, state: State) -> None:
         """Note the rates there are."""
-        for group in state.optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+        if callable(self.schedule):
+            factor = self._factor(self.schedule, state)
+            self._bound = LambdaLR(state.optimizer, factor)
+        elif self.schedule.optimizer is not state.optimizer:
+            raise ArgumentError("[RateSchedule] the schedule is of another optimizer")
+
+    def on_start_epoch(self, state: State) -> None:
+        """Set the rates, of a schedule by epochs."""
+        if self.every == "epoch" and isinstance(self._bound, LRScheduler):
+            self._bound.step(state.epoch)
 
     def on_backward(self, state: State) -> None:
-        """Set the rates."""
-        steps = state.max_epochs * len(state.loader)
-        progress = min(state.step / steps, 1.0)
-        factor = self.factor(progress)
-        if progress < self.warm_up:
-            # The first step is to do something already.
-            factor *= min((state.step + 1) / (self.warm_up * steps), 1.0)
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        """Set the rates, of a schedule by updates."""
+        if self.every == "step" and isinstance(self._bound, LRScheduler):
+            self._bound.step(state.step)
+
+    def on_end_epoch(self, state: State) -> None:
+        """Tell a schedule what was measured."""
+        if not isinstance(self._bound, ReduceLROnPlateau):
+            return
+        if self.watch not in state.record:
+            raise ArgumentError(
+                "[RateSchedule] there is no such number in the record",
+                got=repr(self.watch),
+                expected=" or ".join(map(repr, state.record)),
+            )
+        self._bound.step(state.record[self.watch])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the schedule."""
+        bound = isinstance(self._bound, ReduceLROnPlateau)
+        return self._bound.state_dict() if bound else {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        if isinstance(self._bound, ReduceLROnPlateau):
+            self._bound.load_state_dict(state_dict)
+
+    def _factor(
+        self, factor: Callable[[float], float], state: State
+    ) -> Callable[[int], float]:
+        """Return the factor as a function of the number of the step."""
+        batches = len(state.loader) if self.every == "step" else 1
+        steps = max(state.max_epochs * batches, 1)
+
+        def at(step: int) -> float:
+            progress = min(step / steps, 1.0)
+            found = factor(progress)
+            if progress < self.warm_up:
+                # The first step is to do something already.
+                found *= min((step + 1) / (self.warm_up * steps), 1.0)
+            return found
+
+        return at

@@ -1,0 +1,128 @@
+"""Adagrad: gradients divided by their size so far.
+
+Read first: `Adagrad`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import plait
+from plait import Tensor
+
+from .optimizer import Optimizer
+
+
+class Adagrad(Optimizer):
+    """Gradients divided by the root of the sum of all their squares.
+
+    1. g = gradient; negated if `maximize`.
+    2. g = g + weight_decay * p
+    3. v = v + g ** 2
+    4. p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(v) + eps)
+
+    t is the number of the step, from 1; v begins at `initial_accumulator_value`.
+
+    Args:
+        params: tensors or groups; see `Optimizer`.
+        lr: learning rate.
+        lr_decay: how fast the rate goes down.
+        weight_decay: factor of the L2 penalty.
+        initial_accumulator_value: what the sums begin at.
+        eps: keeps the divisor from 0.
+        maximize: go up instead of down.
+
+    Source: J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online
+    learning and stochastic optimization", 2011.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value, "eps": eps,
+            "maximize": maximize,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def check(
+        self,
+        *,
+        lr: float | Tensor,
+        lr_decay: float,
+        weight_decay: float,
+        initial_accumulator_value: float,
+        eps: float,
+        maximize: bool,
+    ) -> None:
+        self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
+        self.refuse(not lr_decay >= 0, "lr_decay is negative", lr_decay)
+        self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
+        self.refuse(
+            not initial_accumulator_value >= 0,
+            "initial_accumulator_value is negative",
+            initial_accumulator_value,
+        )
+        self.refuse(not eps >= 0, "eps is negative", eps)
+
+    @staticmethod
+    def init(
+        parameter: Tensor, *, initial_accumulator_value: float, **_: Any
+    ) -> dict[str, Tensor]:
+        return {"sum": plait.full_like(parameter, initial_accumulator_value)}
+
+    @staticmethod
+    def coefficients(
+        step: int,
+        *,
+        lr: float,
+        lr_decay: float,
+        weight_decay: float,
+        initial_accumulator_value: float,
+        eps: float,
+        maximize: bool,
+    ) -> dict[str, Any]:
+        return {
+            "lr": lr / (1 + (step - 1) * lr_decay),
+            "eps": eps,
+            "weight_decay": weight_decay or None,
+            "maximize": maximize,
+        }
+
+    @staticmethod
+    def update(
+        parameter: Tensor,
+        gradient: Tensor,
+        state: dict[str, Tensor],
+        *,
+        lr: float,
+        eps: float,
+        weight_decay: float | None,
+        maximize: bool,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if maximize:
+            gradient = -gradient
+        if weight_decay is not None:
+            gradient = gradient + parameter * weight_decay
+        total = state["sum"] + gradient * gradient
+        step = gradient / (plait.sqrt(total) + eps)
+        return parameter - step * lr, {"sum": total}
+
+    @staticmethod
+    def samples() -> list[dict[str, Any]]:
+        return [
+            {"lr": 0.5},
+            {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1},
+            {"lr": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-3},
+            {"lr": 0.1, "maximize": True},
+        ]
