@@ -35,6 +35,7 @@ from plait.ir.text import to_text
 from plait.ir.verify import verify
 from plait.ops import PRIMITIVES, contract, random
 from plait.ops import elementwise as e
+from plait.ops import gather as g
 from plait.ops import movement as m
 from plait.ops import reduce as r
 from plait.ops import source as s
@@ -70,6 +71,7 @@ INPUTS = {
     "w": _draw(1, 4),
     "o": _draw(3, 1),
     "t": _draw(3, 1, 4),
+    "j": np.array([[0, 2], [1, 1], [2, 0]]),
     "i": np.arange(12, dtype=np.int32).reshape(3, 4) ** 9,
 }
 
@@ -431,6 +433,12 @@ EXACT = [
         lambda t: m.reshape(t, (1, 3, 4)),
     ),
     (None, lambda t: m.permute_dims(t, (2, 1, 0)), NOTHING),
+    (
+        "permute_of_gather",
+        lambda a, j: m.permute_dims(g.gather(a, j, 1), (0, 2, 1, 3)),
+        lambda a, j: g.gather(a, m.permute_dims(j, (1, 0)), 1),
+    ),
+    (None, lambda a, j: m.permute_dims(g.gather(a, j, 1), (1, 2, 0, 3)), NOTHING),
     (
         "slice_twice",
         lambda a: slice_(
