@@ -32,6 +32,7 @@ def compile_graph(
     target: Target,
     precision: str = "highest",
     memory_limit: int = 0,
+    lasts: bool = False,
 ) -> Program:
     """Return the program that computes `graph`.
 
@@ -41,6 +42,8 @@ def compile_graph(
         precision: of float32 contractions, see `settings.matmul_precision`.
         memory_limit: bytes that a run shall take besides its inputs, if that can be:
             values are computed again then. 0 is no limit.
+        lasts: copies of inputs in another order may be kept for the next run, which is
+            likely to have the same ones.
     """
 
     def plan(room: int | None) -> tuple[Program, int]:
@@ -54,6 +57,7 @@ def compile_graph(
             [Place(count + i) for i in range(len(graph.outputs))],
             donations=donations,
             room=room,
+            lasts=lasts and not memory_limit,
         )
         block.plan()
         return stock.program(graph, block.instructions, donations), block.held

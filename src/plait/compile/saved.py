@@ -34,6 +34,7 @@ from ..program import (
     Host,
     Instruction,
     Jump,
+    Lasting,
     Launch,
     Place,
     Program,
@@ -103,6 +104,8 @@ def encode(program: Program, graph: Graph) -> str | None:
                 "constants": base64.b64encode(program.constants.tobytes()).decode(),
                 "slots": program.slots,
                 "donations": list(program.donations.items()),
+                "lasting": (program.lasting, program.lasting_slot),
+                "lasts": program.lasts,
             },
             separators=(",", ":"),
         )
@@ -169,6 +172,7 @@ def decode(data: str, graph: Graph, again: Callable[[], Program]) -> Program:
         parts = json.loads(data)
         lines = [*[node.where for node in _all_nodes(graph)], ""]
         again = cache(again)
+        lasting, lasting_slot = parts["lasting"]
         return Program(
             [node.type for node in graph.inputs],
             [node.type for node in graph.outputs],
@@ -178,6 +182,9 @@ def decode(data: str, graph: Graph, again: Callable[[], Program]) -> Program:
             np.frombuffer(base64.b64decode(parts["constants"]), np.uint8),
             parts["slots"],
             dict(parts["donations"]),
+            lasting,
+            lasting_slot,
+            [Lasting(flag, tuple(inputs)) for flag, inputs in parts["lasts"]],
         )
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise Unreadable(str(error)) from error

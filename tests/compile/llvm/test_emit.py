@@ -74,6 +74,7 @@ def test_copy_by_every_step(name, dtype, extent, agree):
     buffers, body = [x, at], []
     place = Operation("cast", (Load(at, v),), int64)
     indices = [v + 3, 40 - v, v * 2, v * 3 + 1, v * 4, v * 9, 140 - v * 5, place, 7]
+    indices += [v // 2 + 5, v % 2 * 70 + v // 2, v % 4 * 30, (v + 1) // 3 * 9, v // 20]
     for n, index in enumerate(indices):
         rows = Buffer(f"rows{n}", dtype, 16, "inout")
         back = Buffer(f"back{n}", dtype, 16, "inout")
@@ -385,6 +386,19 @@ def test_division_leaves_lanes_in_a_row(agree):
     kernel = Kernel("rows", [x, y], body)
     assert "gather" not in emit(kernel, named("avx512"))
     agree(kernel, [random_of(float32, 8192), np.zeros(4096, np.float32)], host())
+
+
+def test_known_lanes_are_picked_from_rows(agree):
+    """Places of a picture that is twice as large, or of two put into each other."""
+    x, y = Buffer("x", float32, 4096), Buffer("y", float32, 4096, "inout")
+    at = i * 16 + v
+    body = [
+        Store(y, at, Load(x, at // 2)),
+        Store(y, at + 2048, Load(x, at % 2 * 1024 + at // 2)),
+    ]
+    kernel = Kernel("picked", [x, y], [For(i, 128, [Vector(v, 16, 16, body)])])
+    assert "gather" not in emit(kernel, named("avx512"))
+    agree(kernel, [random_of(float32, 4096), np.zeros(4096, np.float32)], host())
 
 
 def microkernel(rows=8, columns=3, lanes=16, depth=100):

@@ -25,7 +25,7 @@ from plait.ir.build import apply, make_input, picks
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph, TensorType
 from plait.ops import elementwise as e
-from plait.ops import gather, reduce, sort
+from plait.ops import gather, reduce, sort, source
 from plait.ops import movement as m
 from plait.program import Copy, WrongIndex
 from plait.runtime import Runner
@@ -161,6 +161,44 @@ def test_scatter_into_what_nobody_needs_copies_nothing():
     check(
         graph, [_values(1, (40, 8), float32), np.arange(5), _values(2, (5, 8), float32)]
     )
+
+
+def test_scatter_into_zeros_that_are_an_output_copies_nothing():
+    places, new = make_input((5,), int64), make_input((5, 8), float32)
+    node = gather.scatter(
+        e.exp(m.expand(m.slice_(new, (0, 0), (1, 8)), (40, 8))),
+        places,
+        new,
+        0,
+        0,
+        "add",
+    )
+    graph = Graph((places, new), (node, e.sin(node)))
+    program = compile_graph(graph, host())
+    assert not any(isinstance(one, Copy) for one in program.instructions)
+    check(graph, [np.arange(5), _values(2, (5, 8), float32)])
+
+
+def test_scatter_into_a_constant_that_is_an_output():
+    places, new = make_input((5,), int64), make_input((5, 8), float32)
+    start = source.constant(_values(1, (40, 8), float32), float32)
+    node = gather.scatter(start, places, new, 0, 0, "add")
+    graph = Graph((places, new), (node,))
+    check(graph, [np.arange(5), _values(2, (5, 8), float32)])
+
+
+@pytest.mark.parametrize("dtype", [float32, float64, bfloat16], ids=lambda x: x.name)
+def test_threads_share_a_large_scatter(dtype):
+    rng = np.random.default_rng(0)
+    x, new = rng.normal(size=(50, 70)), rng.normal(size=(4000, 70))
+    places = np.minimum(rng.geometric(0.1, 4000) - 1, 49)
+    arrays = [x.astype(dtype.numpy), places, new.astype(dtype.numpy)]
+    inputs = [make_input(a.shape, as_dtype(a.dtype)) for a in arrays]
+    node = gather.scatter(*inputs, 0, 0, "add")
+    graph = Graph(inputs, (node,))
+    kernels = compile_graph(graph, host()).kernels
+    assert max(kernel.chunks for kernel in kernels) > 1
+    check(graph, arrays, slowly=False)
 
 
 # Order

@@ -31,6 +31,10 @@ from ..loops.grammar import (
     Set,
     Statement,
     Store,
+    Tile,
+    TileLoad,
+    TileProduct,
+    TileStore,
     Transpose,
     Variable,
     Vector,
@@ -42,6 +46,7 @@ from .memory import Memory, empty
 from .scalar import apply, zero
 from .square import transposed
 from .target import Target
+from .tiles import Tiles
 from .value import (
     Linear,
     Range,
@@ -81,6 +86,7 @@ class _Emitter:
         self.target = target
         self.writer = Writer(target)
         self.memory = Memory(self.writer, kernel.buffers, kernel.scratch)
+        self.tiles = Tiles(self.writer, self.memory)
         self.names: dict[str, Value | Linear] = {}
         self.places: Places = {}
         self.results: dict[int, Value | Linear] = {}
@@ -95,6 +101,10 @@ class _Emitter:
             Vector: self._vector,
             If: self._if,
             Transpose: self._transpose,
+            Tile: self.tiles.declare,
+            TileLoad: self._tile_moved,
+            TileStore: self._tile_moved,
+            TileProduct: self.tiles.product,
         }
         self._expressions: dict[type, Callable[[Any], Value | Linear]] = {
             Constant: self._constant,
@@ -120,13 +130,18 @@ class _Emitter:
         if self.memory.streams:
             # Such stores are not ordered with those that tell threads of the end.
             writer.line("  call void @llvm.x86.sse.sfence()")
-        lines = "\n".join(writer.scopes[0].lines)
+        body, constants = writer.scopes[0].lines, ""
+        if self.tiles.used:
+            constants = f"{self.tiles.sizes()}\n\n"
+            body.insert(0, "  call void @llvm.x86.ldtilecfg(ptr @tiles)")
+            writer.line("  call void @llvm.x86.tilerelease()")
+        lines = "\n".join(body)
         attributes = "nounwind"
         if self.target.is_x86 and self.target.vector_bits == 512:
             # LLVM would split vectors of 512 bits on some processors.
             attributes += ' "prefer-vector-width"="512" "min-legal-vector-width"="512"'
         return (
-            f'target triple = "{self.target.triple}"\n\n'
+            f'target triple = "{self.target.triple}"\n\n{constants}'
             f"define void @{symbol}(ptr noalias readonly %arguments, i64 %start, "
             f"i64 %stop, ptr noalias %scratch) {attributes} {{\n"
             f"entry:\n{lines}\n  ret void\n}}\n\n!0 = !{{}}\n!1 = !{{i32 1}}\n"
@@ -138,18 +153,23 @@ class _Emitter:
         """Write statements; what they bind is forgotten after them."""
         hidden: list[tuple[str, Value | Linear | None]] = []
         declared: list[Registers] = []
+        tiles: list[Tile] = []
         for statement in body:
             if isinstance(statement, Let):
                 name = statement.variable.name
                 hidden.append((name, self.names.get(name)))
             elif isinstance(statement, Registers):
                 declared.append(statement)
+            elif isinstance(statement, Tile):
+                tiles.append(statement)
             self._compute(statement)
             self._statements[type(statement)](statement)
         for name, before in reversed(hidden):
             self._bind(name, before)
         for registers in declared:
             del self.places[registers]
+        for tile in tiles:
+            self.tiles.forget(tile)
 
     def _bind(self, name: str, value: Value | Linear | None) -> None:
         if value is None:
@@ -183,6 +203,9 @@ class _Emitter:
     def _transpose(self, statement: Transpose) -> None:
         held = self.places[statement.registers]
         self.places[statement.registers] = transposed(self.writer, held)
+
+    def _tile_moved(self, statement: TileLoad | TileStore) -> None:
+        self.tiles.move(statement, self._linear(statement.index))
 
     def _store(self, statement: Store) -> None:
         condition = statement.condition

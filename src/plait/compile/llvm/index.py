@@ -9,7 +9,7 @@ from math import gcd
 
 from ...dtypes import int64
 from .scalar import apply
-from .value import Linear, Value, integer
+from .value import Linear, Value, in_lanes, integer
 from .write import Writer
 
 # Longer sums are added up, so that forms made of one another do not grow.
@@ -83,6 +83,11 @@ def divide(writer: Writer, x: Linear, divisor: int) -> tuple[Linear, Linear] | N
         result = divide(writer, big, divisor // step)
         assert result is not None  # it has a range, as the whole has
         return quotient.plus(result[0]), result[1].times(step).plus(small)
+    if not rest.terms:
+        numbers = [rest.constant + rest.lane * lane for lane in range(writer.lanes)]
+        known = in_lanes([number // divisor for number in numbers], "i64")
+        left = in_lanes([number % divisor for number in numbers], "i64")
+        return quotient.plus(as_linear(known)), as_linear(left)
     # Small numbers that are not negative need fewer and faster instructions.
     narrow = ends[0] >= 0 and ends[1] < _INT32
     lanes = rest.lane or any(value.lanes for value, _ in rest.terms.values())

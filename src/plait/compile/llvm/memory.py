@@ -5,7 +5,8 @@ Read first: `load`, `store`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ..loops.grammar import Buffer
 from .scalar import both, zero
@@ -27,6 +28,13 @@ _NEAR = 4
 _LINE = 64
 
 
+class Row(NamedTuple):
+    """Elements side by side: so many, the first one so many places on."""
+
+    first: int
+    length: int
+
+
 class Memory:
     """The buffers of a kernel.
 
@@ -45,6 +53,8 @@ class Memory:
         for buffer in scratch:
             self._scratch[buffer.name] = offset
             offset += -(-buffer.size * buffer.dtype.itemsize // 64) * 64
+        if len(self._place | self._scratch) < len(buffers) + len(scratch):
+            raise ValueError("two buffers of a kernel have the same name")
 
     def base(self, buffer: Buffer) -> Value:
         """Return the address of a buffer."""
@@ -125,7 +135,12 @@ class Memory:
             if 1 < step <= _NEAR and writer.extent == lanes:
                 return self._load_near(buffer, index, step)
             return self._load_each(buffer, index, step)
-        if condition is not None:
+        if condition is None:
+            offsets = _offsets(index, writer.extent)
+            rows = _rows(offsets, lanes)
+            if 1 <= len(rows) <= 2 and all(row.length > 1 for row in rows):
+                return self._load_known(buffer, index, offsets, rows)
+        else:
             condition = writer.broadcast(condition, lanes)
         return self._gather(
             buffer, index, both(writer, condition, self._reach()), other
@@ -328,6 +343,29 @@ class Memory:
             value = writer.pure(text, type, writer.lanes, value, item)
         return self._arrive(buffer, value)
 
+    def _load_known(
+        self, buffer: Buffer, index: Linear, offsets: Sequence[int], rows: list[Row]
+    ) -> Value:
+        """Return elements at known offsets, from one or two rows that hold them."""
+        writer = self.writer
+        terms = {text: term for text, term in index.terms.items() if not term[0].lanes}
+        length = max(row.length for row in rows)
+        values = []
+        for row in rows:
+            at = self.address(buffer, Linear(index.constant + row.first, terms))
+            value = self._read(buffer, at, row.length)
+            if row.length < length:
+                order = [n if n < row.length else -1 for n in range(length)]
+                value = writer.shuffle(value, None, order)
+            values.append(value)
+        order = [-1] * writer.lanes
+        for lane, offset in enumerate(offsets):
+            for number, row in enumerate(rows):
+                if row.first <= offset < row.first + row.length:
+                    order[lane] = number * length + offset - row.first
+        other = values[1] if len(values) > 1 else None
+        return self._arrive(buffer, writer.shuffle(values[0], other, order))
+
     def _gather(
         self, buffer: Buffer, index: Linear, mask: Value | None, other: Value
     ) -> Value:
@@ -529,6 +567,32 @@ def _kind(index: Linear) -> tuple[str, int]:
     if index.lane == 0:
         return "one", 0
     return ("row" if index.lane in (1, -1) else "steps"), index.lane
+
+
+def _offsets(index: Linear, extent: int) -> list[int]:
+    """Return how far on each lane finds its element, if that is known of all."""
+    offsets = [index.lane * lane for lane in range(extent)]
+    for value, coefficient in index.terms.values():
+        if not value.lanes:
+            continue
+        if value.each is None:
+            return []
+        offsets = [
+            offset + number * coefficient
+            for offset, number in zip(offsets, value.each, strict=False)
+        ]
+    return offsets
+
+
+def _rows(offsets: Sequence[int], lanes: int) -> list[Row]:
+    """Return as few rows of at most so many elements as hold those at all offsets."""
+    rows: list[Row] = []
+    for offset in sorted(offsets):
+        if not rows or offset >= rows[-1].first + lanes:
+            rows.append(Row(offset, 1))
+        else:
+            rows[-1] = Row(rows[-1].first, offset - rows[-1].first + 1)
+    return rows
 
 
 def empty(buffer: Buffer) -> Value:

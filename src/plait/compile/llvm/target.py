@@ -5,8 +5,10 @@ Knows nothing of kernels. Read first: `Target`, `named`, `host`.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import platform
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +35,8 @@ class Target:
             mask is set.
         half: converts vectors between float16 and float32.
         bf16_dot: has the instruction behind `dot_pairs`.
-        amx: multiplies tiles of bfloat16 and int8.
+        amx: multiplies tiles of bfloat16 and int8. A process must ask Linux before it
+            runs such code, see `may_use_tiles`.
         nan_minimum: its minimum and maximum of floats give nan if either is nan.
     """
 
@@ -124,6 +127,8 @@ _TABLE = (
         nan_minimum=True,
     ),
 )
+# The number of Linux's system call on x86-64, what is asked for, and of what state.
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
 NAMES = (*(target.name for target in _TABLE), "host")
 
 
@@ -143,6 +148,23 @@ def named(name: str) -> Target:
         got=repr(name),
         expected=f"one of {', '.join(NAMES)}",
     )
+
+
+@functools.cache
+def may_use_tiles() -> bool:
+    """Ask Linux to let this process use the tile registers; return whether it may.
+
+    They are so large that the system saves them for those who asked only. The answer
+    holds for all threads, those begun before too, and for processes that are forked.
+
+    Source: Linux, Documentation/arch/x86/xstate.rst.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    call = ctypes.CDLL(None).syscall
+    call.restype = ctypes.c_long
+    numbers = (_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA)
+    return bool(call(*map(ctypes.c_long, numbers)) == 0)
 
 
 @functools.cache
@@ -184,6 +206,6 @@ def host() -> Target:
         like.masked,
         like.half,
         bf16_dot=wide and "avx512bf16" in has,
-        amx=wide and {"amx-tile", "amx-bf16", "amx-int8"} <= has,
+        amx=wide and {"amx-tile", "amx-bf16", "amx-int8"} <= has and may_use_tiles(),
         nan_minimum=like.nan_minimum,
     )

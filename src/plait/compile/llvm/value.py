@@ -6,6 +6,7 @@ Read first: `Value`, `Linear`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ class Value:
         lanes: how many there are; 0 for a number that all lanes share.
         depth: the scope in which it was made; it is known in that and those inside.
         range: the least and the greatest that it can be, where that is known.
+        each: the number in each lane, where these are known.
     """
 
-    __slots__ = ("depth", "lanes", "range", "text", "type")
+    __slots__ = ("depth", "each", "lanes", "range", "text", "type")
 
     def __init__(
         self,
@@ -35,7 +37,9 @@ class Value:
         lanes: int = 0,
         depth: int = 0,
         range: Range | None = None,
+        each: Sequence[int] | None = None,
     ) -> None:
+        self.each = each
         self.text = text
         self.type = type
         self.lanes = lanes
@@ -169,6 +173,13 @@ def lane_numbers(type: str, lanes: int, step: int, first: int = 0) -> Value:
     """Return `first + step * lane` in every lane."""
     numbers = (integer(first + step * lane, type).text for lane in range(lanes))
     return Value(f"<{', '.join(f'{type} {text}' for text in numbers)}>", type, lanes)
+
+
+def in_lanes(numbers: Sequence[int], type: str) -> Value:
+    """Return a known number in each lane."""
+    text = ", ".join(f"{type} {integer(number, type).text}" for number in numbers)
+    ends = min(numbers), max(numbers)
+    return Value(f"<{text}>", type, len(numbers), 0, ends, tuple(numbers))
 
 
 def first_lanes(count: int, lanes: int) -> Value:

@@ -6,6 +6,10 @@
                 | registers name: dtype[count x lanes]           Registers
                 | name[place] = Expression                       Set
                 | transpose name                                     Transpose
+                | tile name: dtype[rows x columns]                   Tile
+                | tile name = buffer[Expression] by step             TileLoad
+                | tile buffer[Expression] by step = name             TileStore
+                | tile name += name @ name                           TileProduct
                 | buffer[Expression] = Expression (if Expression)  Store
                 | for name in extent: Statement*                 For, kind serial
                 | unroll name in extent: Statement*              For, kind unroll
@@ -36,6 +40,11 @@ Meaning, in short; `interpret` has the whole of it.
   number; lanes beyond the extent keep what they had. `fold` combines all lanes of one
   place: the upper half with the lower half, until one is left. `transpose`, outside of
   `vector`, exchanges places and lanes of registers that have as many of both.
+- Tiles are registers of up to 16 rows of up to 64 bytes, zero at first, for products;
+  no more than 8 are declared at once. They are used outside of `vector`, as a whole:
+  loaded from rows in memory, `step` elements apart, and stored there. A product adds to
+  a tile of float32 the matrix product of two tiles whose elements are pairs of bfloat16
+  in 32 bits, as those of the operation `dot_pairs`.
 - A load with a condition does not touch memory where it is false and gives the other
   value; a store with a condition does nothing where it is false. Inside `vector` the
   conditions may differ from lane to lane.
@@ -260,6 +269,67 @@ class Transpose(Statement):
 
     def __init__(self, registers: Registers) -> None:
         self.registers = registers
+
+
+class Tile(Statement):
+    """Declare a matrix of `rows` rows and `columns` columns, zero at first.
+
+    Written into a body it sets it to zero, also when it is met again in a loop.
+
+    Args:
+        dtype: of 32 bits.
+    """
+
+    __slots__ = ("columns", "dtype", "name", "rows")
+
+    def __init__(self, name: str, dtype: DType, rows: int, columns: int) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.rows = rows
+        self.columns = columns
+
+
+class TileLoad(Statement):
+    """Load a tile: element (i, j) is that at `index + i * step + j` of the buffer."""
+
+    __slots__ = ("buffer", "index", "step", "tile")
+
+    def __init__(
+        self, tile: Tile, buffer: Buffer, index: Expression | int, step: int
+    ) -> None:
+        self.tile = tile
+        self.buffer = buffer
+        self.index = _index(index)
+        self.step = step
+
+
+class TileStore(Statement):
+    """Store a tile into scratch memory, where `TileLoad` would find it."""
+
+    __slots__ = ("buffer", "index", "step", "tile")
+
+    def __init__(
+        self, buffer: Buffer, index: Expression | int, step: int, tile: Tile
+    ) -> None:
+        self.buffer = buffer
+        self.index = _index(index)
+        self.step = step
+        self.tile = tile
+
+
+class TileProduct(Statement):
+    """Add to a tile of float32 the product of two tiles of pairs of bfloat16.
+
+    total[i, j] += sum over k of the two products of left[i, k] and right[k, j]. The
+    order of additions, and denormals, are the target's.
+    """
+
+    __slots__ = ("left", "right", "total")
+
+    def __init__(self, total: Tile, left: Tile, right: Tile) -> None:
+        self.total = total
+        self.left = left
+        self.right = right
 
 
 class Store(Statement):

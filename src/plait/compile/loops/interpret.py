@@ -34,11 +34,15 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    Tile,
+    TileLoad,
+    TileProduct,
+    TileStore,
     Transpose,
     Variable,
     Vector,
 )
-from .operations import OPERATIONS
+from .operations import OPERATIONS, tile_product
 from .signature import FUNCTIONS
 from .text import statement_text
 from .traverse import ordered, roots
@@ -79,6 +83,7 @@ class _Run:
         # By identity, as buffers, registers, statements and expressions have no other.
         self.memory: dict[int, np.ndarray] = {}
         self.registers: dict[int, np.ndarray] = {}
+        self.tiles: dict[int, np.ndarray] = {}
         self.orders: dict[int, list[Expression]] = {}
         self.writers: dict[int, np.ndarray] = {}
         self.readers: dict[int, np.ndarray] = {}
@@ -133,6 +138,20 @@ class _Run:
                 if key not in self.registers:
                     self.fail(GraphError, "the registers are not declared", statement)
                 self.registers[key] = self.registers[key].T.copy()
+            elif isinstance(statement, Tile):
+                self.tiles[id(statement)] = np.zeros(
+                    (statement.rows, statement.columns), statement.dtype.numpy
+                )
+            elif isinstance(statement, TileLoad):
+                memory = self.memory[id(statement.buffer)]
+                self.tiles[id(statement.tile)] = memory[self.rows(statement, values)]
+            elif isinstance(statement, TileStore):
+                memory = self.memory[id(statement.buffer)]
+                memory[self.rows(statement, values)] = self.tile(statement.tile)
+            elif isinstance(statement, TileProduct):
+                one = [self.tile(x) for x in (statement.left, statement.right)]
+                total = self.tile(statement.total)
+                self.tiles[id(statement.total)] = tile_product(total, *one)
             elif isinstance(statement, For):
                 count = statement.extent
                 if isinstance(count, Expression):
@@ -170,6 +189,21 @@ class _Run:
             self.check_owner(statement, self.readers[key][active])
             self.writers[key][active] = self.chunk
         self.memory[key][active] = value[condition]
+
+    def rows(
+        self, statement: TileLoad | TileStore, values: Mapping[int, Any]
+    ) -> np.ndarray:
+        """Return the indices of the elements of a tile in its buffer."""
+        tile = statement.tile
+        rows = np.arange(tile.rows)[:, None] * statement.step
+        index: np.ndarray = values[id(statement.index)] + rows + np.arange(tile.columns)
+        self.check_index(statement, statement.buffer, index)
+        return index
+
+    def tile(self, tile: Tile) -> np.ndarray:
+        if id(tile) not in self.tiles:
+            self.fail(GraphError, "the tile is not declared yet", tile)
+        return self.tiles[id(tile)]
 
     def set(
         self, statement: Set, values: Mapping[int, Any], extent: int | None

@@ -67,14 +67,32 @@ def _shift_right(x: Any, y: Any) -> Any:
     )
 
 
-def _dot_pairs(total: Any, x: Any, y: Any) -> Any:
-    def halves(bits: Any) -> tuple[Any, Any]:
-        bits = np.asarray(bits, np.uint32)
-        low = (bits << np.uint32(16)).view(np.float32)
-        return low, (bits & np.uint32(0xFFFF0000)).view(np.float32)
+def _halves(bits: Any) -> tuple[Any, Any]:
+    """Return the first and the second of pairs of bfloat16, as float32."""
+    bits = np.asarray(bits, np.uint32)
+    low = (bits << np.uint32(16)).view(np.float32)
+    return low, (bits & np.uint32(0xFFFF0000)).view(np.float32)
 
-    (a, b), (c, d) = halves(x), halves(y)
+
+def _dot_pairs(total: Any, x: Any, y: Any) -> Any:
+    (a, b), (c, d) = _halves(x), _halves(y)
     return np.asarray(total + (a * c + b * d), np.float32)
+
+
+def tile_product(total: Any, left: Any, right: Any) -> Any:
+    """Return `total` plus the matrix product of two matrices of pairs of bfloat16.
+
+    First and second numbers of the pairs are added up apart, and `total` comes last, as
+    in the instruction TDPBF16PS (Intel 64 and IA-32 Architectures Software Developer's
+    Manual, volume 2), but for denormals, which that takes for zeros.
+    """
+    parts = np.zeros((2, *total.shape), np.float32)
+    for k in range(left.shape[1]):
+        for part, x, y in zip(
+            parts, _halves(left[:, k]), _halves(right[k]), strict=True
+        ):
+            part += x[:, None] * y
+    return total + (parts[0] + parts[1])
 
 
 # Their code is an instruction or a few.

@@ -31,6 +31,10 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    Tile,
+    TileLoad,
+    TileProduct,
+    TileStore,
     Transpose,
     Variable,
     Vector,
@@ -52,8 +56,8 @@ COMPARED = 1
 ATOM = 4
 KEYWORDS = {
     "kernel", "chunks", "chunk", "registers", "streaming", "for", "unroll", "vector",
-    "in", "of", "if", "else", "fold", "transpose", "True", "False", "inf", "nan",
-    *DTYPES,
+    "in", "of", "if", "else", "fold", "transpose", "tile", "by", "True", "False", "inf",
+    "nan", *DTYPES,
 }  # fmt: skip
 
 
@@ -62,7 +66,7 @@ _TOKEN = re.compile(
     | (?P<number>\d+(\.\d+)?(e[+-]?\d+)?)
     | (?P<name>[A-Za-z_]\w*)
     | (?P<string>"(?:[^"\\\n]|\\.)*")
-    | (?P<sign>//|<=|==|!=|[-+*/%<=()\[\],:])""",
+    | (?P<sign>//|<=|==|!=|\+=|[-+*/%<=()\[\],:@])""",
     re.VERBOSE | re.ASCII,
 )
 
@@ -85,7 +89,7 @@ class _Reader:
         self.row = 0
         self.at = 0
         self.variables: dict[str, Variable] = {"chunk": Kernel.CHUNK}
-        self.memory: dict[str, Buffer | Registers] = {}
+        self.memory: dict[str, Buffer | Registers | Tile] = {}
         for number, line in enumerate(self.lines):
             if line.strip():
                 self.rows.append(self.split(line, number))
@@ -232,6 +236,8 @@ class _Reader:
             self.at += 1
             self.end_line()
             return Transpose(registers)
+        if self.accept("tile"):
+            return self.tile()
         word = self.accept("for", "unroll", "vector")
         if word:
             return self.loop(word, indent, depth)
@@ -249,6 +255,8 @@ class _Reader:
             return If(condition, body, otherwise)
         streaming = bool(self.accept("streaming"))
         memory = self.memory.get(self.peek())
+        if isinstance(memory, Tile):
+            self.fail("`tile` before the name of one")
         if memory is not None:
             self.at += 1
             return self.assign(memory, streaming)
@@ -280,17 +288,63 @@ class _Reader:
         return Set(memory, index, value)
 
     def registers(self) -> Registers:
+        name, dtype, count, lanes = self.declaration()
+        self.memory[name] = registers = Registers(name, dtype, count, lanes)
+        return registers
+
+    def declaration(self) -> tuple[str, DType, int, int]:
+        """Read a name, a dtype and two numbers in brackets, to the end of the line."""
         name = self.new_name()
         self.expect(":")
         dtype = self.dtype()
         self.expect("[")
-        count = self.integer()
+        first = self.integer()
         self.expect("x")
-        lanes = self.integer()
+        second = self.integer()
         self.expect("]")
         self.end_line()
-        self.memory[name] = registers = Registers(name, dtype, count, lanes)
-        return registers
+        return name, dtype, first, second
+
+    def tile(self) -> Statement:
+        memory = self.memory.get(self.peek())
+        if isinstance(memory, Buffer):
+            self.at += 1
+            index, step = self.spaced()
+            self.expect("=")
+            stored = self.named_tile()
+            self.end_line()
+            return TileStore(memory, index, step, stored)
+        if isinstance(memory, Tile):
+            self.at += 1
+            if self.accept("+="):
+                left = self.named_tile()
+                self.expect("@")
+                right = self.named_tile()
+                self.end_line()
+                return TileProduct(memory, left, right)
+            self.expect("=")
+            source = self.memory.get(self.peek())
+            if not isinstance(source, Buffer):
+                self.fail("the name of a buffer")
+            self.at += 1
+            index, step = self.spaced()
+            self.end_line()
+            return TileLoad(memory, source, index, step)
+        name, dtype, rows, columns = self.declaration()
+        self.memory[name] = tile = Tile(name, dtype, rows, columns)
+        return tile
+
+    def named_tile(self) -> Tile:
+        tile = self.memory.get(self.peek())
+        if not isinstance(tile, Tile):
+            self.fail("the name of a tile")
+        self.at += 1
+        return tile
+
+    def spaced(self) -> tuple[Expression, int]:
+        index = self.bracket()
+        self.expect("by")
+        return index, self.integer()
 
     def loop(self, word: str, indent: int, depth: int) -> Statement:
         name = self.new_name()
@@ -378,7 +432,10 @@ class _Reader:
             self.at += 1
             if isinstance(memory, Buffer):
                 return Load(memory, self.bracket())
-            return Get(memory, self.bracket())
+            if isinstance(memory, Registers):
+                return Get(memory, self.bracket())
+            self.at -= 1
+            self.fail("an expression")
         if text in DTYPES:
             return self.number()
         if text in self.variables:

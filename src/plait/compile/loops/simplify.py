@@ -33,6 +33,10 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    Tile,
+    TileLoad,
+    TileProduct,
+    TileStore,
     Transpose,
     Variable,
     Vector,
@@ -67,6 +71,7 @@ class _Rewriter:
         self.forms = Forms()
         self.names: dict[str, Expression] = {Kernel.CHUNK.name: Kernel.CHUNK}
         self.registers: dict[int, Registers] = {}
+        self.tiles: dict[int, Tile] = {}
         buffers = (*kernel.buffers, *kernel.scratch)
         self.taken = {buffer.name for buffer in buffers} | {Kernel.CHUNK.name}
         self.built: dict[int, Expression] = {}
@@ -125,6 +130,21 @@ class _Rewriter:
             found.append(registers)
         elif isinstance(statement, Transpose):
             found.append(Transpose(self.registers[id(statement.registers)]))
+        elif isinstance(statement, Tile):
+            name = self.fresh(statement.name)
+            tile = Tile(name, statement.dtype, statement.rows, statement.columns)
+            self.tiles[id(statement)] = tile
+            found.append(tile)
+        elif isinstance(statement, TileLoad | TileStore):
+            tile, index = self.tiles[id(statement.tile)], self.new(statement.index)
+            buffer = self.renewed.get(id(statement.buffer), statement.buffer)
+            if isinstance(statement, TileLoad):
+                found.append(TileLoad(tile, buffer, index, statement.step))
+            else:
+                found.append(TileStore(buffer, index, statement.step, tile))
+        elif isinstance(statement, TileProduct):
+            tiles = (statement.total, statement.left, statement.right)
+            found.append(TileProduct(*(self.tiles[id(tile)] for tile in tiles)))
         elif isinstance(statement, For):
             self.loop(statement, found)
         elif isinstance(statement, Vector):

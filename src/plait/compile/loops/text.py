@@ -7,6 +7,9 @@
                 | "registers" name ":" dtype "[" integer "x" integer "]"
                 | name "[" expression "]" "=" expression       of registers
                 | "transpose" name                             of registers
+                | "tile" name ":" dtype "[" integer "x" integer "]"
+                | "tile" name "=" place | "tile" place "=" name
+                | "tile" name "+=" name "@" name               of tiles
                 | ["streaming"] name "[" expression "]" "=" expression
                   ["if" condition]                             of a buffer
                 | "for" name "in" expression ":" body
@@ -22,6 +25,7 @@
                 | operation "(" expression {"," expression} ["," dtype] ")"
                 | "(" expression ")"
     load      ::= name "[" expression "]"
+    place     ::= load "by" integer
 
 A bare integer is int64. An operation gets a dtype where its operands do not tell it:
 `cast` and `bitcast`. What is shared within a statement, or nested deep, is bound to a
@@ -57,6 +61,10 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    Tile,
+    TileLoad,
+    TileProduct,
+    TileStore,
     Transpose,
     Variable,
     Vector,
@@ -106,7 +114,7 @@ class _Printer:
         self.strict = strict
         self.count = 0
         self.variables: dict[str, str] = {Kernel.CHUNK.name: "chunk"}
-        self.memory: dict[int, str] = {}  # id of a buffer or registers -> name
+        self.memory: dict[int, str] = {}  # id of buffer, registers or tile -> name
         self.taken: set[str] = set()
         # id -> (text, level of its outermost sign)
         self.texts: dict[int, tuple[str, int]] = {}
@@ -202,6 +210,20 @@ class _Printer:
             self.memory[id(statement)] = name
             size = f"{statement.count} x {statement.lanes}"
             return f"registers {name}: {statement.dtype.name}[{size}]"
+        if isinstance(statement, Tile):
+            name = self.new(statement.name, "m")
+            self.memory[id(statement)] = name
+            size = f"{statement.rows} x {statement.columns}"
+            return f"tile {name}: {statement.dtype.name}[{size}]"
+        if isinstance(statement, TileLoad | TileStore):
+            tile, index = self.place(statement.tile), texts[id(statement.index)][0]
+            rows = f"{self.place(statement.buffer)}[{index}] by {statement.step}"
+            if isinstance(statement, TileLoad):
+                return f"tile {tile} = {rows}"
+            return f"tile {rows} = {tile}"
+        if isinstance(statement, TileProduct):
+            left, right = self.place(statement.left), self.place(statement.right)
+            return f"tile {self.place(statement.total)} += {left} @ {right}"
         if isinstance(statement, For):
             extent = statement.extent
             if isinstance(extent, Expression):
@@ -215,7 +237,7 @@ class _Printer:
             return f"if {self.at(statement.condition, 1)}:"
         raise GraphError(f"not a statement of Loop IR: {type(statement).__name__}")
 
-    def place(self, memory: Buffer | Registers) -> str:
+    def place(self, memory: Buffer | Registers | Tile) -> str:
         name = self.memory.get(id(memory))
         if name is None:
             if self.strict:

@@ -20,6 +20,8 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    TileLoad,
+    TileStore,
     Vector,
 )
 
@@ -53,6 +55,8 @@ def roots(statement: Statement) -> tuple[Expression, ...]:
         return (statement.place, statement.value)
     if isinstance(statement, If):
         return (statement.condition,)
+    if isinstance(statement, TileLoad | TileStore):
+        return (statement.index,)
     if isinstance(statement, For) and isinstance(statement.extent, Expression):
         return (statement.extent,)
     return ()
@@ -118,6 +122,6 @@ def buffers_of(body: list[Statement]) -> list[Buffer]:
             for node in ordered(roots(statement)):
                 if isinstance(node, Load):
                     found[node.buffer] = None
-            if isinstance(statement, Store):
+            if isinstance(statement, Store | TileLoad | TileStore):
                 found[statement.buffer] = None
     return list(found)

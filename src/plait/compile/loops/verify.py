@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ...dtypes import DType, bool_, int64
+from ...dtypes import DType, bool_, float32, int64, uint32
 from ...errors import DTypeError, GraphError, IndexingError, PlaitError
 from .grammar import (
     SERIAL,
@@ -33,6 +33,10 @@ from .grammar import (
     Set,
     Statement,
     Store,
+    Tile,
+    TileLoad,
+    TileProduct,
+    TileStore,
     Transpose,
     Variable,
     Vector,
@@ -45,6 +49,9 @@ from .text import statement_text
 from .traverse import ordered, roots
 
 _ACCESS = ("in", "out", "inout")
+# A tile has at most so many rows, and bytes in one.
+_TILE_ROWS, _TILE_BYTES = 16, 64
+_MOST_TILES = 8
 FOLDS = (
     "add", "multiply", "minimum", "maximum", "bitwise_and", "bitwise_or", "bitwise_xor",
 )  # fmt: skip
@@ -70,7 +77,9 @@ class _Check:
         self.kernel = kernel
         self.forms = Forms(thorough=True)
         self.names: dict[str, DType] = {}
-        self.memory: set[int] = set()  # ids of buffers, and of registers seen here
+        # Ids of buffers, and of registers and tiles that are seen here.
+        self.memory: set[int] = set()
+        self.tiles = 0  # how many of them are tiles
         self.unrolled: set[int] = set()  # atoms of the variables of `unroll`
         self.vector: tuple[Vector, int] | None = None  # and the atom of its variable
         self.dead = kernel.chunks <= 0  # the code at hand never runs
@@ -97,7 +106,7 @@ class _Check:
     # --- statements
 
     def body(self, body: Body, dead: bool = False, sure: bool = True) -> None:
-        state = (self.names, self.memory, self.dead, self.sure)
+        state = (self.names, self.memory, self.dead, self.sure, self.tiles)
         self.names, self.memory = dict(self.names), set(self.memory)
         self.dead, self.sure = self.dead or dead, self.sure and sure
         for statement in body:
@@ -105,7 +114,7 @@ class _Check:
             mark = self.expressions(statement)
             self.check(statement)
             self.forms.end(mark)
-        self.names, self.memory, self.dead, self.sure = state
+        self.names, self.memory, self.dead, self.sure, self.tiles = state
 
     def check(self, statement: Statement) -> None:
         if isinstance(statement, Let):
@@ -122,6 +131,8 @@ class _Check:
             self.memory.add(id(statement))
         elif isinstance(statement, Transpose):
             self.transpose(statement.registers)
+        elif isinstance(statement, Tile | TileLoad | TileStore | TileProduct):
+            self.tile(statement)
         elif isinstance(statement, For):
             self.loop(statement)
         elif isinstance(statement, Vector):
@@ -172,6 +183,47 @@ class _Check:
         if registers.count != lanes or lanes & (lanes - 1):
             size = f"{registers.count} x {registers.lanes}"
             self.fail("registers to transpose are no square of 2, 4, 8, ...", size)
+
+    def tile(self, statement: Tile | TileLoad | TileStore | TileProduct) -> None:
+        if self.vector is not None:
+            self.fail("a tile inside vector")
+        if isinstance(statement, Tile):
+            self.new_tile(statement)
+        elif isinstance(statement, TileProduct):
+            total, left, right = statement.total, statement.left, statement.right
+            for tile, dtype in ((total, float32), (left, uint32), (right, uint32)):
+                self.known(tile)
+                self.same(tile.dtype, dtype, "a tile of a product")
+            wanted = (left.rows, right.columns, left.columns)
+            if (total.rows, total.columns, right.rows) != wanted:
+                self.fail("the tiles of a product do not fit together")
+        else:
+            tile, buffer = statement.tile, statement.buffer
+            self.known(tile)
+            self.same(tile.dtype, buffer.dtype, "a tile of this buffer")
+            if isinstance(statement, TileStore) and buffer.access != "scratch":
+                self.fail("a tile is not stored into scratch memory", repr(buffer))
+            if statement.step < tile.columns and tile.rows > 1:
+                self.fail("the rows of a tile lie upon one another")
+            extent = (tile.rows - 1) * statement.step + tile.columns
+            self.inside(buffer, statement.index, None, extent)
+
+    def new_tile(self, tile: Tile) -> None:
+        self.new(tile.name, tile.dtype)
+        self.memory.add(id(tile))
+        self.tiles += 1
+        if self.tiles > _MOST_TILES:
+            self.fail("there are more tiles at once", expected=str(_MOST_TILES))
+        columns = _TILE_BYTES // tile.dtype.itemsize
+        if not (1 <= tile.rows <= _TILE_ROWS and 1 <= tile.columns <= columns):
+            size = f"{tile.rows} x {tile.columns}"
+            self.fail("a tile of this size", size, f"up to {_TILE_ROWS} x {columns}")
+        if tile.dtype.itemsize != 4:
+            self.fail("elements of a tile have not 32 bits", tile.dtype.name)
+
+    def known(self, tile: Tile) -> None:
+        if id(tile) not in self.memory:
+            self.fail("the tile is not declared here", repr(tile.name))
 
     def loop(self, statement: For) -> None:
         extent = statement.extent
@@ -256,6 +308,8 @@ class _Check:
             elif id(node) not in self.checked:
                 self.dtypes(node)
                 self.checked.add(id(node))
+        if isinstance(statement, TileLoad | TileStore):
+            self.same(statement.index.dtype, int64, "an index")
         if isinstance(statement, Store):
             self.same(statement.index.dtype, int64, "an index")
             if statement.condition is not None:
@@ -332,9 +386,15 @@ class _Check:
     # --- places in memory
 
     def inside(
-        self, buffer: Buffer, index: Expression, condition: Expression | None
+        self,
+        buffer: Buffer,
+        index: Expression,
+        condition: Expression | None,
+        extent: int = 1,
     ) -> None:
-        """Prove that an index lies within a buffer where the condition is true."""
+        """Prove that an index lies within a buffer where the condition is true, and so
+        do all of `extent` elements from it on.
+        """
         forms = self.forms
         if id(buffer) not in self.memory:
             self.fail("the buffer is not the kernel's", repr(buffer))
@@ -348,7 +408,7 @@ class _Check:
             forms.facts.extend(truth.if_true)
         form = forms.form(index)
         forms.facts.extend(forms.implied(form))
-        self.bounds(form, buffer.size, repr(buffer))
+        self.bounds(form, buffer.size - extent + 1, repr(buffer))
         del forms.facts[count:]
 
     def bounds(self, form: Linear, size: int, what: str) -> None:

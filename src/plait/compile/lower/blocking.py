@@ -26,10 +26,15 @@ _PAGE = 4096
 # taking four cycles.
 _IN_FLIGHT = 8
 _WIDEST = 7
+# Of one row there is room for more, and the right operand is read as it lies.
+_WIDEST_ROW = 8
 # Cycles for a line of the right operand that comes from the second cache.
 _LINE_CYCLES = 0.4
 # Code for panels of two widths is twice as much.
 _TWO_WIDTHS = 1.02
+# Multiplications of a tile while there would be one of float32.
+TILE_SPEED = 16
+_PAIR_BYTES = 4
 # Cycles that go with one block, whatever the length of its sums.
 _BLOCK_CYCLES = 30
 
@@ -43,15 +48,19 @@ class Facts:
         registers: how many vector registers there are.
         fma: has a fused multiply-add.
         bf16_dot: has the instruction behind `dot_pairs`.
+        tiles: rows of a tile, and pairs of bfloat16 in one; 0: it has no tiles.
         l1, l2: bytes of the first and the second cache of one core.
+        lasting: what is made of a convolution's kernel is there from the last run.
     """
 
     vector_bytes: int = 64
     registers: int = 32
     fma: bool = True
     bf16_dot: bool = False
+    tiles: int = 0
     l1: int = 32 << 10
     l2: int = 1 << 20
+    lasting: bool = False
 
     def lanes(self, dtype: DType) -> int:
         """Return how many numbers of `dtype` one register holds."""
@@ -173,6 +182,43 @@ def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) ->
     )  # fmt: skip
 
 
+def plan_tiles(
+    shape: Shape, depth: int, parts: int, products: int, facts: Facts
+) -> Plan:
+    """Choose the blocks, of up to two tiles each way, and the chunks of a product.
+
+    A step of the plan is one tile along the sum.
+
+    Args:
+        depth: pairs of bfloat16 in the row of a tile of the left operand.
+        parts: how many bfloat16 a number of the right operand is copied as.
+        products: how many tiles are multiplied for one of the result, at one step.
+    """
+    lanes = facts.tiles
+    blocks, all_vectors = ceil(shape.m, 2 * lanes), ceil(shape.n, lanes)
+    rows, vectors = ceil(shape.m, blocks), min(2, all_vectors)
+    panels = ceil(all_vectors, vectors)
+    wide = all_vectors - panels * (vectors - 1)
+    steps = ceil(shape.k, 2 * depth)
+    work = shape._replace(k=ceil(steps * 2 * depth * products, TILE_SPEED))
+    items, wanted = _chunks(work)
+    # The fewer rows and columns a chunk reads for its part of the result, the better.
+    cuts = []
+    for column_parts in range(1, min(wanted, panels) + 1):
+        row_parts = min(blocks, ceil(wanted, column_parts))
+        cuts.append((ceil(blocks, row_parts), ceil(panels, column_parts)))
+    enough = [x for x in cuts if ceil(blocks, x[0]) * ceil(panels, x[1]) >= wanted]
+    chosen = min(enough or cuts, key=lambda x: (x[0] + x[1], x))
+    # The panel of a slice stays in the second cache, with others and with rows.
+    most = facts.l2 // 8 // (vectors * lanes * depth * _PAIR_BYTES * parts)
+    slice = steps
+    if steps > most:
+        slice = ceil(steps, ceil(steps, max(1, most)))
+    return Plan(
+        lanes, rows, blocks, vectors, panels, wide, 1, slice, steps, items, *chosen
+    )
+
+
 def _slice(shape: Shape, itemsize: int, facts: Facts, packed: bool) -> int:
     """Return how much of a long sum is taken at once, so that it stays in caches."""
     size = shape.k * itemsize
@@ -200,7 +246,8 @@ def _block(shape: Shape, lanes: int, facts: Facts) -> tuple[int, int]:
     """Return the rows and vectors of the block that takes the fewest cycles."""
     all_vectors = ceil(shape.n, lanes)
     best = (0.0, 0, 0)
-    for vectors in range(1, min(_WIDEST, all_vectors) + 1):
+    widest = _WIDEST_ROW if shape.m == 1 else _WIDEST
+    for vectors in range(1, min(widest, all_vectors) + 1):
         # One register holds the number of the left operand, `vectors` of the right.
         most = min((facts.registers - 1 - vectors) // vectors, 24)
         if most < 1:

@@ -34,6 +34,8 @@ from .index import ZERO, Index, linear, unravel
 from .lowering import Lowering
 from .scalar import computed
 
+# Code is written out for as many parts of a line, if each is a vector or longer.
+_MOST_PARTS = 8
 # Vectors of rows that go along the reduced axes side by side, at most.
 _SIDE_BY_SIDE = 4
 
@@ -56,6 +58,9 @@ class _Columns:
     def write(self) -> tuple[int, Body]:
         """Divide the rows into blocks of vectors, and blocks into chunks."""
         lowering = self.lowering
+        parts = self._parts()
+        if len(parts) > 1:
+            return self._write_parts(parts)
         outer = tuple(loop.size for loop in lowering.outer)
         across = outer[-1] if outer else 1
         length = math.prod(self.sizes)
@@ -97,6 +102,43 @@ class _Columns:
                 else:
                     body.extend(tail)
         return by_line.chunks * by_block.chunks, by_line.loop(body)
+
+    def _parts(self) -> list[tuple[int, int]]:
+        """Return from where to where in a line the same is done, if that is worth it.
+
+        The conditions that tell the parts apart are decided in each of them.
+        """
+        lowering = self.lowering
+        if lowering.reductions or not lowering.cuts:
+            return []
+        if lowering.outer[-1].size * lowering.element > CHUNK_COST:
+            return []  # a line is more than one chunk does
+        ends = [*lowering.cuts, lowering.outer[-1].size]
+        parts = list(zip([0, *ends], ends, strict=False))
+        worth = len(parts) <= _MOST_PARTS and all(
+            stop - start >= self.width for start, stop in parts
+        )
+        return parts if worth else []
+
+    def _write_parts(self, parts: Sequence[tuple[int, int]]) -> tuple[int, Body]:
+        """Write the parts of each line one after the other; chunks are lines."""
+        lowering = self.lowering
+        sizes = tuple(loop.size for loop in lowering.outer)
+        cost = max(1, lowering.element * sizes[-1])
+        by_line = Blocks(math.prod(sizes[:-1]), max(1, CHUNK_COST // cost), name="line")
+        body: Body = []
+        with self.values.inside(body):
+            line = unravel(by_line.place, sizes[:-1])
+            for start, stop in parts:
+                full, rest = divmod(stop - start, self.width)
+                block = Variable(self.values.name("block"))
+                first = block * self.width + start
+                inside = self._block(line, first, self.width)
+                self.values.body.append(For(block, full, inside))
+                if rest:
+                    last = Constant(stop - rest, int64)
+                    self.values.body.extend(self._block(line, last, rest))
+        return by_line.chunks, by_line.loop(body)
 
     def _make_room(self, node: Node, size: int) -> None:
         buffer = Buffer(self.values.name("kept"), computed(node.dtype), size, "scratch")

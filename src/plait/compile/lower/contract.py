@@ -4,7 +4,8 @@ There are two shapes of inner loop. `block` keeps a block of the result in regis
 rows times vectors of columns, and adds to it one outer product after the other: a
 number of the left operand in all lanes, times a vector of columns of the right one.
 `dots` keeps it too, but its lanes run along the sum and are added up at the end: for
-few rows, or few columns, of operands that both lie along the sum.
+few rows, or few columns, of operands that both lie along the sum. Processors that
+multiply tiles have a third one, `tiles`.
 
 Read first: `Contraction`, `Operand`, `lower`.
 """
@@ -16,6 +17,7 @@ from .blocking import Facts, Shape, ceil
 from .contract_block import lower_block
 from .contract_dots import lower_dots, wants_dots
 from .contract_split import parts_of, split
+from .contract_tiles import lower_tiles, wants_tiles
 from .product import Contraction, Finish, Operand, Piece
 
 # Cycles for an element of an operand that must be copied and turned, and for one of the
@@ -79,6 +81,8 @@ def _whole(
     """Return the loops of a product whose sums are not cut."""
     if wants_dots(contraction, left, right, facts):
         return lower_dots(contraction, left, right, finish, facts, name)
+    if wants_tiles(contraction, left, right, facts):
+        return lower_tiles(contraction, left, right, finish, facts, name)
     if _is_better_turned(contraction, left, right, facts):
         contraction, left, right, finish = _turned(contraction, left, right, finish)
     return lower_block(contraction, left, right, finish, facts, name)

@@ -7,7 +7,7 @@ by side for that, and are copied so, a panel of columns at a time, where they do
 At edges nothing is masked where it can be avoided: the last block of rows and the last
 panel of columns begin early enough to be whole, and only what is new is finished.
 
-Read first: `lower_block`, `_Block.compute`.
+Read first: `lower_block`, `Block.compute`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ from .product import (
     smaller,
 )
 
-# What is finished by less than so many statements is written out for each vector.
+# What is finished by less than so many statements is written out for each vector. Two
+# always are: long chains of steps, such as those of tanh, then overlap.
 _SHORT = 6
 
 
@@ -64,21 +65,23 @@ def lower_block(
     name: str,
 ) -> list[Piece]:
     """Return the loops of a product, by outer products."""
-    return _Block(contraction, left, right, finish, facts).pieces(name)
+    copies = Copies(contraction, left, right, facts)
+    return Block(contraction, copies, finish).pieces(name)
 
 
-_Writer = Callable[[int], Body]
+Writer = Callable[[int], Body]
 
 
-class _Tile(NamedTuple):
+class Place(NamedTuple):
     """Where one block is.
 
     Attributes:
         b, panel, row: the product, panel of columns and first row that it is of.
         skip: rows that the block before has finished; None if there are none.
         left, right: where its numbers begin in the copies of the operands.
-        k, k_skip, last: as in `_Block.slice`.
+        k, k_skip, last: as in `Block.slice`.
         tile: where its sums lie.
+        factors: what they are still to be multiplied by, one after the other.
     """
 
     b: Expression
@@ -91,9 +94,10 @@ class _Tile(NamedTuple):
     k_skip: Expression
     last: Expression | None
     tile: Expression
+    factors: tuple[Expression, ...] = ()
 
 
-class _Block:
+class Block:
     """Writes the bodies of the kernels.
 
     Attributes:
@@ -103,17 +107,16 @@ class _Block:
     def __init__(
         self,
         contraction: Contraction,
-        left: Operand,
-        right: Operand,
+        copies: Copies,
         finish: Finish,
-        facts: Facts,
     ) -> None:
-        self.copies = copies = Copies(contraction, left, right, facts)
+        self.copies = copies
         self.plan = cut = copies.plan
-        self.shape, self.steps = contraction.shape, copies.steps
+        self.shape, self.steps = contraction.shape, cut.steps
         self.tail, self.masked = copies.tail, copies.masked
         self.dtype = contraction.sum_dtype
-        self.left, self.right, self.finish, self.facts = left, right, finish, facts
+        self.left, self.right, self.facts = copies.left, copies.right, copies.facts
+        self.finish = finish
         self.tile_size = cut.rows * cut.columns
         tiles = cut.panels_per_chunk * cut.blocks_per_chunk if cut.slices > 1 else 1
         self.tile = Buffer("tile", self.dtype, tiles * self.tile_size, "scratch")
@@ -126,9 +129,13 @@ class _Block:
 
     def pieces(self, name: str) -> list[Piece]:
         """Return the kernels, in their order."""
-        scratch = (self.tile, *self.copies.scratch())
+        scratch = (*self.scratch(), *self.copies.scratch())
         product = Piece(name, self.chunk(), self.chunks, scratch)
         return [*self.copies.pieces(name), product]
+
+    def scratch(self) -> tuple[Buffer, ...]:
+        """Return the memory of sums."""
+        return (self.tile,)
 
     # Chunks
 
@@ -266,9 +273,10 @@ class _Block:
             right = (b * cut.panels + p) * copies.panel_size
         right = bind(panel_head, "right", right)
         tile = (p_at * cut.blocks_per_chunk + i_at) * self.tile_size
-        tile = zero if last is None else bind(head, "tile_at", tile)
-        block = _Tile(b, p, row, skip, left, right, k, k_skip, last, tile)
-        inner = self.each_width(p, self.compute(block))
+        inner = Body()
+        tile = zero if last is None else bind(inner, "tile_at", tile)
+        block = Place(b, p, row, skip, left, right, k, k_skip, last, tile)
+        inner += self.each_width(p, self.compute(block))
         if copied or self.rows_are_large():
             inner = [*head, For(p_at, panels, panel_head + inner)]
             body.append(For(i_at, blocks, inner))
@@ -296,7 +304,7 @@ class _Block:
             return panel * cut.columns
         return (panel * vectors + cut.wide) * cut.lanes
 
-    def each_width(self, panel: Expression, write: _Writer) -> Body:
+    def each_width(self, panel: Expression, write: Writer) -> Body:
         """Return what `write` gives for the width of a panel."""
         cut = self.plan
         if cut.wide == cut.panels:
@@ -314,7 +322,7 @@ class _Block:
 
     # One block
 
-    def compute(self, block: _Tile) -> _Writer:
+    def compute(self, block: Place) -> Writer:
         """Return what computes and finishes a block."""
 
         def write(vectors: int) -> Body:
@@ -345,7 +353,7 @@ class _Block:
 
         return write
 
-    def put(self, block: _Tile, sums: Registers, vectors: int) -> Vector:
+    def put(self, block: Place, sums: Registers, vectors: int) -> Vector:
         """Return what writes the sums of a block into the tile."""
         cut, lane, body = self.plan, Variable("lane"), Body()
         count = cut.rows * vectors
@@ -366,7 +374,7 @@ class _Block:
 
     def step(
         self,
-        block: _Tile,
+        block: Place,
         sums: Registers,
         first: Expression,
         at: Expression,
@@ -418,10 +426,12 @@ class _Block:
             return Operation("dot_pairs", (total, x, y), self.dtype)
         return multiply_add(x, y, total, self.facts)
 
-    def number(self, block: _Tile, r: int, k: Expression) -> Expression:
+    def number(self, block: Place, r: int, k: Expression) -> Expression:
         """Return one number of the left operand."""
         copies = self.copies
         if copies.left_way == DIRECT:
+            if copies.pairs and self.left.pairs is not None:
+                return self.left.pairs(block.b, block.row + r, k)
             return self.left.load(block.b, block.row + r, k)
         if copies.left_way == ROWS:
             return Load(copies.rows, block.left + k + r * copies.row_pitch)
@@ -433,7 +443,7 @@ class _Block:
         last = cut.vectors if cut.wide == cut.panels else cut.vectors - 1
         return bool(self.tail) and vectors == last
 
-    def finished(self, block: _Tile, start: Expression, vectors: int) -> Body:
+    def finished(self, block: Place, start: Expression, vectors: int) -> Body:
         """Return what finishes one block, whose numbers lie in the tile."""
         lanes, n = self.plan.lanes, self.shape.n
         if not self.may_be_last(vectors):
@@ -448,7 +458,7 @@ class _Block:
         return [If(start <= n - vectors * lanes, other, last)]
 
     def each_row(
-        self, block: _Tile, start: Expression, place: int, whole: int, tail: int
+        self, block: Place, start: Expression, place: int, whole: int, tail: int
     ) -> Body:
         """Finish columns from `start`, which lie from `place` on in each row."""
         cut = self.plan
@@ -458,18 +468,18 @@ class _Block:
         m = bind(rows, "m", block.row + inside)
         at = bind(rows, "place", block.tile + inside * cut.columns + place)
         if whole:
-            statements = self.vector(block.b, m, start, at, v, cut.lanes)
-            short = whole == 1 or len(statements[0].body) < _SHORT
+            statements = self.vector(block, m, start, at, v, cut.lanes)
+            short = whole <= 2 or len(statements[0].body) < _SHORT
             rows.append(For(v, whole, list(statements), UNROLL if short else SERIAL))
         if tail:
             last = Constant(whole, v.dtype)
-            rows += self.vector(block.b, m, start, at, last, tail)
+            rows += self.vector(block, m, start, at, last, tail)
         count = cut.rows if block.skip is None else cut.rows - block.skip
         return [For(r, count, rows)]
 
     def vector(
         self,
-        b: Expression,
+        block: Place,
         m: Expression,
         start: Expression,
         place: Expression,
@@ -479,8 +489,11 @@ class _Block:
         lanes = self.plan.lanes
         lane = Variable("lane")
         value = Variable("value", self.dtype)
-        inner: Body = [Let(value, Load(self.tile, place + v * lanes + lane))]
-        inner += self.finish(b, m, start + v * lanes + lane, value)
+        total: Expression = Load(self.tile, place + v * lanes + lane)
+        for factor in block.factors:
+            total = Operation("multiply", (total, factor))
+        inner: Body = [Let(value, total)]
+        inner += self.finish(block.b, m, start + v * lanes + lane, value)
         return [Vector(lane, extent, lanes, inner)]
 
 

@@ -29,6 +29,10 @@ from .product import Contraction, Finish, Operand, Piece, bind, count_from, smal
 
 # A result of so many elements has blocks enough to keep all cores busy.
 _MOST_ELEMENTS = 8192
+# So much larger must operands be than all parts of a larger result, which lie in caches
+# while the operands, read once only, go by.
+_LARGER = 4
+_MOST_IN_CACHES = 1 << 17
 # Multiplications in one part: some microseconds.
 _PART_PRODUCTS = 600_000
 _MOST_PARTS = 16
@@ -39,9 +43,13 @@ _CHUNK_ELEMENTS = 4096
 
 def parts_of(shape: Shape) -> int:
     """Return how many parts a sum is worth cutting into."""
-    if shape.batch * shape.m * shape.n > _MOST_ELEMENTS:
+    size = shape.batch * shape.m * shape.n
+    if size > _MOST_IN_CACHES:
         return 1
     parts = min(shape.k // _LEAST_STEPS, shape.products // _PART_PRODUCTS)
+    if size > _MOST_ELEMENTS:
+        read = shape.batch * (shape.m + shape.n) * shape.k
+        parts = min(parts, read // (_LARGER * size))
     return max(1, min(_MOST_PARTS, parts))
 
 
@@ -64,13 +72,21 @@ def split(
     rest = shape.k - steps * count
     size = shape.m * shape.n
     slots = count + (rest > 0)
-    sums = Buffer("sums", dtype, shape.batch * slots * size, "inout")
+    sums = Buffer("parts", dtype, shape.batch * slots * size, "inout")
 
     def part(operand: Operand, first: int, count: int) -> Operand:
         def load(b: Expression, outer: Expression, k: Expression) -> Expression:
             return operand.load(b // count, outer, (b % count) * steps + first + k)
 
-        return operand._replace(load=load, batch_stride=None)
+        def pairs(b: Expression, outer: Expression, step: Expression) -> Load:
+            assert operand.pairs is not None
+            start = (b % count) * (steps // 2) + first // 2
+            return operand.pairs(b // count, outer, start + step)
+
+        even = operand.pairs is not None and steps % 2 == 0
+        return operand._replace(
+            load=load, batch_stride=None, pairs=pairs if even else None
+        )
 
     def put(first: int, count: int) -> Finish:
         def finish(

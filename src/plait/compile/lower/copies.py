@@ -10,6 +10,7 @@ Read first: `Copies`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ...dtypes import DType, bfloat16, bool_, float32, uint32
 from ..loops.grammar import (
@@ -20,10 +21,11 @@ from ..loops.grammar import (
     For,
     If,
     Kernel,
+    Load,
     Operation,
     Variable,
 )
-from .blocking import Facts, plan
+from .blocking import Facts, Plan, ceil, plan
 from .pack import Copy, pack_rows, pack_steps, row_pitch
 from .product import Contraction, Operand, Piece, bind, count_from, smaller
 
@@ -61,18 +63,32 @@ class Copies:
     def __init__(
         self, contraction: Contraction, left: Operand, right: Operand, facts: Facts
     ) -> None:
-        self.shape = shape = contraction.shape
-        self.dtype = dtype = contraction.sum_dtype
+        self.contraction = contraction
+        self.shape, self.dtype = contraction.shape, contraction.sum_dtype
         self.left, self.right, self.facts = left, right, facts
-        self.pairs = _in_pairs(contraction, left, right, facts)
-        self.steps = -(-shape.k // 2) if self.pairs else shape.k
-        lanes = facts.lanes(dtype)
-        self.packs_right = self.pairs or _packs_right(contraction, right, facts)
-        self.left_way = self.find_left_way()
-        step = shape._replace(k=self.steps)
-        self.plan = cut = plan(step, lanes, facts, dtype.itemsize, self.packs_right)
-        self.tail = shape.n % lanes
+        self.find_way()
+        self.steps = ceil(self.shape.k, 2) if self.pairs else self.shape.k
+        self.plan = cut = self.find_plan()
+        self.tail = self.shape.n % cut.lanes
         self.masked = cut.panels == 1 and bool(self.tail)
+        self.find_sizes()
+
+    def find_way(self) -> None:
+        """Find out how the operands are read."""
+        left, right, facts = self.left, self.right, self.facts
+        self.pairs = in_pairs(self.contraction, left, right, facts)
+        self.packs_right = self.pairs or _packs_right(self.contraction, right, facts)
+        self.left_way = self.find_left_way()
+
+    def find_plan(self) -> Plan:
+        """Return how the product is cut."""
+        step = self.shape._replace(k=self.steps)
+        lanes, size = self.facts.lanes(self.dtype), self.dtype.itemsize
+        return plan(step, lanes, self.facts, size, self.packs_right)
+
+    def find_sizes(self) -> None:
+        """Set who makes the copies, and their sizes: they lie as they will be read."""
+        cut, shape, dtype, lanes = self.plan, self.shape, self.dtype, self.plan.lanes
         large = shape.products >= _SHARED_PRODUCTS
         sliced = cut.slices > 1
         self.left_shared = self.left_way != DIRECT and (
@@ -82,7 +98,6 @@ class Copies:
         self.right_shared = self.packs_right and (
             (sliced and self.pairs) or (large and cut.row_chunks > 1)
         )
-        # As the inner loops read them.
         packed = uint32 if self.pairs else dtype
         steps = self.steps if self.right_shared else cut.slice
         self.panel_size = cut.columns * steps
@@ -91,7 +106,7 @@ class Copies:
             panels = shape.batch * cut.panels
         access = "inout" if self.right_shared else "scratch"
         self.panels = Buffer("panels", packed, panels * self.panel_size, access)
-        self.row_pitch = -(-cut.rows // lanes) * lanes
+        self.row_pitch = ceil(cut.rows, lanes) * lanes
         # An odd number of lines, as in `row_pitch`.
         size, count = self.row_pitch * (self.steps | 1), cut.blocks
         if self.left_way == ROWS:
@@ -108,23 +123,29 @@ class Copies:
     def find_left_way(self) -> str:
         left, shape = self.left, self.shape
         if self.pairs:
-            return STEPS
+            direct = pairs_of(left, shape.k) and not self.crowded()
+            return DIRECT if direct else STEPS
         plain = left.dtype is self.dtype and None not in (
             left.outer_stride,
             left.k_stride,
         )
         if left.outer_stride != 1 or left.k_stride == 1:
-            # Rows that share their places in the first cache drive each other out.
-            bytes = math.gcd((left.outer_stride or 0) * self.dtype.itemsize, _PAGE)
-            crowded = bytes == _PAGE and shape.n >= _SPREAD_REUSE
-            crowded = crowded and shape.products >= _SHARED_PRODUCTS and shape.m >= 8
-            return DIRECT if plain and not crowded else ROWS
+            return DIRECT if plain and not self.crowded() else ROWS
         if plain and (
             min(shape.n, 2 * shape.m) < _SPREAD_REUSE
             or _stays(shape.k, left.k_stride, self.dtype, self.facts)
         ):
             return DIRECT
         return STEPS
+
+    def crowded(self) -> bool:
+        """Whether rows of the left operand share their places in the first cache: they
+        drive each other out.
+        """
+        left, shape = self.left, self.shape
+        bytes = math.gcd((left.outer_stride or 0) * left.dtype.itemsize, _PAGE)
+        crowded = bytes == _PAGE and shape.n >= _SPREAD_REUSE
+        return crowded and shape.products >= _SHARED_PRODUCTS and shape.m >= 8
 
     @property
     def copies_panels(self) -> bool:
@@ -163,7 +184,7 @@ class Copies:
     def copied_rows(self, name: str) -> Piece:
         """Return what copies the whole left operand."""
         cut, shape, body = self.plan, self.shape, Body()
-        count = cut.blocks if self.left_way == STEPS else shape.m
+        count = shape.m if self.left_way == ROWS else cut.blocks
         size = self.block_size
         if self.left_way == STEPS and self.left.outer_stride == 1:
             return self.copied_steps(name)
@@ -274,8 +295,20 @@ class Copies:
             return at if cut.panels == 1 else smaller(at, n - cut.lanes)
 
         copy = Copy(right, self.panels, k, cut.lanes, self.pairs, "columns")
+        self.pack_columns(body, copy, b, column, place)
+        return body
+
+    def pack_columns(
+        self,
+        body: Body,
+        copy: Copy,
+        b: Expression,
+        column: Callable[[int], Expression],
+        place: Expression,
+    ) -> None:
+        """Copy the columns of one panel, given the first one of each vector."""
         tail = self.tail if self.masked else 0
-        return body + pack_steps(copy, b, column, cut.vectors, tail, place)
+        body += pack_steps(copy, b, column, self.plan.vectors, tail, place)
 
 
 def _packs_right(contraction: Contraction, right: Operand, facts: Facts) -> bool:
@@ -305,7 +338,14 @@ def _stays(count: int, stride: int | None, dtype: DType, facts: Facts) -> bool:
     return count <= min(lines // 8, lines * facts.vector_bytes // (2 * bytes))
 
 
-def _in_pairs(
+def pairs_of(
+    operand: Operand, k: int
+) -> Callable[[Expression, Expression, Expression], Load] | None:
+    """Return what loads pairs of an operand where they are, if that can be."""
+    return operand.pairs if k % 2 == 0 else None
+
+
+def in_pairs(
     contraction: Contraction, left: Operand, right: Operand, facts: Facts
 ) -> bool:
     """Whether products of bfloat16 are added up two at a time."""
@@ -314,4 +354,5 @@ def _in_pairs(
     if contraction.shape.k < 2:
         return False
     narrow = left.dtype is bfloat16 and right.dtype is bfloat16
-    return narrow or (contraction.precision == "fast" and contraction.shape.k >= 32)
+    fast = contraction.precision == "fast" and contraction.dtype is float32
+    return narrow or (fast and contraction.shape.k >= 32)

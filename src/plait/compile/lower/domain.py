@@ -1,6 +1,6 @@
 """The loops over a domain: which of its axes are one loop, and which is innermost.
 
-Read first: `Domain`, `merged`.
+Read first: `Loop`, `merged`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from ..loops.grammar import (
     Body,
     Expression,
     Load,
+    Operation,
     Store,
     Variable,
 )
-from ..loops.traverse import parts, roots
+from ..loops.traverse import ordered, parts, roots
 from .index import ZERO, Index, affine
 
 
@@ -106,6 +107,31 @@ def merged(
         else:
             loops.append(kept)
     return loops
+
+
+def cuts(body: Body, axis: Variable, size: int) -> list[int]:
+    """Return the places along an axis where conditions on it alone change.
+
+    Args:
+        axis: its variable, as used in `body`.
+        size: of the axis.
+    """
+    found: set[int] = set()
+    for one in ordered([x for statement in body for x in roots(statement)]):
+        if not isinstance(one, Operation) or one.name not in ("less", "less_equal"):
+            continue
+        first, second = (affine(x) for x in one.operands)
+        if first is None or second is None:
+            continue
+        steps = dict(second[0])
+        for name, step in first[0].items():
+            steps[name] = steps.get(name, 0) - step
+        # It is true where step * place + rest is at least 0.
+        rest = second[1] - first[1] - (one.name == "less")
+        step = steps.pop(axis.name, 0)
+        if not any(steps.values()) and abs(step) == 1:
+            found.add(-rest if step == 1 else rest + 1)
+    return sorted(place for place in found if 0 < place < size)
 
 
 def _axes_in(expression: Expression, names: dict[str, int]) -> set[int]:

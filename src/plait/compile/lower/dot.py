@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from ...dtypes import bfloat16
 from ...ir.graph import Node
 from ...shapes import Shape
 from ..loops.grammar import Body, Expression, Let, Load, Store, Variable
@@ -88,20 +89,23 @@ def operand(node: Node, axes: Shape, batch: Shape, memory: Memory) -> Operand:
     def load(b: Expression, outer: Expression, k: Expression) -> Expression:
         return at(spread(len(shape), loops, {_BATCH: b, _ROW: outer, _SUM: k}))
 
-    return Operand(load, node.dtype, *_strides(load))
-
-
-def _strides(
-    load: Callable[[Expression, Expression, Expression], Expression],
-) -> tuple[int | None, int | None, int | None]:
-    """Return how far elements are apart along rows, the sum, and the batch."""
     b, outer, k = (Variable(name) for name in (_BATCH, _ROW, _SUM))
     value = load(b, outer, k)
     found = affine(value.index) if isinstance(value, Load) else None
-    if found is None:
-        return None, None, None
-    terms = found[0]
-    return terms.get(_ROW, 0), terms.get(_SUM, 0), terms.get(_BATCH, 0)
+    if found is None or not isinstance(value, Load):
+        return Operand(load, node.dtype, None, None, None)
+    rows, along, apart = (found[0].get(name, 0) for name in (_ROW, _SUM, _BATCH))
+    first = found[1]
+    pairs = None
+    even = along == 1 and not any(step % 2 for step in (rows, apart, first))
+    if node.dtype is bfloat16 and even and value.buffer.size % 2 == 0:
+        view = memory.pairs(value.buffer)
+
+        def pairs(b: Expression, outer: Expression, step: Expression) -> Load:
+            place = b * (apart // 2) + outer * (rows // 2) + step + first // 2
+            return Load(view, place)
+
+    return Operand(load, node.dtype, rows, along, apart, pairs)
 
 
 def contiguous(epilogue: Epilogue) -> str:

@@ -16,4 +16,5 @@ def facts_of(target: Target) -> Facts:
         registers=target.vector_registers,
         fma=target.fma,
         bf16_dot=target.bf16_dot,
+        tiles=16 if target.amx else 0,
     )

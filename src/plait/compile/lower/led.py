@@ -100,16 +100,18 @@ class Epilogue:
 def as_pieces(
     pieces: Sequence[product.Piece], group: Group, memory: Memory, products: int
 ) -> list[Piece]:
-    """Return the kernels of a group, whose last one does the given multiplications."""
+    """Return the kernels of a group, one of which does the given multiplications."""
     known = {buffer: content for content, buffer in memory.buffers.items()}
+    known |= {view: known[buffer] for buffer, view in memory.views.items()}
     flops = 2 * products + group.head.size * sum(costs_of(group).values())
     found: list[Piece] = []
+    # The others are named after it, by what they do before and after.
+    main = min(range(len(pieces)), key=lambda i: len(pieces[i].name), default=0)
     for i, piece in enumerate(pieces):
         used = [one for one in buffers_of(piece.body) if one not in piece.scratch]
-        last = i == len(pieces) - 1
         nbytes = sum(one.size * one.dtype.itemsize for one in used)
         contents: list[Hashable] = [known.get(one, one) for one in used]
         kernel = Kernel(piece.name, used, piece.body, piece.chunks, piece.scratch)
-        work = Work(flops if last else 0, nbytes)
+        work = Work(flops if i == main else 0, nbytes)
         found.append(Piece(kernel, tuple(contents), work))
     return found

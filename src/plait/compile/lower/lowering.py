@@ -12,7 +12,7 @@ from ...ir.graph import Node
 from ..loops.grammar import Buffer, Expression, Store, Variable
 from ..schedule.group import AXES, Group
 from .accumulate import Accumulator
-from .domain import Loop, index_of, merged
+from .domain import Loop, cuts, index_of, merged
 from .index import ZERO, Index, linear
 from .memory import Memory
 from .pull import Values
@@ -31,6 +31,8 @@ class Lowering:
         element: about what one element costs, in additions.
         width: lanes of a vector.
         kept: members whose values are kept from pass to pass.
+        cuts: places along the last loop where something else begins, such as the next
+            operand of a concatenation.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Lowering:
         self.memory = Memory(stored)
         self.values = Values(self.memory)
         self.scratch: list[Buffer] = []
+        self.cuts: list[int] = []
         loops = self._loops()
         self.outer = [loop for loop in loops if loop.kind is not True]
         self.inner = [loop for loop in loops if loop.kind is True]
@@ -89,7 +92,10 @@ class Lowering:
                 values.body.append(Store(buffer, place, narrowed(value, node.dtype)))
         reduced = group.reduced or frozenset()
         kinds = [axis in reduced for axis in range(len(group.shape))]
-        return merged(group.shape, kinds, AXES, values.body)
+        loops = merged(group.shape, kinds, AXES, values.body)
+        if loops:
+            self.cuts = cuts(values.body, AXES[loops[-1].axis], loops[-1].size)
+        return loops
 
     # Where things are
 

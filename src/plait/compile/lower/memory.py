@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...dtypes import DType, uint8
+from ...dtypes import DType, uint8, uint32
 from ...ir.graph import Literal, Node
 from ..loops.grammar import Buffer
 
@@ -21,11 +21,13 @@ class Memory:
     Attributes:
         holds: whether a node lies in memory.
         buffers: by node; by constant array; or ALARM.
+        views: by buffer, others for what lies in it, two elements being one.
     """
 
     def __init__(self, stored: Callable[[Node], bool]) -> None:
         self.holds = stored
         self.buffers: dict[Node | Literal | str, Buffer] = {}
+        self.views: dict[Buffer, Buffer] = {}
 
     def read(self, node: Node) -> Buffer:
         """Return the buffer of a node, to load from."""
@@ -39,6 +41,16 @@ class Memory:
         """Return the buffer of a constant array."""
         name = f"x{len(self.buffers)}"
         return self._get(value, name, dtype, value.array.size, "in")
+
+    def pairs(self, buffer: Buffer) -> Buffer:
+        """Return a buffer of pairs of elements of 16 bits, for loads of what lies in
+        another one.
+        """
+        found = self.views.get(buffer)
+        if found is None:
+            name = f"{buffer.name}_pairs"
+            found = self.views[buffer] = Buffer(name, uint32, buffer.size // 2)
+        return found
 
     def alarm(self) -> Buffer:
         """Return the buffer of the byte that tells of a wrong index."""

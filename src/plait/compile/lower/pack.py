@@ -1,7 +1,9 @@
 """Copies of parts of operands, side by side as the inner loops read them.
 
 A copy may be of another element type. With `pairs` two neighbours along the sum lie in
-the halves of 32 bits, as bfloat16, and the sum has half as many steps.
+the halves of 32 bits, as bfloat16, and the sum has half as many steps. A float32 may
+also be copied as the sum of several bfloat16, its parts: then the copy of all first
+parts is followed by that of all second ones.
 
 Read first: `Copy`, `pack_steps`, `pack_rows`.
 """
@@ -11,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...dtypes import DType, bfloat16, uint16, uint32
+from ...dtypes import DType, bfloat16, float32, uint16, uint32
 from ..loops.grammar import (
     Body,
     Buffer,
     Constant,
     Expression,
+    Fold,
     For,
     Get,
     Operation,
@@ -41,6 +44,9 @@ class Copy(NamedTuple):
         lanes: of a vector.
         pairs: two steps of the sum share an element.
         name: distinguishes the names bound in its code.
+        parts: of pairs, how many bfloat16 a number is the sum of.
+        apart: how far the parts of an element are from one another.
+        scale: what numbers of several parts are multiplied by.
     """
 
     operand: Operand
@@ -49,6 +55,9 @@ class Copy(NamedTuple):
     lanes: int
     pairs: bool
     name: str
+    parts: int = 1
+    apart: int = 0
+    scale: Expression | None = None
 
     @property
     def steps(self) -> int:
@@ -58,6 +67,8 @@ class Copy(NamedTuple):
     @property
     def dtype(self) -> DType:
         """The type of one number, before two of them share an element."""
+        if self.parts > 1:
+            return float32
         return uint32 if self.pairs else self.target.dtype
 
     def load(self, b: Expression, outer: Expression, k: Expression) -> Expression:
@@ -65,8 +76,41 @@ class Copy(NamedTuple):
         value = self.operand.load(b, outer, k)
         if not self.pairs:
             return as_dtype(value, self.dtype)
+        if self.parts > 1:
+            value = as_dtype(value, float32)
+            if self.scale is None:
+                return value
+            return Operation("multiply", (value, self.scale))
         bits = Operation("bitcast", (as_dtype(value, bfloat16),), uint16)
         return Operation("cast", (bits,), uint32)
+
+    def elements(
+        self, body: Body, first: Expression, second: Expression | None, mark: str = ""
+    ) -> list[Expression]:
+        """Return the parts of an element, of a number and its neighbour, if any.
+
+        Args:
+            mark: distinguishes the names bound in `body`.
+        """
+        if self.parts == 1:
+            return [first if second is None else _paired(first, second)]
+        name, shift = f"{self.name}_a{mark}", Constant(16, uint32)
+        found = [
+            Operation("bitwise_right_shift", (part, shift))
+            for part in _parts(body, first, self.parts, name)
+        ]
+        if second is not None:
+            parts = _parts(body, second, self.parts, f"{self.name}_b{mark}")
+            for i, part in enumerate(parts):
+                found[i] = Operation("bitwise_or", (found[i], part))
+        return [*found]
+
+    def stored(self, place: Expression, elements: list[Expression]) -> Body:
+        """Return what stores the parts of an element."""
+        return [
+            Store(self.target, place + part * self.apart, value)
+            for part, value in enumerate(elements)
+        ]
 
     def vector(
         self,
@@ -82,26 +126,53 @@ class Copy(NamedTuple):
         """Copy one vector at one step; `odd` if a pair lacks its second."""
         lane = Variable("lane")
         lanes = self.lanes
+        second = None
         if self.pairs:
-            value = self.load(b, column + lane, step * 2)
+            first = self.load(b, column + lane, step * 2)
             if not odd:
-                value = _paired(value, self.load(b, column + lane, step * 2 + 1))
+                second = self.load(b, column + lane, step * 2 + 1)
         else:
-            value = self.load(b, column + lane, step)
+            first = self.load(b, column + lane, step)
+        inner = Body()
+        values = self.elements(inner, first, second)
         to = place + step * (vectors * lanes) + v * lanes + lane
         if not tail or v < vectors - 1:
-            return [Vector(lane, lanes, lanes, [Store(self.target, to, value)])]
-        edge = Registers(f"{self.name}_edge", self.target.dtype, 1, lanes)
+            return [Vector(lane, lanes, lanes, inner + self.stored(to, values))]
+        edge = Registers(f"{self.name}_edge", self.target.dtype, self.parts, lanes)
+        inner += [Set(edge, part, value) for part, value in enumerate(values)]
+        kept: list[Expression] = [Get(edge, part) for part in range(self.parts)]
         return [
             edge,
-            Vector(lane, tail, lanes, [Set(edge, 0, value)]),
-            Vector(lane, lanes, lanes, [Store(self.target, to, Get(edge, 0))]),
+            Vector(lane, tail, lanes, inner),
+            Vector(lane, lanes, lanes, self.stored(to, kept)),
         ]
 
 
 def _paired(low: Expression, high: Expression) -> Expression:
     upper = Operation("bitwise_left_shift", (high, Constant(16, uint32)))
     return Operation("bitwise_or", (low, upper))
+
+
+def _parts(body: Body, value: Expression, count: int, name: str) -> list[Expression]:
+    """Return bfloat16, as the upper halves of 32 bits, whose sum is about `value`.
+
+    Each is the nearest to what is left; of two, the one farther from 0. What is left
+    then is exact, and after three parts nothing is: 8 bits in each and a sign make 24.
+    """
+    found: list[Expression] = []
+    for part in range(count):
+        value = bind(body, f"{name}{part}", value)
+        bits = Operation("bitcast", (value,), uint32)
+        bits = Operation("add", (bits, Constant(0x8000, uint32)))
+        upper: Expression = Operation(
+            "bitwise_and", (bits, Constant(0xFFFF0000, uint32))
+        )
+        upper = bind(body, f"{name}{part}_near", upper)
+        found.append(upper)
+        if part < count - 1:
+            near = Operation("bitcast", (upper,), float32)
+            value = Operation("subtract", (value, near))
+    return found
 
 
 def pack_steps(
@@ -182,9 +253,10 @@ def _turned(
         if copy.pairs:
             half = bind(stores, f"{name}_half", start // 2)
             for u in range(0, extent, 2):
-                value = _paired(Get(numbers, u), Get(numbers, u + 1))
+                pair = Get(numbers, u), Get(numbers, u + 1)
+                values = copy.elements(stores, *pair, str(u))
                 to = place + (half + u // 2) * pitch + lane
-                stores.append(Store(copy.target, to, value))
+                stores += copy.stored(to, values)
         else:
             for u in range(extent):
                 to = place + (start + u) * pitch + lane
@@ -245,3 +317,148 @@ def row_pitch(k: int, lanes: int) -> int:
     An odd number of vectors: rows must not share their places in the cache.
     """
     return (ceil(k, lanes) | 1) * lanes
+
+
+def pack_row_pairs(
+    copy: Copy,
+    b: Expression,
+    row: Expression,
+    rows: int,
+    place: Expression,
+    pitch: int,
+    steps: int,
+) -> Body:
+    """Return what copies rows of pairs, `pitch` apart, with zeros up to `steps`."""
+    lanes, lane = copy.lanes, Variable("lane")
+    body = Body()
+    if copy.steps < steps:
+        r, empty = Variable("padded_row"), Constant(0, uint32)
+        to = place + r * pitch + copy.steps + lane
+        zeros = copy.stored(to, [empty] * copy.parts)
+        body.append(For(r, rows, [Vector(lane, steps - copy.steps, lanes, zeros)]))
+    if copy.operand.outer_stride == 1 and copy.operand.k_stride != 1:
+        return body + _rows_turned(copy, b, row, rows, place, pitch)
+    step, r = Variable("copy_k"), Variable("copy_row")
+
+    def part(start: Expression, extent: int, odd: bool = False) -> Body:
+        first = copy.load(b, row + r, (start + lane) * 2)
+        second = None if odd else copy.load(b, row + r, (start + lane) * 2 + 1)
+        to = place + r * pitch + start + lane
+        inner = Body()
+        values = copy.elements(inner, first, second)
+        return [Vector(lane, extent, lanes, inner + copy.stored(to, values))]
+
+    inner, whole = Body(), copy.k // 2
+    if whole // lanes:
+        inner.append(For(step, whole // lanes, part(step * lanes, lanes)))
+    if whole % lanes:
+        start = Constant(whole // lanes * lanes, step.dtype)
+        inner += part(start, whole % lanes)
+    if copy.k % 2:
+        inner += part(Constant(whole, step.dtype), 1, odd=True)
+    return [*body, For(r, rows, inner)]
+
+
+def _rows_turned(
+    copy: Copy, b: Expression, row: Expression, rows: int, place: Expression, pitch: int
+) -> Body:
+    """Copy pairs of rows that do not lie along the sum: squares are transposed."""
+    lanes, lane = copy.lanes, Variable("lane")
+    at, group = Variable("copy_k"), Variable("copy_rows")
+    high = min(rows, lanes)
+
+    def square(first: Expression, start: Expression, count: int, odd: bool) -> Body:
+        """Copy `count` steps, the last one without its second if `odd`."""
+        numbers = [
+            Registers(f"{copy.name}_{name}", copy.dtype, lanes, lanes)
+            for name in ("first", "second")
+        ]
+        loads, stores = Body(), Body()
+        for u in range(count):
+            for second, kept in enumerate(numbers):
+                if not (odd and second and u == count - 1):
+                    k = (start + u) * 2 + second
+                    loads.append(Set(kept, u, copy.load(b, row + first + lane, k)))
+        for r in range(high):
+            pair = Get(numbers[0], r), Get(numbers[1], r)
+            values = copy.elements(stores, *pair, str(r))
+            to = place + (first + r) * pitch + start + lane
+            stores += copy.stored(to, values)
+        return [
+            *numbers,
+            Vector(lane, high, lanes, loads),
+            *(Transpose(one) for one in numbers),
+            Vector(lane, count, lanes, stores),
+        ]
+
+    inner = Body()
+    first = bind(inner, f"{copy.name}_row", smaller(group * high, rows - high))
+    whole = copy.steps if copy.k % 2 == 0 else copy.steps - 1
+    if whole // lanes:
+        inner.append(
+            For(at, whole // lanes, square(first, at * lanes, lanes, odd=False))
+        )
+    done = whole // lanes * lanes
+    if done < copy.steps:
+        start = Constant(done, at.dtype)
+        inner += square(first, start, copy.steps - done, odd=copy.k % 2 == 1)
+    return [For(group, ceil(rows, high), inner)]
+
+
+def extremes(
+    operand: Operand,
+    b: Expression,
+    starts: list[Expression],
+    extent: int,
+    tail: int,
+    k: int,
+    lanes: int,
+    name: str,
+) -> tuple[Body, Expression, Expression]:
+    """Return what finds the largest and the least magnitude in parts of an operand, and
+    the bits of both; zeros do not count for the latter.
+
+    As numbers, the bits of float32 magnitudes are in their order; those of infinity and
+    nan are the largest.
+
+    Args:
+        starts, extent: `extent` outer indices from each of `starts`.
+        tail: outer indices from the last of them, if not as many.
+        lanes: at least `extent`.
+    """
+    top = Registers(f"{name}_top", uint32, 1, lanes)
+    # Negated bits, so that the largest of them counts.
+    low = Registers(f"{name}_low", uint32, 1, lanes)
+    step, r, lane = Variable(f"{name}_k"), Variable(f"{name}_r"), Variable("lane")
+
+    def looked(outer: Expression, k: Expression, count: int) -> Body:
+        value = as_dtype(operand.load(b, outer, k), float32)
+        bits = Operation("bitcast", (value,), uint32)
+        inner = Body()
+        bits = Operation("bitwise_and", (bits, Constant(0x7FFFFFFF, uint32)))
+        size = bind(inner, f"{name}_size", bits)
+        inner.append(Set(top, 0, Operation("maximum", (Get(top, 0), size))))
+        # Of zero it is zero, and does not count.
+        rest = Operation("subtract", (Constant(0, uint32), size))
+        inner.append(Set(low, 0, Operation("maximum", (Get(low, 0), rest))))
+        return [Vector(lane, count, lanes, inner)]
+
+    body: Body = [top, low]
+    firsts = [bind(body, f"{name}_s{i}", first) for i, first in enumerate(starts)]
+    extents = [*[extent] * (len(starts) - 1), tail or extent]
+    if operand.outer_stride == 1 and operand.k_stride != 1:
+        inner = Body()
+        for first, count in zip(firsts, extents, strict=True):
+            inner += looked(first + lane, step, count)
+        body.append(For(step, k, inner))
+    else:
+        for first, count in zip(firsts, extents, strict=True):
+            inner = Body()
+            if k // lanes:
+                whole = looked(first + r, step * lanes + lane, lanes)
+                inner.append(For(step, k // lanes, whole))
+            if k % lanes:
+                inner += looked(first + r, lane + k // lanes * lanes, k % lanes)
+            body.append(For(r, count, inner))
+    least = Operation("subtract", (Constant(0, uint32), Fold("maximum", low)))
+    return body, Fold("maximum", top), least

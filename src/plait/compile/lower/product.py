@@ -9,7 +9,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...dtypes import DType, float32
-from ..loops.grammar import Body, Buffer, Constant, Expression, Let, Operation, Variable
+from ..loops.grammar import (
+    Body,
+    Buffer,
+    Constant,
+    Expression,
+    Let,
+    Load,
+    Operation,
+    Variable,
+)
 from .blocking import Facts, Shape
 
 # (batch, row, column, value in the accumulating dtype) -> statements
@@ -24,6 +33,9 @@ class Operand(NamedTuple):
             It may be called inside `vector`, with one index varying.
         outer_stride, k_stride, batch_stride: how far elements are apart in memory, in
             elements; None where it is not the same everywhere, or with conditions.
+        pairs: of bfloat16 that lie along the sum from even places on, gives the load of
+            two neighbours in 32 bits, at (batch, outer index, half the index of the
+            sum); else None.
     """
 
     load: Callable[[Expression, Expression, Expression], Expression]
@@ -31,6 +43,7 @@ class Operand(NamedTuple):
     outer_stride: int | None
     k_stride: int | None
     batch_stride: int | None
+    pairs: Callable[[Expression, Expression, Expression], Load] | None = None
 
 
 class Contraction(NamedTuple):

@@ -348,6 +348,18 @@ def _wrap_index(values: Values, node: Node, index: Index) -> Expression:
     return safe_value
 
 
+def _class_number(values: Values, node: Node, index: Index) -> Expression:
+    value = values.bind(values.at(node.operands[0], index))
+    classes, ignored = node.attributes["classes"], node.attributes["ignored"]
+    above = Constant(classes - 1, int64) < value
+    wrong = Operation("bitwise_or", (value < 0, above), bool_)
+    if ignored is not None:
+        counted = Operation("not_equal", (value, Constant(ignored, int64)), bool_)
+        wrong = Operation("bitwise_and", (wrong, counted), bool_)
+    values.alarm(wrong)
+    return value
+
+
 def _constant(values: Values, node: Node, index: Index) -> Expression:
     array = node.attributes["value"].array
     if array.size == 1:
@@ -390,6 +402,7 @@ _MOVES = {
     "fold": folded,
     "gather": _gather,
     "wrap_index": _wrap_index,
+    "class_number": _class_number,
     "constant": _constant,
     "iota": _iota,
     "random_bits": _random_bits,

@@ -14,6 +14,7 @@ from ..loops.grammar import (
     Load,
     Operation,
     Store,
+    TileLoad,
     Variable,
 )
 from ..loops.traverse import all_bodies, ordered, roots
@@ -34,6 +35,8 @@ def may_share(kernel: Kernel, target: Buffer, source: Buffer) -> bool:
             for node in ordered(roots(statement)):
                 if isinstance(node, Load) and node.buffer is source:
                     loaded.append(node.index)
+            if isinstance(statement, TileLoad) and statement.buffer is source:
+                return False
             if isinstance(statement, Store) and statement.buffer is target:
                 if statement.condition is not None:
                     return False

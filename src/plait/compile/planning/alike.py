@@ -16,7 +16,6 @@ from typing import Any
 from ...ir.graph import Node
 from ...ir.rewrite import attribute_key
 from ...program import Work
-from ..llvm.target import Target
 from ..loops.grammar import Kernel
 from ..lower.piece import Piece
 from ..schedule.group import Group
@@ -63,8 +62,7 @@ class Shelf:
         one: Group,
         stored: Callable[[Node], bool],
         outputs: Sequence[Node],
-        target: Target,
-        precision: str,
+        settled: Hashable,
         lower: Callable[[], Sequence[Piece]],
     ) -> list[Piece]:
         """Return the kernels of a group.
@@ -72,11 +70,11 @@ class Shelf:
         Args:
             stored: whether a node lies in memory before.
             outputs: the members that shall lie in memory afterwards.
-            target, precision: see `compile_graph`.
+            settled: what else decides, such as the target.
             lower: makes the kernels, if no group was like this one.
         """
         form, nodes = form_of(one, stored, outputs)
-        key = (form, target, precision)
+        key = (form, settled)
         patterns = self._patterns.get(key)
         if patterns is None:
             self.lowered += 1

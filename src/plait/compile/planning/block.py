@@ -10,19 +10,23 @@ Read first: `Block`.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ...dtypes import uint8
 from ...ir.graph import Graph, Literal, Node, TensorType
 from ...ops.contract import DOT
 from ...program import (
+    Alarm,
     Clear,
     Copy,
     Host,
     Instruction,
+    Lasting,
     Launch,
     Place,
+    Settled,
+    Unless,
 )
 from ...stopwatch import timed
 from ..flatten import flatten
@@ -44,7 +48,7 @@ from ..schedule.lives import last_uses, most_held, stored
 from ..schedule.order import ordered, orders
 from ..schedule.thrift import thrifty
 from ..split import split
-from .calls import alarming, alarms, check_alarm, reference
+from .calls import alarming, alarms, reference
 from .control import CONTROL, moved
 from .stock import Stock
 
@@ -62,6 +66,7 @@ class Block:
         fixed: inputs that are the same in each turn, if this is the body of a loop.
         donations: of the outermost block, input -> output: filled in.
         room: bytes that its values shall take in the arena at once, if that can be.
+        lasts: of the outermost block: copies of inputs may be kept for the next run.
 
     Attributes:
         held: bytes that they do take.
@@ -80,6 +85,7 @@ class Block:
         fixed: Collection[Node] | None = None,
         donations: dict[int, int] | None = None,
         room: int | None = None,
+        lasts: bool = False,
     ) -> None:
         self.stock = stock
         self.before: list[Instruction] = []
@@ -106,9 +112,12 @@ class Block:
         # What is known before the first turn.
         self._known: set[Node] = set(fixed or ())
         self._hoists = fixed is not None
+        self._lasts = lasts
         self._hoisted, rest = self._split(groups)
         self.groups = [*self._hoisted, *rest]
         self._last = self._last_uses()
+        if donations is not None:
+            self._begin_at_outputs()
         self._alarming = alarming(self.groups)
         self._into = self.instructions
 
@@ -135,6 +144,23 @@ class Block:
                 last[node] = len(self.groups)
         return last
 
+    def _begin_at_outputs(self) -> None:
+        """Have values computed where a scatter into them, an output, shall lie."""
+        made = {node for one in self.groups for node in one.members}
+        for one in self.groups:
+            target = self._outputs.get(one.head)
+            if target is None or one.head.primitive.name != "scatter":
+                continue
+            start = one.head.operands[0]
+            readers = [other for other in self.groups if start in other.reads]
+            if (
+                readers == [one]
+                and one.head.operands.count(start) == 1
+                and start in made
+                and start not in self._outputs
+            ):
+                self._outputs[start] = target
+
     def plan(self) -> None:
         """Write the instructions."""
         dying: dict[int, list[Node]] = {}
@@ -144,6 +170,8 @@ class Block:
         for at, one in enumerate(self.groups):
             early = at < len(self._hoisted)
             self._into = self.before if early else self.instructions
+            if at == self._alarming and self._donations is not None:
+                self._into.append(Settled())
             outputs = [node for node in one.members if node in wanted]
             if one.kind == OPAQUE:
                 self._opaque(at, one, outputs)
@@ -250,19 +278,30 @@ class Block:
                 self.place(node, 0)
             return
         stock = self.stock
+        lasting = self._lasts and self._lasts_kernel(one)
         pieces = stock.shelf.pieces(
-            one, self._is_stored, outputs, stock.target, stock.precision,
-            lambda: self._lowered(one, outputs),
+            one, self._is_stored, outputs, (stock.target, stock.precision, lasting),
+            lambda: self._lowered(one, outputs, lasting),
         )  # fmt: skip
         self._launch(at, one, pieces, outputs)
 
-    def _lowered(self, one: Group, outputs: list[Node]) -> list[Piece]:
+    def _lasts_kernel(self, one: Group) -> bool:
+        """Return whether a group is a convolution with an input as its kernel."""
+        name = one.head.primitive.name
+        return name == "convolution" and one.head.operands[1] in self.inputs
+
+    def _lowered(self, one: Group, outputs: list[Node], lasting: bool) -> list[Piece]:
         name, target = _name_of(one), self.stock.target
         if one.kind != CONTRACTION:
             return [lower_fused(one, self._is_stored, outputs, target.lanes, name)]
         lower = lower_dot if one.head.primitive is DOT else lower_convolution
         return lower(
-            one, self._is_stored, outputs, facts_of(target), self.stock.precision, name
+            one,
+            self._is_stored,
+            outputs,
+            replace(facts_of(target), lasting=lasting),
+            self.stock.precision,
+            name,
         )
 
     def _is_stored(self, node: Node) -> bool:
@@ -282,6 +321,7 @@ class Block:
                     shared[content] = buffer.size * buffer.dtype.itemsize
         self._take_over(at, pieces, outputs)
         once = self._hoisted_pieces(pieces, shared) if self._hoists else ()
+        lasting = self._lasting_pieces(pieces, shared) if self._lasts else {}
         for piece in pieces:
             places = []
             for content, buffer in zip(
@@ -293,6 +333,8 @@ class Block:
                     places.append(self.stock.alarm)
                 else:
                     places.append(self.place(content, nbytes))
+            if piece in lasting:
+                self._into.append(Unless(lasting[piece], len(self._into) + 2))
             launch = Launch(self.stock.kernel(piece), tuple(places), _line_of(one))
             (self.before if piece in once else self._into).append(launch)
         for content, nbytes in shared.items():
@@ -328,6 +370,33 @@ class Block:
             self.places[content] = place
             self._kept.append((place, shared[content]))
         return once
+
+    def _lasting_pieces(
+        self, pieces: list[Piece], shared: dict[Hashable, int]
+    ) -> dict[Piece, Place]:
+        """Return the pieces whose results are kept for the next run, which make copies
+        of inputs, and the place of the flag of each; place what they make.
+        """
+        found: dict[Piece, Place] = {}
+        for piece in pieces:
+            made = [x for x in piece.contents if x in shared]
+            nodes = [x for x in piece.contents if isinstance(x, Node)]
+            others = [x for x in pieces if x is not piece]
+            if (
+                not nodes
+                or not self.inputs.issuperset(nodes)
+                or any(node.ndim == 0 for node in nodes)
+                or ALARM in piece.contents
+                or set(made) != _written(piece)
+                or any(not _written(other).isdisjoint(made) for other in others)
+            ):
+                continue
+            flag = found[piece] = self.stock.take_lasting(1)
+            inputs = tuple(self.places[node].slot for node in nodes)
+            self.stock.lasts.append(Lasting(flag.offset, inputs))
+            for content in made:
+                self.places[content] = self.stock.take_lasting(shared[content])
+        return found
 
     def _take_over(self, at: int, pieces: list[Piece], outputs: list[Node]) -> None:
         """Have outputs written where operands lie that nobody needs afterwards."""
@@ -386,8 +455,7 @@ class Block:
         if self._donations is None:
             return
         assert self.stock.alarm is not None
-        byte = (self.stock.alarm, TensorType((1,), uint8))
-        self._into.append(Host(check_alarm, (byte,), ()))
+        self._into.append(Alarm(self.stock.alarm))
 
     # What no other group is computed with
 
@@ -437,7 +505,8 @@ class Block:
                     self.place(results[0], nbytes),
                     self.operand(found.start),
                 )
-                self._into.append(Copy(target, source, nbytes))
+                if source != target:
+                    self._into.append(Copy(target, source, nbytes))
         if found.pieces:
             self._launch(at, one, found.pieces, outputs)
         return True
@@ -487,7 +556,10 @@ def _may_share(piece: Piece, target: Hashable, source: Hashable) -> bool:
     key = (may_share, i, j)
     if key not in piece.memo:
         buffers = piece.kernel.buffers
-        piece.memo[key] = may_share(piece.kernel, buffers[i], buffers[j])
+        # An operand may also be read as pairs of elements, by another buffer.
+        piece.memo[key] = piece.contents.count(source) == 1 and may_share(
+            piece.kernel, buffers[i], buffers[j]
+        )
     known: bool = piece.memo[key]
     return known
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...ir.graph import Graph, Literal
-from ...program import Code, Instruction, Place, Program
+from ...program import Code, Instruction, Lasting, Place, Program
 from ..llvm.target import Target
 from ..lower.piece import Piece
 from ..schedule.arena import ALIGNMENT, Arena, aligned
@@ -29,6 +29,7 @@ class Stock:
     Attributes:
         arena: the memory that values inside the program share.
         alarm: where the byte lies that tells of a wrong index, once there is one.
+        lasts: what lasts from run to run.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Stock:
         self.arena = Arena()
         self.alarm: Place | None = None
         self.arena_slot = len(graph.inputs) + len(graph.outputs)
+        self.lasts: list[Lasting] = []
+        self._lasting, self._lasting_slot = 0, -1
         self._coded = coded
         self._slots = self.arena_slot + 2
         self._kernels: list[Code] = []
@@ -65,6 +68,14 @@ class Stock:
             fresh: nothing has lain there before.
         """
         return Place(self.arena_slot, self.arena.take(nbytes, fresh))
+
+    def take_lasting(self, nbytes: int) -> Place:
+        """Return a place in the memory that lasts from run to run."""
+        if self._lasting_slot < 0:
+            self._lasting_slot = self.slot()
+        place = Place(self._lasting_slot, self._lasting)
+        self._lasting += aligned(nbytes)
+        return place
 
     def kernel(self, piece: Piece) -> int:
         """Return the number of a kernel; equal ones are one."""
@@ -101,6 +112,9 @@ class Stock:
             self._all_constants(),
             self._slots,
             donations,
+            self._lasting,
+            self._lasting_slot,
+            self.lasts,
         )
 
     def _all_constants(self) -> np.ndarray:

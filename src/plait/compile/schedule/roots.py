@@ -27,6 +27,8 @@ _DEAR = 4
 # Longer chains are cut: they make large kernels, and moves are written recursively.
 _MOST_MOVES, _MOST_STEPS = 24, 200
 _SOURCES = ("constant", "iota")
+# What checks inputs of the graph has a value of its own, so that it can be first.
+CHECKS = ("class_number",)
 
 
 def roots_of(graph: Graph) -> dict[Node, str]:
@@ -51,6 +53,10 @@ def roots_of(graph: Graph) -> dict[Node, str]:
             (x,) = node.operands
             if node.size > x.size > 1:
                 expanded.add(_viewed(x))
+            if _viewed(x).primitive.name == "pad" and _is_strided(node):
+                # Elements apart from one another, some of which are not there, would
+                # be read one by one.
+                wanted.add(_viewed(x))
     costs: dict[Node, int] = dict.fromkeys(inputs, 0)
     of_inputs = dict.fromkeys(inputs, True)
     depths = dict.fromkeys(inputs, (0, 0))
@@ -72,6 +78,7 @@ def roots_of(graph: Graph) -> dict[Node, str]:
                 or (users[node] > 1 and price >= cheap and not is_moved(node))
                 or (node in expanded and price >= _DEAR)
                 or _is_deep(node, depths)
+                or (of_inputs[node] and node.primitive.name in CHECKS)
             )
             if own:
                 of_inputs[node] = False
@@ -169,7 +176,13 @@ def _moving_cost(node: Node) -> int:
         return 4 * steps_of(node)
     if name == "fold":
         return 4 * terms_of(node)
+    if name == "class_number":
+        return _CHEAP_OF_INPUTS  # looked at once, and early: it may stop the program
     return 2 if name in ("pad", "concatenate", "gather", "wrap_index") else 0
+
+
+def _is_strided(node: Node) -> bool:
+    return max(node.attributes.get("stride", ()), default=1) > 1
 
 
 def _viewed(node: Node) -> Node:

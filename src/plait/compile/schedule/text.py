@@ -9,7 +9,8 @@
        in i1+0 float32[64]; out a+0 float32[32]
 
 A place is the memory where it lies and an offset in bytes: `i` inputs, `o` outputs,
-`a` the arena, `c` constants, `s` slots that instructions set.
+`a` the arena, `c` constants, `l` what lasts from run to run, `s` slots that
+instructions set.
 
 Read first: `to_text`.
 """
@@ -59,6 +60,7 @@ def _lines(program: Program) -> Iterator[str]:
     yield (
         f"memory: arena {program.arena:,} bytes, constants "
         f"{program.constants.nbytes:,} bytes, scratch {scratch:,} bytes a thread"
+        + (f", lasting {program.lasting:,} bytes" if program.lasting else "")
     )
     for i, type in enumerate(program.inputs):
         yield f"  i{i:<3} {type!r}"
@@ -156,6 +158,8 @@ def _slot(program: Program, slot: int) -> str:
         return f"o{slot - inputs}"
     if slot == program.arena_slot:
         return "a"
+    if slot == program.lasting_slot:
+        return "l"
     return "c" if slot == program.constants_slot else f"s{slot}"
 
 
