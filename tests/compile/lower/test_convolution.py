@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from plait.compile import pipeline
+from plait.compile.lower import convolution, convolution_products, convolution_tiles
+from plait.compile.planning.alike import Shelf
 from plait.dtypes import as_dtype, bfloat16, float32, float64
 from plait.errors import ShapeError
 from plait.ir.build import apply, make_input
 from plait.ir.graph import Graph
-from plait.ops import elementwise, movement, window
+from plait.ops import elementwise, movement, pooling
 from plait.ops.convolution import CONVOLUTION
 from plait.program import Host
 from plait.transform.differentiate import pull_back
@@ -168,6 +171,79 @@ def test_what_follows_is_computed_as_sums_are_finished(kernel, dtype):
     assert all("convolution" in one.name for one in both.compiled(graph).kernels)
 
 
+# What minimal filtering is for.
+TILED = {
+    "items": ((5, 3, 6, 8), (18, 3, 3, 3), {"padding": 1}),
+    "odd": ((2, 4, 7, 9), (5, 4, 3, 3), {"padding": 1}),
+    "strips": ((1, 40, 34, 70), (9, 40, 3, 3), {"padding": 1}),
+    "unpadded": ((3, 2, 7, 6), (4, 2, 3, 3), {}),
+    "uneven": ((2, 2, 6, 6), (4, 2, 3, 3), {"padding": ((0, 2), (3, -1))}),
+    "groups": ((2, 6, 5, 6), (10, 3, 3, 3), {"groups": 2, "padding": 1}),
+    "one_row": ((1, 3, 1, 9), (3, 3, 3, 3), {"padding": 1}),
+    "many_channels": ((2, 200, 5, 4), (170, 200, 3, 3), {"padding": 1}),
+}
+
+
+@pytest.fixture
+def filtered(monkeypatch):
+    """Filter minimally what is too small for it to pay."""
+    monkeypatch.setattr(convolution_tiles, "_WORTH", 1000)
+    monkeypatch.setattr(pipeline, "SHELF", Shelf())
+
+
+def with_gradients(x, weight, **given):
+    """Return the graph of a convolution and its derivatives, and operands."""
+    operands = [make_input(s, float32, differentiable=True) for s in (x, weight)]
+    result = apply(CONVOLUTION, *operands, **attributes(len(x) - 2, **given))
+    seed = make_input(result.shape, float32)
+    found = pull_back([result], [seed], operands)
+    graph = simplify(Graph([*operands, seed], [result, *found]))
+    rng = np.random.default_rng(0)
+    return graph, [draw(rng, one.shape, float32) for one in graph.inputs]
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_minimal_filtering(name, filtered, monkeypatch):
+    x, weight, given = TILED[name]
+    groups = given.get("groups", 1)
+    way = convolution_products.FILTERED if groups == 1 else ""
+    monkeypatch.setattr(convolution, "way_of", lambda *_: way)
+    graph, arrays = with_gradients(x, weight, **given)
+    checked(graph, arrays)
+    names = [one.name for one in both.compiled(graph).kernels]
+    assert sum(one.endswith("_taps") for one in names) == (groups == 1)
+
+
+# Gradients of kernels that are products of matrices of what each tap meets.
+MULTIPLIED = {
+    "stride": ((3, 5, 13, 12), (18, 5, 3, 3), {"stride": 2, "padding": 1}),
+    "points": ((4, 6, 9, 8), (7, 6, 1, 1), {"stride": 2}),
+    "one_item": ((2, 1, 12, 14), (5, 1, 5, 3), {"stride": (2, 1), "padding": 2}),
+    "dilation": ((2, 3, 12, 11), (4, 3, 3, 3), {"dilation": 2}),
+    "line": ((3, 3, 40), (4, 3, 5), {"stride": 3}),
+    "volume": ((2, 3, 5, 6, 7), (4, 3, 2, 3, 2), {"padding": (1, 0, 1)}),
+}
+
+
+@pytest.mark.parametrize("name", MULTIPLIED)
+def test_gradients_as_products(name, filtered, monkeypatch):
+    x, weight, given = MULTIPLIED[name]
+    plain = convolution_products.PLAIN
+    monkeypatch.setattr(convolution, "way_of", lambda *_: plain)
+    graph, arrays = with_gradients(x, weight, **given)
+    checked(graph, arrays)
+    names = [one.name for one in both.compiled(graph).kernels]
+    assert any(one.endswith("_places") for one in names)
+
+
+def test_minimal_filtering_where_it_pays():
+    graph, arrays = forward((2, 64, 24, 24), (64, 64, 3, 3), padding=1)
+    checked(graph, arrays)
+    plain, _ = forward((2, 4, 24, 24), (64, 4, 3, 3), padding=1)
+    for one, count in ((graph, 2), (plain, 1)):
+        assert len(both.compiled(one).kernels) == count
+
+
 def test_long_code_is_left_to_the_reference():
     # Each of 8 * 8 parts of the input would have code of its own.
     graph, arrays = forward((1, 1, 24, 24), (2, 1, 16, 16), stride=8)
@@ -189,9 +265,9 @@ def test_operands_may_be_views():
 def test_pooling_and_its_derivative(kind):
     x = make_input((3, 4, 9, 10), float64, differentiable=True)
     if kind == "average":
-        y = window.average_pool(x, (3, 2), stride=2, padding=1)
+        y = pooling.average_pool(x, (3, 2), stride=2, padding=1)
     else:
-        y = window.max_pool(x, (3, 3), stride=2, padding=1)
+        y = pooling.max_pool(x, (3, 3), stride=2, padding=1)
     seed = make_input(y.shape, float64)
     graph = simplify(Graph([x, seed], [y, *pull_back([y], [seed], [x])]))
     rng = np.random.default_rng(0)

@@ -17,6 +17,8 @@ from .blocking import Facts
 from .blocking import Shape as Extents
 from .convolution_block import lower_positions
 from .convolution_dots import lower_sums
+from .convolution_products import lower_products, way_of
+from .convolution_tiles import filter_of, lower_tiles
 from .dot import contiguous, operand
 from .index import affine, unravel
 from .led import Epilogue, as_pieces, element
@@ -67,24 +69,33 @@ def lower_convolution(
             return as_pieces(pieces, group, memory, node.size * weight.shape[1])
     dtype = float32 if narrow else node.dtype
     rows, channels = weight.shape[0] // at["groups"], weight.shape[1]
-    room = facts.l2 // 2 // dtype.itemsize
-    if along_kernel:
-        lower, finish = lower_sums, _at_number(epilogue)
-        axes = laid(axes, min(rows, _ITEMS), room // _ITEMS)
-    else:
-        lower, finish = lower_positions, _at_places(epilogue)
-        axes = laid(axes, rows, room // max(1, channels))
+    finish = (_at_number if along_kernel else _at_places)(epilogue)
     problem = Problem(
         x.shape[0], at["groups"], rows, channels, axes, dtype,
         _direct(node, source(weight)), source(x), source(weight), finish,
     )  # fmt: skip
-    if are_patches(axes, along_kernel):
-        problem = patched(problem, along_kernel)
+    if not along_kernel and not narrow and (filter := filter_of(problem, facts)):
+        pieces = lower_tiles(problem, filter, facts, name)
+    elif along_kernel and not narrow and (way := way_of(problem, facts)):
+        pieces = lower_products(problem, way, facts, precision, name)
     else:
-        problem = _joined(problem)
-    pieces = lower(problem, facts, name)
+        lower = lower_sums if along_kernel else lower_positions
+        pieces = lower(_cheaper(problem, along_kernel, facts), facts, name)
     products = node.size * math.prod(weight.shape[1:])
     return as_pieces(pieces, group, memory, products)
+
+
+def _cheaper(problem: Problem, along_kernel: bool, facts: Facts) -> Problem:
+    """Return the problem with axes that take less work."""
+    room = facts.l2 // 2 // problem.dtype.itemsize
+    rows, together = problem.rows, max(1, problem.channels)
+    if along_kernel:
+        rows, together = min(rows, _ITEMS), _ITEMS
+    axes = laid(problem.axes, rows, room // together)
+    problem = problem._replace(axes=axes)
+    if are_patches(axes, along_kernel):
+        return patched(problem, along_kernel)
+    return _joined(problem)
 
 
 def _points(

@@ -51,10 +51,10 @@ _COPIED = 32_000
 
 def lower_positions(problem: Problem, facts: Facts, name: str) -> list[Piece]:
     """Return the loops of a convolution whose vectors run along positions."""
-    return _Positions(problem, facts).pieces(name)
+    return Positions(problem, facts).pieces(name)
 
 
-class _Positions:
+class Positions:
     """Writes the bodies of the kernels.
 
     Attributes:
@@ -268,6 +268,14 @@ class _Positions:
 
     def unit(self, unit: Expression, part: Expression) -> Body:
         """Return what computes some rows of one unit."""
+        body, group, item, start = self.where(unit)
+        body += self.laid_out(group, item, start)
+        return body + self.rows_of(group, item, start, part)
+
+    def where(
+        self, unit: Expression
+    ) -> tuple[Body, Expression, Expression, Expression]:
+        """Return the group of a unit, its first item and first position."""
         problem, body = self.problem, Body()
         group: Expression = ZERO
         if problem.groups > 1:
@@ -280,17 +288,25 @@ class _Positions:
             start = bind(body, "start", strip * self.strip)
             item = bind(body, "item_group", unit // self.strips)
         item = bind(body, "first_item", item * self.layout.items)
-        body += self.laid_out(group, item, start)
+        return body, group, item, start
+
+    def rows_of(
+        self, group: Expression, item: Expression, start: Expression, part: Expression
+    ) -> Body:
+        """Return what computes and finishes the rows that a chunk has of one unit."""
         at = Variable("block_at")
         inner = Body()
         block = bind(inner, "block", part * self.chunk_blocks + at)
-        count: Expression = Constant(self.chunk_blocks, at.dtype)
-        if self.blocks % self.chunk_blocks:
-            count = smaller(self.blocks - part * self.chunk_blocks, self.chunk_blocks)
         for phase in range(len(self.phases)):
             inner += self.computed(group, block, phase)
         inner += self.finished(group, block, item, start)
-        return [*body, For(at, count, inner)]
+        return [For(at, self.block_count(part), inner)]
+
+    def block_count(self, part: Expression) -> Expression:
+        """Return how many blocks of rows a chunk has."""
+        if self.blocks % self.chunk_blocks:
+            return smaller(self.blocks - part * self.chunk_blocks, self.chunk_blocks)
+        return Constant(self.chunk_blocks, part.dtype)
 
     def laid_out(self, group: Expression, item: Expression, start: Expression) -> Body:
         problem = self.problem
@@ -437,10 +453,24 @@ class _Positions:
         body = Body()
         for r in range(self.block):
             for v in range(vectors):
-                to = (q + v * self.lanes + lane) * self.across + across
+                to = self.spot(q + v * self.lanes + lane, across)
                 to = to + (r * self.lines + line) * self.line
                 body.append(Store(self.sums, to, Get(sums, r * vectors + v)))
         return [Vector(lane, self.lanes, self.lanes, body)]
+
+    @property
+    def apart(self) -> bool:
+        """Whether phases of the last axis are kept apart until they are finished.
+
+        So they are stored in rows. It needs a vector to have whole turns of them.
+        """
+        return self.across > 1 and self.lanes % self.across == 0
+
+    def spot(self, q: Expression, across: Expression | int) -> Expression:
+        """Return where in its line the sum of a position of some phase is kept."""
+        if self.apart:
+            return across * Constant(self.line // self.across, q.dtype) + q
+        return q * self.across + across
 
     def finished(
         self, group: Expression, block: Expression, item: Expression, start: Expression
@@ -476,15 +506,18 @@ class _Positions:
             places.append(place)
             line = line * axis.phases + at % axis.phases
             q = q + at // axis.phases * layout.pitches[n]
-        from_ = (inside * self.lines + line) * self.line + q * self.across
-        from_ = bind(body, "from", from_)
+        from_ = (inside * self.lines + line) * self.line
+        from_ = bind(body, "from", from_ + (q if self.apart else q * self.across))
         lanes = self.lanes
         lane = Variable("lane")
 
         def vector(at: Expression, extent: int) -> Vector:
             value = Variable("value", self.dtype)
-            inner: Body = [Let(value, Load(self.sums, from_ + at + lane))]
-            inner += problem.finish(b, m, [*places, at + lane], value)
+            spot = column = at + lane
+            if self.apart:
+                spot = self.spot(column // self.across, column % self.across)
+            inner: Body = [Let(value, Load(self.sums, from_ + spot))]
+            inner += problem.finish(b, m, [*places, column], value)
             return Vector(lane, extent, lanes, inner)
 
         whole, tail = divmod(axes[-1].count, lanes)
