@@ -12,14 +12,7 @@ import numpy as np
 import plait
 from plait import nn, optim
 from plait.data import Loader, digits
-from plait.train import (
-    ClassErrorMeter,
-    Hook,
-    JSONLinesLog,
-    RateSchedule,
-    cosine_decay,
-    fit,
-)
+from plait.train import ClassErrorMeter, Hook, JSONLinesLog, RateSchedule, fit
 
 data = digits(sys.argv[1] if len(sys.argv) > 1 else "mnist-5k")
 epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
@@ -63,6 +56,11 @@ records = fit(
     epochs=epochs,
     meters={"accuracy": ClassErrorMeter(accuracy=True)},
     evaluate_on=Loader((rows(data.test_images), data.test_labels), 1000),
-    hooks=[ClipGradients(), RateSchedule(cosine_decay), StopEarly(), JSONLinesLog(log)],
+    hooks=[
+        ClipGradients(),
+        RateSchedule(optim.cosine_decay),
+        StopEarly(),
+        JSONLinesLog(log),
+    ],
 )
 print(f"{len(log.read_text().splitlines())} epochs logged")
