@@ -64,7 +64,8 @@ def measure_fresh(
             except Missing:
                 continue
             filled[peer] = extra
-        rounds = min(options.rounds, QUICK_ROUNDS if options.quick else ROUNDS)
+        most = QUICK_ROUNDS if options.quick else ROUNDS
+        rounds = min(options.samples(case), most)
         absent: set[str] = set()
         for _ in range(rounds):
             for peer in filled if warm else peers:

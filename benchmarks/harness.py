@@ -30,15 +30,16 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from machine import Others, describe, limits
-from processes import FOLDER, PEERS, Missing, Worker, cores
+from processes import FOLDER, PEERS, USUAL, Missing, Worker, cores
 
 ROUNDS, QUICK_ROUNDS = 15, 2
 SAMPLE, QUICK_SAMPLE = 0.02, 0.002  # seconds of one sample
+LONG = 0.1  # seconds of a run
 TOLERANCE = 2e-4
 DISTURBED = 0.02  # part of the processor's time taken by others that is worth a word
 
@@ -56,6 +57,8 @@ class Case:
         peers: those that do it; all of the section's if not given.
         tolerance: how far numbers may differ, relative to the largest of them.
         flops, nbytes: what the work needs at least.
+        rounds: samples of each peer at most; 0: as many as the command line says.
+        small: stands for `spec` with `--quick`.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Case:
     tolerance: float = TOLERANCE
     flops: float = 0
     nbytes: float = 0
+    rounds: int = 0
+    small: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Section:
     cases: Sequence[Case]
     show: Callable[[Section, Found], Iterator[str]]
     measure: Callable[[Section, Options, int, Found], None]
-    peers: Sequence[str] = tuple(PEERS)
+    peers: Sequence[str] = USUAL
     limits: bool = False
 
 
@@ -102,6 +107,10 @@ class Options:
     write: bool = False
     save: Callable[[], None] = field(default=lambda: None)
 
+    def samples(self, case: Case) -> int:
+        """Return how many samples of each peer are taken."""
+        return min(self.rounds, case.rounds or self.rounds)
+
     def interpreter(self, peer: str) -> str:
         """Return the Python that runs a peer."""
         return sys.executable if peer == "plait" else self.python
@@ -110,7 +119,9 @@ class Options:
         """Yield the cases to be measured, with their peers."""
         for case in section.cases:
             peers = [p for p in case.peers or section.peers if p in self.peers]
-            if peers and (case.quick or not self.quick):
+            if peers and self.quick and case.quick:
+                yield replace(case, spec=case.small or case.spec), peers
+            elif peers and not self.quick:
                 yield case, peers
 
 
@@ -251,26 +262,25 @@ def time_case(
     Return the peers that failed, whose processes have ended.
     """
     checks: dict[str, list[float]] = {}
-    times: dict[str, int] = {}
+    requests: dict[str, dict[str, int]] = {}
     samples: dict[str, list[float]] = {}
     failed: list[str] = []
     length = QUICK_SAMPLE if options.quick else SAMPLE
     for peer, worker in running.items():
         try:
             checks[peer] = worker.ask({"make": case.spec})["check"]
-            times[peer], samples[peer] = repeats(worker, length), []
+            requests[peer], samples[peer] = one_sample(worker, length), []
         except RuntimeError as error:
             # The others' figures are wanted all the same.
             print(f"{case.name}: {error}", file=sys.stderr, flush=True)
             failed.append(peer)
             checks.pop(peer, None)
     order = list(samples)
-    for turn in range(options.rounds):
+    for turn in range(options.samples(case)):
         first = turn % max(1, len(order))
         for peer in order[first:] + order[:first]:
-            n = times[peer]
-            request = {"run": n, "warm": max(1, n // 4)}
-            samples[peer].append(running[peer].ask(request)["seconds"] / n)
+            seconds = running[peer].ask(requests[peer])["seconds"]
+            samples[peer].append(seconds / requests[peer]["run"])
     entry["agree"] = agreement(checks, entry.get("expected"), case.tolerance)
     entry["failed"] = failed
     # For runs to come that measure only some of the peers.
@@ -283,24 +293,25 @@ def time_case(
         low, middle, high = quartiles(seconds)
         entry["peers"][peer] = {
             "median": middle, "low": low, "high": high, "best": min(seconds),
-            "times": times[peer], "samples": len(seconds),
+            "times": requests[peer]["run"], "samples": len(seconds),
         }  # fmt: skip
     return failed
 
 
-def repeats(worker: Worker, length: float) -> int:
-    """Return how many runs make a sample of about `length` seconds.
+def one_sample(worker: Worker, length: float) -> dict[str, int]:
+    """Return the request for a sample of about `length` seconds.
 
     The first runs are left out of account: some peers compile then.
     """
-    worker.ask({"run": 2, "warm": 2})
     n = 1
-    while True:
-        seconds: float = worker.ask({"run": n, "warm": 0})["seconds"]
-        if seconds >= length / 2 or n >= 1 << 16:
-            wanted = math.ceil(n * length / max(seconds, 1e-9))
-            return min(max(wanted, 1), 1 << 16)
+    seconds: float = worker.ask({"run": 1, "warm": 3})["seconds"]
+    while seconds < length / 2 and n < 1 << 16:
         n *= 2
+        seconds = worker.ask({"run": n, "warm": 0})["seconds"]
+    wanted = math.ceil(n * length / max(seconds, 1e-9))
+    n = min(max(wanted, 1), 1 << 16)
+    # A long run loses little by what is cold after another peer's.
+    return {"run": n, "warm": 0 if seconds > LONG else max(1, n // 4)}
 
 
 def agreement(

@@ -40,13 +40,15 @@ def show_memory(section: Section, found: Found) -> Iterator[str]:
     """Yield a table with a row for each case and peer."""
     columns = ("first", "later", "imported")
     yield "MiB:\n"
-    yield "| | peer | first steps | later steps | only imported |"
-    yield "|---|---|---:|---:|---:|"
+    yield "| | peer | first steps | later steps | only imported | in all |"
+    yield "|---|---|---:|---:|---:|---:|"
     for case in section.cases:
         entries = found["cases"].get(case.name, {"peers": {}})["peers"]
         for peer in PEERS:
             if peer in entries:
-                sizes = [f"{entries[peer][name] / 2**20:.0f}" for name in columns]
+                known = [entries[peer][name] for name in columns]
+                known.append(max(known[:2]) + known[2])
+                sizes = [f"{size / 2**20:.0f}" for size in known]
                 yield f"| {case.name} | {peer} | {' | '.join(sizes)} |"
 
 

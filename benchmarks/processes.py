@@ -31,7 +31,11 @@ PEERS: dict[str, tuple[str, dict[str, str]]] = {
     "torch.compile": ("with_torch", {"BENCHMARK_TORCH": "compile"}),
     "jax": ("with_jax", {"JAX_PLATFORMS": "cpu"}),
     "numpy": ("with_numpy", {}),
+    "tensorflow": ("with_tensorflow", {}),
+    "keras": ("with_keras", {"KERAS_BACKEND": "tensorflow"}),
+    "onnxruntime": ("with_onnxruntime", {}),
 }
+USUAL = ("plait", "torch", "torch.compile", "jax", "numpy")  # what most sections have
 PATIENCE = 900  # seconds for one answer; torch.compile of a deep net takes minutes
 
 _ONCE = """\
@@ -181,8 +185,20 @@ def fresh(
     python: str = sys.executable,
 ) -> dict[str, Any]:
     """Return what `protocol.once` says of the first runs in a new process."""
+    code = _ONCE.format(module=PEERS[peer][0])
+    return call(peer, threads, ["-c", code, json.dumps(spec)], extra, python)
+
+
+def call(
+    peer: str,
+    threads: int,
+    arguments: list[str],
+    extra: dict[str, str] | None = None,
+    python: str = sys.executable,
+) -> dict[str, Any]:
+    """Return what a peer's new process prints, which Python runs with `arguments`."""
     done = subprocess.run(
-        [python, "-c", _ONCE.format(module=PEERS[peer][0]), json.dumps(spec)],
+        [python, *arguments],
         capture_output=True,
         text=True,
         env={**environment(peer, threads), **(extra or {})},

@@ -15,7 +15,7 @@ from typing import Any
 
 from fresh import CACHES, measure_fresh, middle
 from harness import Case, Found, Options, Section, duration, main
-from processes import PEERS
+from processes import PEERS, USUAL
 
 
 def spec(sizes: list[int], batch: int, runs: int) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def show_growth(section: Section, found: Found) -> Iterator[str]:
 
 
 DIGITS = spec([784, 128, 10], 64, 20)
-DEPTHS = {1: tuple(PEERS), 10: tuple(PEERS), 50: tuple(PEERS), 100: ("plait",)}
+DEPTHS = {1: USUAL, 10: USUAL, 50: USUAL, 100: ("plait",)}
 DEPTHS |= {300: ("plait",), 1000: ("plait",)}
 SECTIONS = [
     Section(

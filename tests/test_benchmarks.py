@@ -38,7 +38,7 @@ def run(script, *arguments):
         [sys.executable, FOLDER / script, "--quick", "--threads", "1", *arguments],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -69,6 +69,44 @@ def test_a_peer_agrees_or_is_left_out(peer):
     assert "Results of all peers agree." in done.stdout
     header = re.search(r"^\| \| (.*)\|$", done.stdout, re.MULTILINE).group(1)
     assert (peer in header) != (f"left out: {peer}" in done.stderr)
+
+
+def test_nets_run_and_agree_with_those_of_a_peer():
+    done = run("nets.py", "--peers", "plait,torch")
+    assert done.stdout.count("Results of all peers agree.") == 3
+    assert "FAILED" not in done.stdout
+    names = re.findall(r"^\| (.*?) \|.*\d", done.stdout, re.MULTILINE)
+    several = ("CNN", "LSTM", "GPT", "ResNet-18", "style", "ResNet-50", "Mobile", "VGG")
+    assert all(any(part in name for name in names) for part in several)
+    assert re.search(r"^\| CIFAR CNN.* \| plait \| \d+ \|", done.stdout, re.MULTILINE)
+
+
+def test_a_job_runs_and_its_results_agree():
+    done = run("jobs.py", "--peers", "plait,torch", "--rounds", "1")
+    row = re.search(r"^\| mnist.*$", done.stdout, re.MULTILINE).group()
+    accuracies = [float(text) for text in re.findall(r"([\d.]+) %", row)]
+    assert len(accuracies) == 2 - ("left out" in done.stderr)
+    assert min(accuracies) > 80
+    assert "NOT" not in done.stdout
+
+
+def test_results_of_jobs_that_differ_are_found(harness):
+    jobs = import_module("jobs")
+    entry = {"peers": {"plait": {"score": 0.95}, "torch": {"score": 0.94}}}
+    assert jobs.agreement(entry, 0.02) == "agree"
+    assert jobs.agreement(entry, 0.005) == "plait differs by 0.01"
+    entry["peers"]["plait"]["score"] = np.nan
+    assert jobs.agreement(entry, 0.02) == "plait differs by nan"
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_the_check_finds_a_net_that_is_trained_otherwise(harness, index):
+    case = import_module("nets").TRAINED[index]
+    train = import_module("nets_plait").MAKERS[case.small["kind"]]
+    optimizer = case.small["optimizer"]
+    slower = {**case.small, "optimizer": {**optimizer, "lr": 0.9 * optimizer["lr"]}}
+    found = {"plait": train(slower)[0]}
+    assert "differs" in harness.agreement(found, train(case.small)[0], case.tolerance)
 
 
 @pytest.mark.parametrize("spec", [{"kind": "train"}, {"kind": "infer", "batch": 3}])
@@ -124,6 +162,17 @@ def test_a_duration_has_three_digits(harness, seconds, text):
     assert harness.duration(seconds) == text
 
 
+def test_a_long_case_has_fewer_rounds_and_a_small_stand_in(harness):
+    case = harness.Case("work", {"size": 9}, True, rounds=3, small={"size": 1})
+    section = harness.Section("name", [case], harness.show_times, harness.measure)
+    quick = harness.Options(quick=True, rounds=2)
+    assert [chosen.spec for chosen, _ in quick.chosen(section)] == [{"size": 1}]
+    assert quick.samples(case) == 2
+    whole = harness.Options(rounds=15)
+    assert [chosen.spec for chosen, _ in whole.chosen(section)] == [{"size": 9}]
+    assert whole.samples(case) == 3
+
+
 def test_results_of_another_machine_are_not_mixed_in(harness, tmp_path, capsys):
     path = tmp_path / "mlp.json"
     kept = {"machine": {"processor": "one"}, "threads": {"1": {"cases": {}}}}
@@ -144,7 +193,8 @@ def test_tables_go_between_the_marks_of_their_section(harness, tmp_path):
 
 def test_every_section_has_its_place_in_the_page(harness):
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for script in ("mlp", "elementwise", "matmul", "start", "memory"):
+    scripts = ("mlp", "elementwise", "matmul", "start", "memory", "nets", "jobs")
+    for script in scripts:
         for section in import_module(script).SECTIONS:
             assert page.count(f"<!-- begin {section.name} -->") == 1
             assert page.count(f"<!-- end {section.name} -->") == 1

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxlib
+import nets_jax
 import numpy as np
 import protocol
 import workloads
@@ -182,6 +183,7 @@ MAKERS: dict[str, protocol.Maker] = {
     "infer": infer,
     "elementwise": elementwise,
     "matmul": matmul,
+    **nets_jax.MAKERS,
 }
 
 if __name__ == "__main__":

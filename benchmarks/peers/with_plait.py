@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
+import nets_plait
 import protocol
 import workloads
 
@@ -130,6 +131,7 @@ MAKERS: dict[str, protocol.Maker] = {
     "infer": infer,
     "elementwise": elementwise,
     "matmul": matmul,
+    **nets_plait.MAKERS,
 }
 
 if __name__ == "__main__":

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
+import nets_torch
 import protocol
 import torch
 import workloads
+from nets_torch import compiled
 from torch import Tensor, nn
-
-COMPILED = os.environ.get("BENCHMARK_TORCH") == "compile"
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function as this peer runs it."""
-    if not COMPILED:
-        return function
-    # Compiled code of earlier work counts toward a limit, and would make sizes that
-    # differ from it dynamic.
-    torch._dynamo.reset()
-    return torch.compile(function)
 
 
 def network(spec: dict[str, Any]) -> nn.Module:
@@ -143,6 +132,7 @@ MAKERS: dict[str, protocol.Maker] = {
     "infer": infer,
     "elementwise": elementwise,
     "matmul": matmul,
+    **nets_torch.MAKERS,
 }
 
 if __name__ == "__main__":
