@@ -13,6 +13,7 @@ ARGUMENTS = {
     "02_digits.py": ["mnist-5k", "2"],
     "05_data.py": ["mnist-5k"],
     "06_hooks.py": ["mnist-5k", "3"],
+    "08_images.py": ["mnist-5k", "1"],
 }
 EXAMPLES = sorted(path.name for path in FOLDER.glob("*.py"))
 

@@ -2,7 +2,7 @@
 
 usage: python3 tools/dev.py COMMAND [arguments]
 
-  train    run `plait train digits [arguments]`: a first look at plait
+  train    run `plait train mnist [arguments]`: a first look at plait
   test     format check, lint, types, then pytest; [arguments] go to pytest
   check    format check, lint, types and type stub only
   format   sort imports, fix what lint can fix, and format the source
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def train(arguments: list[str]) -> int:
     """Train the digits example."""
-    return install("cli") or run("-m", "plait", "train", "digits", *arguments)
+    return install("jobs") or run("-m", "plait", "train", "mnist", *arguments)
 
 
 def test(arguments: list[str]) -> int:

@@ -64,7 +64,7 @@ def trained(tmp_path_factory, plait_command):
     """A folder with a model, trained for a moment on the small data, and the output."""
     folder = tmp_path_factory.mktemp("trained")
     done = plait_command(
-        *("train", "digits", "--data", "mnist-5k", "--epochs", "4", "--lr", "4e-3"),
+        *("train", "mnist", "--data", "mnist-5k", "--epochs", "4", "--lr", "4e-3"),
         folder=folder,
     )
     assert done.status == 0, done.err

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import plait
+from plait.cli import train
 
 from .conftest import environment
 
@@ -16,7 +17,7 @@ from .conftest import environment
     [
         ["--help"],
         ["train", "--help"],
-        ["train", "digits", "--help"],
+        *(["train", job, "--help"] for job in train.JOBS),
         ["predict", "--help"],
         ["show", "--help"],
         ["profile", "--help"],
@@ -24,8 +25,8 @@ from .conftest import environment
         ["doctor", "--help"],
     ],
 )
-def test_help_fits_in_80_columns(plait_here, arguments):
-    done = plait_here(*arguments)
+def test_help_fits_in_80_columns(plait_here, tmp_path, arguments):
+    done = plait_here(*arguments, folder=tmp_path)
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("usage: plait")
     assert [line for line in done.out.splitlines() if len(line) > 80] == []
@@ -62,31 +63,26 @@ def test_the_version(plait_here):
         (["xyz"], "plait: error: there is no command 'xyz'\n"),
         (["--fast"], "plait: error: unrecognized arguments: --fast\n"),
         (
-            ["train", "digit"],
-            "plait train: error: 'digit' is neither an example nor a Python file; did "
-            "you mean 'digits'?\n",
+            ["train", "minst"],
+            "plait train: error: 'minst' is neither an example nor a Python file; did "
+            "you mean 'mnist'?\n",
         ),
         (
             ["train"],
             "plait train: error: name an example or a Python file\n",
         ),
         (
-            ["train", "digits", "--epochs", "0"],
-            "plait train digits: error: argument --epochs: invalid positive integer "
+            ["train", "mnist", "--epochs", "0"],
+            "plait train mnist: error: argument --epochs: invalid positive integer "
             "value: '0'\n",
         ),
         (
-            ["train", "digits", "--epoch", "1"],
-            "plait train digits: error: unrecognized arguments: --epoch 1\n",
+            ["train", "mnist", "--epoch", "1"],
+            "plait train mnist: error: unrecognized arguments: --epoch 1\n",
         ),
         (
-            ["predict"],
-            "plait predict: error: name a file with pictures, or use --test-index\n",
-        ),
-        (
-            ["predict", "--test-index", "-1"],
-            "plait predict: error: argument --test-index: invalid non-negative integer "
-            "value: '-1'\n",
+            ["predict", "--model"],
+            "plait predict: error: argument --model: expected one",
         ),
         (
             ["show", "--stage", "x"],
@@ -105,7 +101,7 @@ def test_arguments_that_make_no_sense(plait_here, arguments, message):
 def test_an_error_is_a_message_and_with_traceback_more(
     plait_here, plait_command, tmp_path
 ):
-    arguments = ("train", "digits", "--data", tmp_path / "none")
+    arguments = ("train", "mnist", "--data", tmp_path / "none")
     done = plait_here(*arguments)
     assert (done.status, done.out) == (1, "")
     assert done.err == (

@@ -23,7 +23,7 @@ def data():
 @pytest.fixture
 def predict(trained, plait_here):
     def run(*arguments):
-        model = trained[0] / "digits.safetensors"
+        model = trained[0] / "mnist" / "model.safetensors"
         return plait_here("predict", "--model", model, *arguments)
 
     return run
@@ -172,10 +172,10 @@ def test_an_image_far_too_large_is_refused(tmp_path, monkeypatch):
     "how", ["cut off", "text", "empty", "other weights", "odd metadata", "hostile"]
 )
 def test_a_damaged_model_is_a_clean_error(trained, plait_here, tmp_path, how):
-    whole = trained[0] / "digits.safetensors"
+    whole = trained[0] / "mnist" / "model.safetensors"
     path = tmp_path / "model.safetensors"
     weights = load_weights(whole)
-    metadata = {"kind": "digits", "hidden": [128]}
+    metadata = {"kind": "mnist", "hidden": [128]}
     if how == "cut off":
         path.write_bytes(whole.read_bytes()[:-100])
     elif how == "text":
@@ -202,8 +202,11 @@ def test_no_model_and_no_such_picture(predict, plait_here, tmp_path):
     done = plait_here("predict", "--test-index", "0", folder=tmp_path)
     assert (done.status, done.err) == (
         1,
-        "plait: error: there is no model digits.safetensors; `plait train digits` "
-        "writes one\n",
+        "plait: error: there is no model mnist; `plait train mnist` writes one\n",
+    )
+    done = plait_here("predict", "--model", "poems", "a line")
+    assert done.err == (
+        "plait: error: there is no model poems; `plait train JOB` writes one\n"
     )
     done = predict("--test-index", "5000", "--data", "mnist-5k")
     assert (done.status, done.err) == (
@@ -215,3 +218,31 @@ def test_no_model_and_no_such_picture(predict, plait_here, tmp_path):
     assert (done.status, done.err) == (1, message)
     (tmp_path / "x.gz").write_bytes(gzip.compress(b"x"))
     assert predict(tmp_path / "x.gz").status == 1
+
+
+def test_the_help_is_that_of_the_model_if_there_is_one(predict, plait_here, tmp_path):
+    (tmp_path / "mnist").mkdir()  # without a model in it
+    without = plait_here("predict", "--help", folder=tmp_path).out
+    assert "plait predict --model sentiment" in without
+    done = predict("--help")
+    assert (done.status, done.err) == (0, "")
+    assert [line for line in done.out.splitlines() if len(line) > 80] == []
+    assert "Say which digits are in pictures" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a file with pictures, or use --test-index\n"),
+        (
+            ["--test-index", "-1"],
+            "argument --test-index: invalid non-negative integer value: '-1'\n",
+        ),
+        (["x.png", "--hot"], "unrecognized arguments: --hot\n"),
+    ],
+)
+def test_arguments_that_make_no_sense(predict, arguments, message):
+    done = predict(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"plait predict: error: {message}")
+    assert "--help`." in done.err.splitlines()[-1]

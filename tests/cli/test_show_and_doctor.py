@@ -32,9 +32,7 @@ def test_the_example_is_one_step(plait_command, stage):
         # The loss, a gradient and a new value of each of the four parameters.
         assert len(graph.outputs) >= 9
         assert "dot(" in text
-    assert (
-        plait_command("show", "--example", "digits", "--stage", stage).out == done.out
-    )
+    assert plait_command("show", "--example", "mnist", "--stage", stage).out == done.out
 
 
 def test_what_a_script_computes(plait_command, tmp_path):

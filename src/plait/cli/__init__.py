@@ -1,1 +1,1 @@
-"""The command line: `plait train`, `predict`, `show` and `doctor`."""
+"""The command line: `plait train`, `predict`, `show`, `doctor` and others."""

@@ -6,6 +6,7 @@ Read first: `Failure`, `new_parser`.
 from __future__ import annotations
 
 import argparse
+import math
 from typing import NoReturn
 
 WIDTH = 80
@@ -41,7 +42,9 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         return f"{text} (default: {default})"
 
 
-def new_parser(prog: str, description: str, epilog: str = "") -> Parser:
+def new_parser(
+    prog: str, description: str, epilog: str = "", *, add_help: bool = True
+) -> Parser:
     """Return a parser for the arguments of a command."""
     return Parser(
         prog=prog,
@@ -49,6 +52,7 @@ def new_parser(prog: str, description: str, epilog: str = "") -> Parser:
         epilog=epilog,
         formatter_class=_Formatter,
         allow_abbrev=False,
+        add_help=add_help,
     )
 
 
@@ -72,3 +76,14 @@ def natural(text: str) -> int:
 
 
 natural.__name__ = "non-negative integer"
+
+
+def amount(text: str) -> float:
+    """Read a number of at least 0, that is not infinite, from an argument."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+amount.__name__ = "non-negative number"

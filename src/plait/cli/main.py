@@ -37,8 +37,8 @@ _DESCRIPTION = """\
 Plait trains neural networks.
 
 commands:
-  train     train the example `digits`, or run a script of your own
-  predict   say which digits are in pictures, with a model that was trained
+  train     train an example such as `mnist`, or run a script of your own
+  predict   ask a model that was trained, about pictures or texts
   show      print the graphs and programs that a script's computations become
   profile   run a script, and say which of its kernels takes how long
   plan      say what a graph will need and cost when it is run
@@ -46,7 +46,7 @@ commands:
   cache     say how much compiled code is kept, or remove it
 """
 _EPILOG = """\
-Start with `plait train digits`, then `plait predict --test-index 0`.
+Start with `plait train mnist`, then `plait predict --test-index 0`.
 `plait COMMAND --help` explains a command.
 """
 

@@ -20,7 +20,7 @@ it took, and what share of what this machine can do it has reached.
 
   plait profile my_script.py --lr 0.1     a Python file, with its own arguments
   plait profile --by line my_script.py    a row for each line and layer of it
-  plait profile digits --epochs 1         an example of `plait train`
+  plait profile mnist --epochs 1          an example of `plait train`
   plait profile --trace out.json my.py    also a file for chrome://tracing, or
                                           https://ui.perfetto.dev
 

@@ -15,13 +15,13 @@ import plait
 from plait import nn, optim
 
 from .console import Failure, natural, new_parser
-from .digit_model import CLASSES, PIXELS, new_model
+from .jobs.mnist import CLASSES, PIXELS, new_model
 from .train import run_script
 
 _DESCRIPTION = """\
 Print the graphs that computations become, and the programs that these become.
 
-  plait show                      one training step of the example `digits`
+  plait show                      one training step of the example `mnist`
   plait show my_script.py         whatever a Python file computes
   plait show my_graph.txt         a graph that plait has printed before
   plait show --stage graph        as recorded, before it is simplified
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         "plait show [--help] [--stage STAGE] [--kernel N] [SCRIPT [arguments]]"
     )
     add = parser.add_argument
-    add("--example", choices=["digits"], default="digits",
+    add("--example", choices=["mnist"], default="mnist",
         help="what to show where no script is named")  # fmt: skip
     add(
         "--stage",
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.kernel is not None and options.stage not in _PROGRAMS[1:]:
         parser.error(f"--kernel goes with {', '.join(_PROGRAMS[1:])}")
     if options.script is None:
-        _show_digits(options.stage, options.kernel)
+        _show_mnist(options.stage, options.kernel)
         return 0
     path = Path(options.script)
     if path.is_file() and path.suffix != ".py":
@@ -106,9 +106,9 @@ def _shown(stage: str, kernel: int | None) -> Iterator[None]:
         settings.show, settings.execution = before
 
 
-def _show_digits(stage: str, kernel: int | None) -> None:
+def _show_mnist(stage: str, kernel: int | None) -> None:
     """Print the graph of one step of training, as all but the first are."""
-    model = new_model([128])
+    model = new_model({"hidden": [128]})
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     loss_function = nn.CrossEntropyLoss()
     images = plait.zeros(64, PIXELS)

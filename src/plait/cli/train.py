@@ -15,15 +15,25 @@ from pathlib import Path
 
 from ..errors import PlaitError
 from .console import Failure, new_parser
-from .jobs import digits
+from .jobs import chars, cifar, mnist, sentiment, style
 
-JOBS: dict[str, Callable[[Sequence[str]], int]] = {"digits": digits.main}
+JOBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "mnist": mnist.main,
+    "cifar": cifar.main,
+    "sentiment": sentiment.main,
+    "style": style.main,
+    "chars": chars.main,
+}
 
 _DESCRIPTION = """\
-Train the example `digits`, or run a training script of your own.
+Train an example, or run a training script of your own.
 
-  plait train digits                 a classifier of handwritten digits
-  plait train digits --help          what can be set there
+  plait train mnist                  handwritten digits, by linear layers
+  plait train cifar                  small colour pictures, by convolutions
+  plait train sentiment              kind and unkind sentences, by an LSTM
+  plait train style                  a photograph, painted like another picture
+  plait train chars                  text, letter by letter, by a transformer
+  plait train mnist --help           what can be set there
   plait train my_script.py --lr 0.1  a Python file, with its own arguments
 """
 
