@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from plait.settings import settings
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # These are about what is computed, not how: their many small programs are interpreted.
 # PLAIT_EXECUTION=compile runs them compiled.
