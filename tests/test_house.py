@@ -19,7 +19,7 @@ import plait
 PACKAGE = Path(__file__).parent.parent / "src" / "plait"
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("ahead", "errors", "dtypes", "late", "shapes", "settings", "stopwatch", "trees"),
+    0: ("ahead", "errors", "dtypes", "late", "shapes", "settings", "stopwatch", "trees", "unchanged"),
     1: ("ir",),
     2: ("ops",),
     3: ("transform", "program"),

@@ -18,7 +18,8 @@ The compiler makes it, the runtime runs it, and neither knows the other.
 
 A *slot* is a word of the run's table: the address where some memory begins. The first
 slots are the inputs' and outputs' memory, in order; then the arena, which all other
-values share; then the constants; then those that instructions set.
+values share; then the constants; then those that instructions set, and one for memory
+that lasts from run to run.
 
 Read first: `Program`.
 """
@@ -211,6 +212,19 @@ class Code:
     stages: Mapping[str, Callable[[], str]] = field(default_factory=dict)
 
 
+class Lasting(NamedTuple):
+    """What lasts from one run to the next, such as a copy of weights in another order.
+
+    Attributes:
+        flag: where in the lasting memory a byte lies that is 0 if it need not be made
+            again. The instruction before those that make it asks for it (`Unless`).
+        inputs: what it is made of. It lasts as long as these are the same arrays.
+    """
+
+    flag: int
+    inputs: tuple[int, ...]
+
+
 @dataclass(eq=False)
 class Program:
     """All that is needed to run a graph natively.
@@ -224,6 +238,9 @@ class Program:
         slots: how many there are in all.
         donations: input -> output: the output may be written where the input lies, if
             nobody else holds the input.
+        lasting: bytes of memory that keeps what is in it from one run to the next.
+        lasting_slot: where it begins, if there is any.
+        lasts: what is in it.
     """
 
     inputs: Sequence[TensorType]
@@ -234,13 +251,19 @@ class Program:
     constants: np.ndarray
     slots: int
     donations: dict[int, int] = field(default_factory=dict)
+    lasting: int = 0
+    lasting_slot: int = -1
+    lasts: Sequence[Lasting] = ()
 
     @property
     def taken(self) -> int:
-        """Bytes that a run takes besides its inputs: values, and new outputs."""
+        """Bytes that a run takes besides its inputs: values, and new outputs.
+
+        What lasts is counted too.
+        """
         reused = set(self.donations.values())
         new = (x.nbytes for i, x in enumerate(self.outputs) if i not in reused)
-        return self.arena + sum(new)
+        return self.arena + self.lasting + sum(new)
 
     @property
     def arena_slot(self) -> int:

@@ -13,12 +13,13 @@ import plait
 from plait.compile import saved
 from plait.compile.pipeline import compile_graph
 from plait.dtypes import float32, int64
-from plait.ir.build import make_input
+from plait.ir.build import apply, make_input
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph
 from plait.ir.text import from_text, to_text
 from plait.ops import contract, source
-from plait.program import Host, Launch
+from plait.ops.convolution import CONVOLUTION
+from plait.program import Host, Launch, Settled
 from plait.runtime import Runner, cache, kernels
 from plait.settings import settings
 from plait.tensor import compiled as module
@@ -141,14 +142,32 @@ def test_the_lines_are_those_of_the_graph_that_asks():
     for i, node in enumerate(other.nodes()):
         node.where = f"net.py:{i}"
     first, again = compiled(graph), compiled(other)
-    pairs = zip(first.instructions, again.instructions, strict=True)
-    lines = {x.where: set() for x in first.instructions}
+    pairs = [
+        (x, y)
+        for x, y in zip(first.instructions, again.instructions, strict=True)
+        if not isinstance(x, Settled)
+    ]
+    lines = {x.where: set() for x, _ in pairs}
     for x, y in pairs:
         lines[x.where].add(y.where)
     assert all(x.startswith("test_") or "/" in x for x in lines)
     for line, (found,) in lines.items():
         nodes = zip(graph.nodes(), other.nodes(), strict=True)
         assert line in [x.where for x, y in nodes if y.where == found]
+
+
+def test_what_lasts_is_part_of_it(compilations):
+    inputs = [make_input((1, 16, 8, 8), float32), make_input((64, 16, 3, 3), float32)]
+    one = ((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), 1)
+    names = ("stride", "padding", "dilation", "input_dilation", "groups")
+    result = apply(CONVOLUTION, *inputs, **dict(zip(names, one, strict=True)))
+    graph = Graph(inputs, [result])
+    first, again = compiled(graph, lasts=True), compiled(anew(graph), lasts=True)
+    assert first.lasts
+    for name in ("lasts", "lasting", "lasting_slot"):
+        assert getattr(again, name) == getattr(first, name)
+    assert not compiled(graph).lasts
+    assert len(compilations) == 2
 
 
 DAMAGES = {

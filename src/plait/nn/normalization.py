@@ -92,7 +92,7 @@ class LayerNorm(_Affine):
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.layer_norm(
-            input, self.normalized_shape, self.weight, self.bias, self.eps
+            input, self.normalized_shape, self.weight, self.bias, eps=self.eps
         )
 
     def extra_repr(self) -> str:
@@ -143,7 +143,7 @@ class RMSNorm(_Affine):
         self._own(self.normalized_shape, elementwise_affine, False, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        return plait.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+        return plait.rms_norm(input, self.normalized_shape, self.weight, eps=self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -204,7 +204,7 @@ class GroupNorm(_Affine):
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.group_norm(
-            input, self.num_groups, self.weight, self.bias, self.eps
+            input, self.num_groups, self.weight, self.bias, eps=self.eps
         )
 
     def extra_repr(self) -> str:
@@ -296,11 +296,13 @@ class _BatchNorm(_Affine):
             )
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
-            return plait.batch_norm(input, mean, var, self.weight, self.bias, self.eps)
+            return plait.batch_norm(
+                input, mean, var, self.weight, self.bias, eps=self.eps
+            )
         if not input.size:  # nothing to normalise by, and nothing to keep
             zeros = plait.zeros(self.num_features, dtype=input.dtype)
             return plait.batch_norm(
-                input, zeros, zeros, self.weight, self.bias, self.eps
+                input, zeros, zeros, self.weight, self.bias, eps=self.eps
             )
         count = input.size // max(self.num_features, 1)
         if self.training and count == 1:
@@ -310,7 +312,7 @@ class _BatchNorm(_Affine):
                 fix="use more examples, or eval()",
             )
         result, batch_mean, batch_var = plait.batch_norm_training(
-            input, self.weight, self.bias, self.eps
+            input, self.weight, self.bias, eps=self.eps
         )
         if self.training:
             self._track(batch_mean.detach(), batch_var.detach() * (count / (count - 1)))

@@ -139,6 +139,15 @@ def _died(
             heap.free[capacity].append(address)
 
 
+def is_own(array: np.ndarray) -> bool:
+    """Return whether the memory of an array is its own, or a block of ours.
+
+    Others may write into memory that they have lent.
+    """
+    base = array.base
+    return array.flags.owndata if base is None else isinstance(type(base), BlockType)
+
+
 def trim(limit: int = 0) -> None:
     """Give free blocks back to the system until `limit` bytes are left."""
     heap = _heap

@@ -24,6 +24,7 @@ from ..dtypes import bool_, float32, int8
 from ..errors import PlaitError
 from ..ir.graph import TensorType
 from ..program import Host, Place, Program, WrongIndex
+from ..unchanged import Look, changed, look_at
 from . import binding, kernels, machine, memory, pool, sharing
 from .instructions import Step, pack
 from .timeline import Span, Timeline, run_timed
@@ -104,6 +105,12 @@ class Runner:
             for i in self._numbers
             if self._types[i].dtype.name in _FORMATS
         }
+        # What lasts from run to run lies in each frame.
+        self._lasting, self._lasting_slot = program.lasting, program.lasting_slot
+        self._flags: dict[int, list[int]] = {}  # input -> flags of what it makes
+        for flag, inputs in program.lasts:
+            for i in inputs:
+                self._flags.setdefault(i, []).append(flag)
         self._frames: list[_Frame] = []
 
     def run(
@@ -136,6 +143,7 @@ class Runner:
         frame, team, outputs = self._prepared(values, self._parallel)
         try:
             self._go_on(frame, team, self._begun(frame, timeline), timeline)
+            frame.looks.update(frame.new)  # what was made of these is there
             return outputs
         except WrongIndex as wrong:
             # Nothing was overwritten: the caller may have them again.
@@ -156,6 +164,7 @@ class Runner:
         """
         finish()
         worth = self._runs_on and self._packed.microseconds > _AHEAD
+        worth = worth and not self._flags
         frame, team, outputs = self._prepared(values, worth or self._parallel)
         words = frame.words
         flight: _Flight | None = None
@@ -176,6 +185,7 @@ class Runner:
                     return outputs
                 words[machine.QUIET] = 0
             self._go_on(frame, team, at, None)
+            frame.looks.update(frame.new)
             return outputs
         except WrongIndex as wrong:
             raise WrongIndex(list(values)) from wrong
@@ -208,10 +218,13 @@ class Runner:
             words[machine.POOL] = 0 if team is None else team.address
             words[machine.SHARED_MEMORY] = 0
             self._bind_inputs(frame, values)
+            if self._flags:
+                frame.look(self._flags, values)
             outputs = []
             for given, i, same, shape, dtype in self._outputs:
                 if given >= 0 and words[given]:
                     array = values[i]
+                    changed(array)
                     if not same:
                         array = np.ndarray(shape, dtype, array)
                     outputs.append(array)
@@ -339,9 +352,16 @@ def _wrong(i: int, type: TensorType, value: Any) -> ValueError:
 
 
 class _Frame:
-    """The words of one run at a time."""
+    """The words of one run at a time, and the memory that lasts until the next.
 
-    __slots__ = ("address", "store", "words", "workspace")
+    Attributes:
+        looks: at the inputs of which something was made that lies there.
+        new: looks at those of which the run makes it.
+    """
+
+    __slots__ = (
+        "address", "lasting", "looks", "new", "raised", "store", "words", "workspace",
+    )  # fmt: skip
 
     def __init__(self, runner: Runner) -> None:
         self.store = np.zeros(runner._words, np.int64)
@@ -359,6 +379,34 @@ class _Frame:
         words[machine.BLOCK_TYPE] = id(memory.BlockType)
         constants = memory.address(runner._constants)
         words[machine.SLOTS + runner._constants_slot] = constants
+        self.looks: dict[int, Look] = {}
+        self.new: dict[int, Look] = {}
+        if runner._lasting:
+            block = memory.take(runner._lasting)
+            self.lasting = memoryview(block).cast("B")
+            begin = ctypes.addressof(block)
+            words[machine.SLOTS + runner._lasting_slot] = begin
+            self.raised = {flag for flags in runner._flags.values() for flag in flags}
+
+    def look(self, flags: dict[int, list[int]], values: list[Any]) -> None:
+        """Raise the flags of what must be made again, and lower the others."""
+        lasting, looks, raised = self.lasting, self.looks, self.raised
+        for flag in raised:
+            lasting[flag] = 0
+        raised.clear()
+        self.new.clear()
+        for i, own in flags.items():
+            value = values[i]
+            look = looks.get(i)
+            if look is not None:
+                if look.holds and look.array() is value:
+                    continue
+                del looks[i]
+            raised.update(own)
+            if memory.is_own(value):
+                self.new[i] = look_at(value)
+        for flag in raised:
+            lasting[flag] = 1
 
     def use(self, runner: Runner, workspace: Any) -> None:
         """Have scratch memory and arena lie in `workspace`."""

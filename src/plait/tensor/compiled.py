@@ -33,11 +33,12 @@ _MAKERS = (
 )  # fmt: skip
 
 
-def compiled(graph: Graph) -> Program:
+def compiled(graph: Graph, lasts: bool = False) -> Program:
     """Return the program that computes `graph` on this machine.
 
     Args:
         graph: simplified.
+        lasts: see `compile_graph`.
 
     Raises:
         ArgumentError: there is no such precision as `settings.matmul_precision`.
@@ -50,7 +51,7 @@ def compiled(graph: Graph) -> Program:
             expected=" or ".join(PRECISIONS),
         )
     limit = settings.memory_limit << 20
-    program = _compiled(graph, precision, limit)
+    program = _compiled(graph, precision, limit, lasts)
     if limit and program.taken > limit:
         warnings.warn(
             f"settings.memory_limit is {limit >> 20} MiB, but a program takes at least "
@@ -62,19 +63,20 @@ def compiled(graph: Graph) -> Program:
     return program
 
 
-def _compiled(graph: Graph, precision: str, limit: int) -> Program:
+def _compiled(graph: Graph, precision: str, limit: int, lasts: bool) -> Program:
     here = target.host()
     if cache.folder() is None:
-        return pipeline.compile_graph(graph, here, precision, limit)
+        return pipeline.compile_graph(graph, here, precision, limit, lasts)
     with timed("load"):
         text = saved.text_of(graph)
         if text is not None:
             versions = kernels.versions(*_MAKERS)
-            name = cache.key("program", text, here.key, precision, str(limit), versions)
-            found = _found(name, graph, precision, limit)
+            settled = (here.key, precision, str(limit), str(lasts))
+            name = cache.key("program", text, *settled, versions)
+            found = _found(name, graph, precision, limit, lasts)
             if found is not None:
                 return found
-    program = pipeline.compile_graph(graph, here, precision, limit)
+    program = pipeline.compile_graph(graph, here, precision, limit, lasts)
     if text is not None:
         data = saved.encode(program, graph)
         if data is not None:
@@ -82,13 +84,15 @@ def _compiled(graph: Graph, precision: str, limit: int) -> Program:
     return program
 
 
-def _found(name: str, graph: Graph, precision: str, limit: int) -> Program | None:
+def _found(
+    name: str, graph: Graph, precision: str, limit: int, lasts: bool
+) -> Program | None:
     data = cache.get(name)
     if data is None:
         return None
 
     def again() -> Program:
-        return pipeline.compile_graph(graph, target.host(), precision, limit)
+        return pipeline.compile_graph(graph, target.host(), precision, limit, lasts)
 
     try:
         return saved.decode(data.decode(), graph, again)

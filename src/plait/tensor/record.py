@@ -249,6 +249,9 @@ def _part(x: Any, numbers: list[Any]) -> Any:
             return _Exact(x)
         numbers.append(x)
         return kind
+    if isinstance(x, trie.handle):  # most are
+        trace = recorder.trace
+        return x._node if x._trace is trace else enter(trace, x)
     if x is None:
         return None
     if isinstance(x, np.generic):

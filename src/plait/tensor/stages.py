@@ -98,7 +98,7 @@ class Traced:
 
     def lower(self) -> Lowered:
         """Return the program that computes it on this machine."""
-        return Lowered(self, compiled(simplify(self.graph)))
+        return Lowered(self, compiled(simplify(self.graph), lasts=True))
 
     def check(self, *args: Any, **named: Any) -> None:
         """Run it interpreted and compiled, and compare.

@@ -31,6 +31,7 @@ from ..errors import (
 from ..ir.build import make_input
 from ..ir.graph import Node, TensorType
 from ..ops import contract, elementwise, indexing, movement, source
+from ..unchanged import lend
 from . import autograd
 from .adopt import watch
 from .device import CPU, Device, as_device
@@ -268,7 +269,11 @@ class Tensor:
         if max_version is None or max_version[0] < 1:
             # Such consumers know no read-only arrays: they get their own copy, or, if
             # they insist, the memory itself.
-            return (evaluate(self) if copy is False else array.copy()).__dlpack__()
+            if copy is not False:
+                return array.copy().__dlpack__()
+            value = evaluate(self)
+            lend(value)
+            return value.__dlpack__()
         if copy:
             return array.copy().__dlpack__(max_version=max_version)
         return array.__dlpack__(max_version=max_version, dl_device=dl_device)

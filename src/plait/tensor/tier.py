@@ -77,7 +77,8 @@ class Tiered:
 
     __slots__ = (
         "graph", "recorded", "runs", "_ahead", "_cost", "_due", "_family",
-        "_interpreted", "_lock", "_passes", "_runner", "_trains", "_updated", "_waits",
+        "_interpreted", "_lasts", "_lock", "_passes", "_runner", "_trains", "_updated",
+        "_waits",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class Tiered:
         self._cost = interpreting_cost(graph)
         self._ahead = updates and not trains  # else histories hold what may change
         self._trains = updates or (trains and self._cost >= _CHEAP)
+        self._lasts = not updates and not trains
         self._due = self._first_compiled_run()
 
     def run(self, values: list[Any]) -> list[np.ndarray]:
@@ -215,7 +217,7 @@ class Tiered:
                 start = time.perf_counter_ns()
                 asked = program is not None
                 if program is None:
-                    program = compiled(self.graph)
+                    program = compiled(self.graph, self._lasts)
                 self._runner = runtime.Runner(program)
                 end = time.perf_counter_ns()
                 self._passes.update(taken())
