@@ -19,7 +19,10 @@ import plait
 PACKAGE = Path(__file__).parent.parent / "src" / "plait"
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("ahead", "errors", "dtypes", "late", "shapes", "settings", "stopwatch", "trees", "unchanged"),
+    0: (
+        *("ahead", "errors", "dtypes", "late", "shapes", "settings", "stopwatch"),
+        *("trees", "unchanged"),
+    ),
     1: ("ir",),
     2: ("ops",),
     3: ("transform", "program"),

@@ -144,8 +144,9 @@ other:
 
 # Whether memory is known to a few alone: no more than `most` hold the array, and nobody
 # but the array that below it, down to the owner of the memory, and all have the flags
-# `needed`. With 1 and `WRITEABLE`, a list that holds the array may overwrite it. Views, memoryviews and DLPack capsules of an array hold the array. Memory that others
-# lent to NumPy ends in a base that is neither an array nor a block of ours: 0.
+# `needed`. With 1 and `WRITEABLE`, a list that holds the array may overwrite it. Views,
+# memoryviews and DLPack capsules of an array hold the array. Memory that others lent to
+# NumPy ends in a base that is neither an array nor a block of ours: 0.
 _ALONE = f"""
 define internal i64 @alone(ptr %frame, ptr %array, i32 %most, i32 %needed) {{
 entry:

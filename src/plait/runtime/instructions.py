@@ -5,13 +5,13 @@ Read first: `pack`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import program as plan
-from ..program import Code, Place, Program, Work
+from ..program import Code, Launch, Parts, Place, Program, Work
 from . import machine
 
 # What a processor does in a microsecond, on the low side: what takes longer than
@@ -20,6 +20,8 @@ _FLOPS, _BYTES = 20_000, 20_000
 # Microseconds of work from which a launch is shared, and from which threads are woken
 # up for it; or for all launches, if they take that long together.
 _WORTH_SHARING, _WORTH_WAKING, _WORTH_WAKING_TOGETHER = 5.0, 30.0, 200.0
+
+_ALIGNMENT = 64
 
 
 class Step(NamedTuple):
@@ -73,8 +75,11 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
         program: it.
         addresses: where each kernel begins.
     """
-    together = _together(program)
+    turns = turns_of(program)
+    together = _together(program, turns)
     sharing = [_sharing(code, together) for code in program.kernels]
+    own_words = machine.SLOTS + program.slots  # of a part's frame
+    own_bytes = _own_bytes(program)
     words: list[int] = []
     starts: list[int] = []
     targets: list[tuple[int, int]] = []  # word that needs an address, instruction
@@ -82,10 +87,13 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
     alarms: set[int] = set()
     steps: dict[int, Step] = {}
     arity, parallel = 0, False
-    for one in program.instructions:
+    ends: set[int] = set()  # of parts
+    for at, one in enumerate(program.instructions):
+        if at in ends:
+            words.append(machine.END)
         starts.append(len(words))
         match one:
-            case plan.Launch(kernel, places, where):
+            case Launch(kernel, places, where):
                 code = program.kernels[kernel]
                 if code.chunks == 0:
                     continue
@@ -120,6 +128,19 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
             case plan.Jump(to):
                 targets.append((len(words) + 1, to))
                 words += [machine.JUMP, 0]
+            case Parts(count, to, where):
+                inside = range(at + 1, to)
+                work = _work_of(program, turns, inside)
+                share = _shared(count, _microseconds(program, turns, inside), together)
+                shared = share != machine.ALONE
+                name = _name_of_parts(program, inside)
+                steps[len(words)] = Step(name, "kernel", work, shared, where)
+                targets.append((len(words) + 3, to))
+                words += [machine.PARTS, count, share, 0, own_words, own_bytes]
+                ends.add(to)
+                arity, parallel = max(arity, 2), parallel or shared
+            case plan.Shift(slot, nbytes):
+                words += [machine.SHIFT, slot, nbytes]
             case plan.Alarm(place):
                 alarms.add(len(words))
                 words += [machine.ALARM, *_flat(place)]
@@ -128,6 +149,8 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
             case plan.Unless(place, to):
                 targets.append((len(words) + 3, to))
                 words += [machine.UNLESS, *_flat(place), 0]
+    if len(program.instructions) in ends:
+        words.append(machine.END)
     starts.append(len(words))
     words.append(machine.END)
     for at, to in targets:
@@ -147,16 +170,58 @@ def _moved(one: plan.Host) -> Work:
     return Work(0, sum(type.nbytes for _, type in (*one.operands, *one.results)))
 
 
-def _together(program: Program) -> float:
+def scratch_bytes(program: Program) -> int:
+    """Return how much memory a thread needs for itself."""
+    most = max([code.scratch for code in program.kernels], default=0)
+    return most + (_own_bytes(program) if _has_parts(program) else 0)
+
+
+def _has_parts(program: Program) -> bool:
+    return any(isinstance(x, Parts) for x in program.instructions)
+
+
+def _own_bytes(program: Program) -> int:
+    """Return how long a part's frame is, with arguments; kernels' memory follows."""
+    launches = [x for x in program.instructions if isinstance(x, Launch)]
+    arity = max([len(x.places) for x in launches], default=0)
+    return _aligned(8 * (machine.SLOTS + program.slots + arity))
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _together(program: Program, turns: Sequence[int]) -> float:
     """Return about how many microseconds all launches take."""
-    return sum(
-        turns * estimated(program.kernels[x.kernel])
-        for x, turns in zip(program.instructions, _turns(program), strict=True)
-        if isinstance(x, plan.Launch)
-    )
+    return _microseconds(program, turns, range(len(program.instructions)))
 
 
-def _turns(program: Program) -> list[int]:
+def _microseconds(program: Program, turns: Sequence[int], which: range) -> float:
+    """Return about how many microseconds the launches of some instructions take."""
+    return sum(turns[i] * estimated(code) for i, code in _launched(program, which))
+
+
+def _work_of(program: Program, turns: Sequence[int], which: range) -> Work:
+    """Return what the launches of some instructions cost."""
+    found = [(turns[i], code.work) for i, code in _launched(program, which)]
+    flops = sum(n * work.flops for n, work in found)
+    return Work(flops, sum(n * work.nbytes for n, work in found))
+
+
+def _launched(program: Program, which: range) -> Iterator[tuple[int, Code]]:
+    for i in which:
+        one = program.instructions[i]
+        if isinstance(one, Launch):
+            yield i, program.kernels[one.kernel]
+
+
+def _name_of_parts(program: Program, which: range) -> str:
+    """Return a name for parts: that of the first kernel which they run."""
+    first = next(_launched(program, which), None)
+    return "parts" if first is None else f"{first[1].name}_and_others"
+
+
+def turns_of(program: Program) -> list[int]:
     """Return how often each instruction runs; a loop of unknown turns counts once."""
     counts: dict[int, int] = {}
     turns = [1] * len(program.instructions)
@@ -166,17 +231,28 @@ def _turns(program: Program) -> list[int]:
         elif isinstance(one, plan.Repeat):
             for inside in range(one.target, at):
                 turns[inside] *= counts.get(one.slot, 1)
+        elif isinstance(one, Parts):
+            for inside in range(at + 1, one.target):
+                turns[inside] *= one.number
     return turns
 
 
 def is_shared(program: Program, code: Code) -> bool:
     """Return whether threads share the launches of a kernel, if there are several."""
-    return _sharing(code, _together(program)) != machine.ALONE
+    return _sharing(code, _together(program, turns_of(program))) != machine.ALONE
 
 
 def _sharing(code: Code, together: float) -> int:
-    time = estimated(code)
-    if code.chunks <= 1 or time < _WORTH_SHARING:
+    return _shared(code.chunks, estimated(code), together)
+
+
+def _shared(chunks: int, time: float, together: float) -> int:
+    """Return whether chunks are shared, and threads woken up for them.
+
+    Args:
+        time, together: microseconds for all chunks, and for the whole program.
+    """
+    if chunks <= 1 or time < _WORTH_SHARING:
         return machine.ALONE
     if time < _WORTH_WAKING and together < _WORTH_WAKING_TOGETHER:
         return machine.SHARED

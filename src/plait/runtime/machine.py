@@ -4,7 +4,8 @@
 
 It takes the address of a table of 64-bit words, a *frame*, whose layout is below: a
 call with one argument is what Python does fastest. A frame belongs to one run. The
-words that threads share are those of a pool: see `sharing`.
+words that threads share are those of a pool: see `sharing`. A part of a program runs
+with a frame of its own, which `run_parts` makes in the scratch memory of its thread.
 
 Read first: `text`.
 """
@@ -25,12 +26,13 @@ ARRAY_TYPE, BLOCK_TYPE = 13, 14  # addresses of `ndarray` and `memory.BlockType`
 TIMELINE = 15  # address of the table of `timeline`, for the `run` that keeps one
 QUIET = 16  # not to ask for threads to be woken up; 17 and 19 are in `sharing`
 SHARED_MEMORY = 18  # whether an input lies in memory that others may write
-SLOTS = 20
+PART = 20  # the number of the part that the frame belongs to
+SLOTS = 21
 
 (
     END, LAUNCH, HOST, COPY, CLEAR, SET, ADVANCE, SWAP, COUNTER, REPEAT, JUMP, UNLESS,
-    ALARM, SETTLED,
-) = range(14)  # fmt: skip
+    ALARM, SETTLED, PARTS, SHIFT,
+) = range(16)  # fmt: skip
 
 # Of a launch: run it here; share it with threads that are awake; wake the others too.
 ALONE, SHARED, WAKE = 0, 1, 2
@@ -64,12 +66,32 @@ def _go(name: str, length: int) -> str:
 
 
 def text(timed: bool = False) -> str:
-    """Return the function, which returns -1 at the end, or where it wants help.
-
-    That is at a `HOST` instruction, at an `ALARM` that is raised, or at a `LAUNCH` for which threads should be woken
-    up. Python goes on by setting `PC` (and `WOKEN`) and calling again.
+    """Return the functions; see `_run`.
 
     Args:
+        timed: `run` keeps a timeline, see there. What parts do counts as one.
+    """
+    part = _run("run_part", False) if timed else ""
+    return (
+        _MEMORY + _run("run", timed) + part + _run_parts("run_part" if timed else "run")
+    )
+
+
+_MEMORY = """
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+"""
+
+
+def _run(name: str, timed: bool) -> str:
+    """Return the function, which returns -1 at the end, or where it wants help.
+
+    That is at a `HOST` instruction, at an `ALARM` that is raised, or at a `LAUNCH` or
+    `PARTS` for which threads should be woken up. Python goes on by setting `PC` (and
+    `WOKEN`) and calling again.
+
+    Args:
+        name: of the function.
         timed: it keeps a timeline, see there, and also wants help when that is full.
     """
     blocks = {
@@ -87,16 +109,15 @@ def text(timed: bool = False) -> str:
         UNLESS: ("unless", _unless()),
         ALARM: ("alarm", _alarm()),
         SETTLED: ("settled", _settled()),
+        PARTS: ("parts", _parts()),
+        SHIFT: ("shift", _shift()),
     }
     cases = "\n".join(
         f"    i64 {key}, label %{name}" for key, (name, _) in blocks.items()
     )
     bodies = "\n".join(f"{name}:\n{body}" for name, body in blocks.values())
     return f"""
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
-
-define i64 @run(ptr %frame) {{
+define i64 @{name}(ptr %frame) {{
 entry:
   %pc.place = alloca i64
 {word("pc.first", "frame", PC)}
@@ -169,8 +190,11 @@ def _launch(timed: bool) -> str:
     return f"""\
 {word("kernel", "at", 1, "ptr")}
 {word("chunks", "at", 2)}
-{word("sharing", "at", 3)}
+{word("launch.sharing", "at", 3)}
 {word("arity", "at", 4)}
+  %words = shl i64 %arity, 1
+  %length = add i64 %words, 5
+  %launch.next = add i64 %pc, %length
   br label %arguments.look
 arguments.look:
   %i = phi i64 [ 0, %launch ], [ %i.next, %arguments.set ]
@@ -188,12 +212,16 @@ arguments.set:
   %i.next = add i64 %i, 1
   br label %arguments.look
 ready:
+  %entry.point = phi ptr [ %kernel, %arguments.look ], [ @run_parts, %parts ]
+  %pieces = phi i64 [ %chunks, %arguments.look ], [ %parts.count, %parts ]
+  %sharing = phi i64 [ %launch.sharing, %arguments.look ], [ %parts.sharing, %parts ]
+  %after = phi i64 [ %launch.next, %arguments.look ], [ %parts.next, %parts ]
   %for.one = icmp eq i64 %sharing, {ALONE}
   %alone = or i1 %for.one, %no.pool
   br i1 %alone, label %serial, label %sleepers
 serial:
 {_begin("serial", timed)}
-  call void %kernel(ptr %arguments, i64 0, i64 %chunks, ptr %scratch)
+  call void %entry.point(ptr %arguments, i64 0, i64 %pieces, ptr %scratch)
 {_note("serial", timed)}
   br label %launched
 sleepers:
@@ -211,15 +239,77 @@ sleepers:
   br i1 %call, label %help, label %shared
 shared:
 {_begin("shared", timed)}
-  call void @region(ptr %pool, ptr %kernel, ptr %arguments, i64 %chunks, ptr %scratch)
+  call void @region(
+    ptr %pool, ptr %entry.point, ptr %arguments, i64 %pieces, ptr %scratch)
 {_note("shared", timed)}
   br label %launched
 launched:
-  %words = shl i64 %arity, 1
-  %length = add i64 %words, 5
-  %launch.pc = add i64 %pc, %length
-  store i64 %launch.pc, ptr %pc.place
+  store i64 %after, ptr %pc.place
   br label %next
+"""
+
+
+def _parts() -> str:
+    """Words: parts, sharing, where to go on, words of a frame up to its arguments,
+    bytes of a frame with them.
+
+    What each part does follows, and an `END`.
+    """
+    return f"""\
+{word("parts.count", "at", 1)}
+{word("parts.sharing", "at", 2)}
+{word("parts.next", "at", 3)}
+  store ptr %frame, ptr %arguments
+{pointer("parts.pc.at", "arguments", 1)}
+  store i64 %pc, ptr %parts.pc.at
+  br label %ready
+"""
+
+
+def _run_parts(run: str) -> str:
+    """Return the function that runs parts as if they were chunks of a kernel.
+
+    Each begins with a copy of the frame, which knows no pool: it never wants help. The
+    copy lies where the thread's scratch memory begins, and kernels get what follows.
+    """
+    return f"""
+define internal void @run_parts(ptr %given, i64 %start, i64 %stop, ptr %scratch) {{
+entry:
+  %frame = load ptr, ptr %given
+{word("pc", "given", 1)}
+{word("code", "frame", CODE, "ptr")}
+  %at = getelementptr i64, ptr %code, i64 %pc
+{word("words", "at", 4)}
+  %nbytes = shl i64 %words, 3
+  %first = add i64 %pc, 6
+{word("room", "at", 5)}
+  br label %look
+look:
+  %part = phi i64 [ %start, %entry ], [ %part.next, %more ]
+  %any = icmp slt i64 %part, %stop
+  br i1 %any, label %more, label %out
+more:
+  call void @llvm.memcpy.p0.p0.i64(ptr %scratch, ptr %frame, i64 %nbytes, i1 false)
+{pointer("own.part", "scratch", PART)}
+  store i64 %part, ptr %own.part
+{pointer("own.pc", "scratch", PC)}
+  store i64 %first, ptr %own.pc
+{pointer("own.pool", "scratch", POOL)}
+  store i64 0, ptr %own.pool
+{pointer("own.outputs", "scratch", OUTPUTS)}
+  store i64 0, ptr %own.outputs
+{pointer("own.arguments", "scratch", ARGUMENTS)}
+  %arguments = getelementptr i8, ptr %scratch, i64 %nbytes
+  store ptr %arguments, ptr %own.arguments
+{pointer("own.scratch", "scratch", SCRATCH)}
+  %rest = getelementptr i8, ptr %scratch, i64 %room
+  store ptr %rest, ptr %own.scratch
+  %end = call i64 @{run}(ptr %scratch)
+  %part.next = add i64 %part, 1
+  br label %look
+out:
+  ret void
+}}
 """
 
 
@@ -269,6 +359,20 @@ def _advance() -> str:
   %advance.new = getelementptr i8, ptr %advance.old, i64 %advance.by
   store ptr %advance.new, ptr %advance.old.in
 {_go("advance", 3)}
+"""
+
+
+def _shift() -> str:
+    """Words: slot, bytes for each part."""
+    return f"""\
+{word("shift.slot", "at", 1)}
+{word("shift.each", "at", 2)}
+{word("shift.part", "frame", PART)}
+{_slot("shift.old", "shift.slot")}
+  %shift.by = mul i64 %shift.each, %shift.part
+  %shift.new = getelementptr i8, ptr %shift.old, i64 %shift.by
+  store ptr %shift.new, ptr %shift.old.in
+{_go("shift", 3)}
 """
 
 

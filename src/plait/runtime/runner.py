@@ -26,7 +26,7 @@ from ..ir.graph import TensorType
 from ..program import Host, Place, Program, WrongIndex
 from ..unchanged import Look, changed, look_at
 from . import binding, kernels, machine, memory, pool, sharing
-from .instructions import Step, pack
+from .instructions import Step, pack, scratch_bytes
 from .timeline import Span, Timeline, run_timed
 
 # A program that takes fewer microseconds keeps the GIL. Letting go of it costs little,
@@ -65,7 +65,7 @@ class Runner:
         self._constants = _aligned(program.constants)
         self._constants_slot = program.constants_slot
         self._arena_slot = program.arena_slot
-        self._scratch = max([code.scratch for code in program.kernels], default=0)
+        self._scratch = scratch_bytes(program)
         self._arena_offset = _rounded(self._scratch)
         self._need = workspace_bytes(program)
         self._parallel = packed.parallel
@@ -569,8 +569,7 @@ def _aligned(constants: np.ndarray) -> np.ndarray:
 
 def workspace_bytes(program: Program) -> int:
     """Return how much memory a run needs for scratch memory and arena together."""
-    scratch = max([code.scratch for code in program.kernels], default=0)
-    return _rounded(scratch) + program.arena
+    return _rounded(scratch_bytes(program)) + program.arena
 
 
 def _rounded(nbytes: int) -> int:
