@@ -14,6 +14,7 @@ from . import nn as nn
 from . import optim as optim
 from . import shapes as shapes
 from . import trees as trees
+from . import unchanged as unchanged
 from .dtypes import DType as DType
 from .tensor.device import Device as Device
 from .tensor.jit import Jitted as Jitted
