@@ -14,12 +14,19 @@ The compiler makes it, the runtime runs it, and neither knows the other.
                   | repeat slot target            n -= 1; go to target if n > 0
                   | jump target                   go on at an instruction
                   | unless Place target           go there if the bool is false
+                  | parts n target                run what comes before the target n
+                                                  times at once, and go on there
+                  | shift slot bytes              move a slot on for each part before
     Place       ::= slot + offset in bytes
 
 A *slot* is a word of the run's table: the address where some memory begins. The first
 slots are the inputs' and outputs' memory, in order; then the arena, which all other
 values share; then the constants; then those that instructions set, and one for memory
 that lasts from run to run.
+
+Each of the *parts* of a program has slots of its own, which begin as they were. Other
+than for `shift` all parts do the same, so they work on different memory: threads share
+them. A part has no `host`, `alarm`, `settled` or `parts` in it.
 
 Read first: `Program`.
 """
@@ -144,6 +151,27 @@ class Unless(NamedTuple):
     target: int
 
 
+class Parts(NamedTuple):
+    """Run the instructions from the next one up to `target` in `number` parts.
+
+    Attributes:
+        number: how many there are; none of them writes what another one uses.
+        target: the instruction at which the program goes on.
+        where: the user's line that asked for it, for people.
+    """
+
+    number: int
+    target: int
+    where: str = ""
+
+
+class Shift(NamedTuple):
+    """Have `slot` begin `nbytes` further on for each part before this one."""
+
+    slot: int
+    nbytes: int
+
+
 class Alarm(NamedTuple):
     """End the run with `WrongIndex` if the byte at `place` is not 0."""
 
@@ -156,7 +184,7 @@ class Settled(NamedTuple):
 
 Instruction = (
     Launch | Host | Copy | Clear | SetSlot | Advance | Swap | Count | Repeat | Jump
-    | Unless | Alarm | Settled
+    | Unless | Parts | Shift | Alarm | Settled
 )  # fmt: skip
 
 

@@ -31,11 +31,13 @@ from plait.program import (
     Instruction,
     Jump,
     Launch,
+    Parts,
     Place,
     Program,
     Repeat,
     SetSlot,
     Settled,
+    Shift,
     Swap,
     Unless,
     WrongIndex,
@@ -193,6 +195,7 @@ class _Slow:
         self.slots = [(one, 0) for one in memory]
         self.slots += [(memory[0][:0], 0)] * (program.slots - len(memory))
         self.counts: dict[int, int] = {}
+        self.part = 0
         for one, value, type in zip(memory, arrays, program.inputs, strict=False):
             array = np.asarray(value, type.dtype.numpy)
             one[:] = np.frombuffer(array.tobytes(), np.uint8)
@@ -206,11 +209,23 @@ class _Slow:
     def array_at(self, place: Place, type: TensorType) -> np.ndarray:
         return self.at(place, type.nbytes).view(type.dtype.numpy).reshape(type.shape)
 
-    def run(self) -> list[np.ndarray]:
-        at = 0
-        while at < len(self.program.instructions):
-            jump = self.step(self.program.instructions[at])
+    def go(self, at: int, end: int) -> None:
+        while at < end:
+            one = self.program.instructions[at]
+            jump = self.parts(at, one) if isinstance(one, Parts) else self.step(one)
             at = at + 1 if jump is None else jump
+
+    def parts(self, at: int, one: Parts) -> int:
+        slots, counts = self.slots, self.counts
+        # Backwards, as the order of parts must not matter.
+        for self.part in reversed(range(one.number)):
+            self.slots, self.counts = list(slots), dict(counts)
+            self.go(at + 1, one.target)
+        self.slots, self.counts = slots, counts
+        return one.target
+
+    def run(self) -> list[np.ndarray]:
+        self.go(0, len(self.program.instructions))
         first = len(self.program.inputs)
         return [
             self.array_at(Place(first + i), type).copy()
@@ -241,6 +256,9 @@ class _Slow:
             slots[one.slot] = (slots[one.slot][0], slots[one.slot][1] + one.nbytes)
         elif isinstance(one, Swap):
             slots[one.first], slots[one.second] = slots[one.second], slots[one.first]
+        elif isinstance(one, Shift):
+            memory, begin = slots[one.slot]
+            slots[one.slot] = (memory, begin + one.nbytes * self.part)
         elif isinstance(one, Count):
             self.counts[one.slot] = one.times
         elif isinstance(one, Repeat):

@@ -156,7 +156,7 @@ def _work(first: int, count: int, seconds: float) -> None:
     failures = 0
     for seed in range(first, first + count):
         print(f"seed {seed}", flush=True)
-        case = random_case(seed)
+        case = random_case(seed, loops=True)
         found = _failure(case)
         if found:
             small = shrink(case, partial(_fails_like, found))
@@ -169,7 +169,7 @@ def _work(first: int, count: int, seconds: float) -> None:
 
 def _steps(seed: int, path: list[int]) -> Case:
     """Return the case of a seed, made smaller by steps that are numbered."""
-    case = random_case(seed)
+    case = random_case(seed, loops=True)
     for step in path:
         case = list(_smaller(case))[step]
     return case

@@ -14,15 +14,18 @@ from plait.program import (
     Host,
     Jump,
     Launch,
+    Parts,
     Place,
     Repeat,
     SetSlot,
+    Shift,
     Swap,
     Unless,
 )
 from plait.runtime import Runner, binding, host, machine, sharing
+from plait.runtime import runner as runner_module
 
-from .llvm_kernels import multiply_add, one_launch, program, vector
+from .llvm_kernels import HEAVY, multiply_add, one_launch, program, vector
 
 X = np.arange(4, dtype=np.float32)
 
@@ -77,6 +80,49 @@ def test_a_loop_with_moving_slots():
     ]
     made = program([vector(4)], [vector(4)], [multiply_add(1)], instructions, slots=3)
     np.testing.assert_array_equal(Runner(made).run([X])[0], X + 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("work", [None, HEAVY], ids=["alone", "shared"])
+def test_parts_have_slots_of_their_own(count, work, threads):
+    """y[i] = x[i] + 3, a fourth of it in each part, and back to what slots were."""
+    threads(count)
+    n = 64
+    instructions = [
+        SetSlot(4, Place(1)),
+        Copy(Place(1), Place(0), 4 * n),
+        Parts(4, 8),
+        Shift(4, n),
+        Count(5, 3),
+        Launch(0, (Place(4), Place(4))),
+        Repeat(5, 5),
+        Count(5, 9),
+        Launch(1, (Place(4), Place(4))),
+    ]
+    kernels = [multiply_add(n // 4, work=work), multiply_add(1, 1, 1.0, 100.0)]
+    made = program([vector(n)], [vector(n)], kernels, instructions, slots=2)
+    x = np.arange(n, dtype=np.float32)
+    expected = x + 3
+    expected[0] += 100  # where slot 4 began before the parts
+    runner = Runner(made)
+    for _ in range(3):
+        np.testing.assert_array_equal(runner.run([x])[0], expected)
+
+
+def test_a_part_has_memory_for_kernels_of_its_own(threads):
+    """Scratch memory lies after what the part keeps there itself."""
+    threads(2)
+    instructions = [
+        Parts(8, 4),
+        SetSlot(4, Place(1)),
+        Shift(4, 16),
+        Launch(0, (Place(0), Place(4))),
+    ]
+    kernel = multiply_add(4, 1, 2.0, 1.0, HEAVY, 10_000)
+    made = program([vector(4)], [vector(32)], [kernel], instructions, slots=1)
+    need = runner_module.workspace_bytes(made)
+    assert need >= 10_000 + 8 * (machine.SLOTS + made.slots)
+    np.testing.assert_array_equal(Runner(made).run([X])[0], [*2 * X + 1] * 8)
 
 
 def test_swapped_slots():

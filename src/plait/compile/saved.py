@@ -36,11 +36,13 @@ from ..program import (
     Jump,
     Lasting,
     Launch,
+    Parts,
     Place,
     Program,
     Repeat,
     SetSlot,
     Settled,
+    Shift,
     Swap,
     Unless,
     Use,
@@ -52,8 +54,9 @@ from .planning.calls import Reference, reference
 # Made of numbers and places.
 _PLAIN: tuple[Callable[..., Instruction], ...] = (
     Copy, Clear, SetSlot, Advance, Swap, Count, Repeat, Jump, Unless, Alarm, Settled,
+    Shift,
 )  # fmt: skip
-_LAUNCH, _HOST, _FIRST = 0, 1, 2
+_LAUNCH, _HOST, _PARTS, _FIRST = 0, 1, 2, 3
 _TAGS = {kind: i for i, kind in enumerate(_PLAIN, _FIRST)}
 
 _STAGES = ("loops", "basic", "llvm", "assembly")
@@ -138,6 +141,9 @@ def _plain(one: Instruction, numbers: dict[tuple[str, str], int]) -> list[Any]:
             for part in (one.operands, one.results)
         ]
         return [_HOST, _called(one), *windows, numbers.get(_place(one.where), -1)]
+    if isinstance(one, Parts):
+        line = numbers.get(_place(one.where), -1)
+        return [_PARTS, one.number, one.target, line]
     return [_TAGS[type(one)], *one]
 
 
@@ -218,6 +224,9 @@ def _instruction(parts: Sequence[Any], lines: Sequence[str]) -> Instruction:
         text, operands, results, line = rest
         windows = _windows(operands), _windows(results)
         return Host(_function(text), *windows, lines[line])
+    if tag == _PARTS:
+        count, target, line = rest
+        return Parts(count, target, lines[line])
     fields = [Place(*x) if isinstance(x, list) else x for x in rest]
     found: Instruction = _PLAIN[tag - _FIRST](*fields)
     return found

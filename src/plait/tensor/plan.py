@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import layer_of
 from ..ir.graph import TensorType
 from ..late import late
-from ..program import Clear, Copy, Host, Launch, Program, Work
+from ..program import Clear, Copy, Host, Launch, Parts, Program, Work
 
 if TYPE_CHECKING:
     from ..runtime import instructions, memory, runner
@@ -181,11 +181,17 @@ def _held(types: Sequence[TensorType]) -> int:
 
 
 def _work(program: Program) -> Iterator[tuple[Work, bool, str]]:
-    for one in program.instructions:
+    counts = instructions.turns_of(program)
+    within = 0  # up to here, instructions are those of parts
+    for at, (one, turns) in enumerate(zip(program.instructions, counts, strict=True)):
         match one:
+            case Parts(_, target, _):
+                within = target
             case Launch(kernel, _, where):
                 code = program.kernels[kernel]
-                yield code.work, instructions.is_shared(program, code), where
+                shared = at < within or instructions.is_shared(program, code)
+                work = Work(turns * code.work.flops, turns * code.work.nbytes)
+                yield work, shared, where
             case Host(_, operands, results, where):
                 nbytes = sum(type.nbytes for _, type in (*operands, *results))
                 yield Work(0, nbytes), False, where

@@ -17,10 +17,12 @@ from plait.program import (
     Host,
     Jump,
     Launch,
+    Parts,
     Place,
     Program,
     Repeat,
     SetSlot,
+    Shift,
     Swap,
     Unless,
     Use,
@@ -56,6 +58,8 @@ def program():
         Repeat(5, 6),
         Jump(0),
         Launch(1, (Place(4), Place(1))),
+        Parts(3, 14, "/home/net.py:8"),
+        Shift(4, 64),
     ]
     kernels = [code("dot_4x8"), code("add_4x8")]
     return Program(
@@ -65,7 +69,7 @@ def program():
 
 def test_every_instruction(program):
     assert to_text(program).splitlines() == [
-        "program: 1 input, 1 output, 2 kernels, 12 instructions",
+        "program: 1 input, 1 output, 2 kernels, 14 instructions",
         "memory: arena 4,096 bytes, constants 64 bytes, scratch 128 bytes a thread",
         "  i0   float32[4, 8]",
         "  o0   float32[4, 8]  in place of i0",
@@ -86,6 +90,8 @@ def test_every_instruction(program):
         "11  add_4x8",
         "    kernel 1: 3 chunks, 5,000 flops, 256 bytes; in s4+0 float32[32];",
         "    out o0+0 float32[32]",
+        "12  3 parts of what comes before 14  net.py:8",
+        "13  advance s4 by 64 bytes for each part before",
     ]
 
 

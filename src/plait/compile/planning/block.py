@@ -50,7 +50,7 @@ from ..schedule.thrift import thrifty
 from ..split import split
 from .calls import alarming, alarms, reference
 from .control import CONTROL, moved
-from .stock import Stock
+from .stock import Home, Stock
 
 
 class Block:
@@ -67,6 +67,8 @@ class Block:
         donations: of the outermost block, input -> output: filled in.
         room: bytes that its values shall take in the arena at once, if that can be.
         lasts: of the outermost block: copies of inputs may be kept for the next run.
+        home: memory for the values of each turn, if this is the body of a loop; by
+            default the one that all share.
 
     Attributes:
         held: bytes that they do take.
@@ -86,8 +88,10 @@ class Block:
         donations: dict[int, int] | None = None,
         room: int | None = None,
         lasts: bool = False,
+        home: Home | None = None,
     ) -> None:
         self.stock = stock
+        self._home = home or stock.home
         self.before: list[Instruction] = []
         self.instructions: list[Instruction] = []
         with timed("group"):
@@ -182,7 +186,7 @@ class Block:
         for node in dying.get(len(self.groups), ()):
             self._release(node)
         for place, nbytes in self._kept:
-            self.stock.arena.free(place.offset, nbytes)
+            self._give_back(place, nbytes)
         self._into = self.instructions
         self._finish_outputs()
 
@@ -198,9 +202,12 @@ class Block:
         outputs: Sequence[Place],
         carried: Sequence[Node | None] = (),
         fixed: Collection[Node] | None = None,
+        home: Home | None = None,
     ) -> Block:
         """Return the finished plan of a graph that runs inside this one."""
-        block = Block(self.stock, graph, inputs, outputs, carried=carried, fixed=fixed)
+        block = Block(
+            self.stock, graph, inputs, outputs, carried=carried, fixed=fixed, home=home
+        )
         block.plan()
         return block
 
@@ -221,10 +228,16 @@ class Block:
                 array = np.arange(content.size, dtype=content.dtype.numpy)
                 return self.stock.constant(Literal(array))
             else:
-                place = self.stock.take(nbytes)
+                # What is made before the first turn is there for all parts of a loop.
+                early = self._into is self.before
+                place = (self.stock.home if early else self._home).take(nbytes)
                 self._owned.add(content)
             self.places[content] = place
         return place
+
+    def _give_back(self, place: Place, nbytes: int) -> None:
+        home = self._home if place.slot == self._home.slot else self.stock.home
+        home.arena.free(place.offset, nbytes)
 
     def is_output(self, content: Hashable) -> bool:
         """Return whether something has a place that was given."""
@@ -260,11 +273,11 @@ class Block:
         place = self.places.pop(content)
         if content in self._owned:
             self._owned.discard(content)
-            self.stock.arena.free(place.offset, nbytes)
+            self._give_back(place, nbytes)
 
     def _release(self, node: Node) -> None:
         if node in self._owned and node not in self._overwritten:
-            self.stock.arena.free(self.places[node].offset, node.type.nbytes)
+            self._give_back(self.places[node], node.type.nbytes)
 
     # Instructions
 
@@ -280,7 +293,8 @@ class Block:
         stock = self.stock
         lasting = self._lasts and self._lasts_kernel(one)
         pieces = stock.shelf.pieces(
-            one, self._is_stored, outputs, (stock.target, stock.precision, lasting),
+            one, self._is_stored, outputs,
+            (stock.target, stock.precision, lasting, self._fixed(one)),
             lambda: self._lowered(one, outputs, lasting),
         )  # fmt: skip
         self._launch(at, one, pieces, outputs)
@@ -294,15 +308,32 @@ class Block:
         name, target = _name_of(one), self.stock.target
         if one.kind != CONTRACTION:
             return [lower_fused(one, self._is_stored, outputs, target.lanes, name)]
-        lower = lower_dot if one.head.primitive is DOT else lower_convolution
-        return lower(
-            one,
-            self._is_stored,
-            outputs,
-            replace(facts_of(target), lasting=lasting),
-            self.stock.precision,
-            name,
+        facts = replace(facts_of(target), lasting=lasting)
+        precision = self.stock.precision
+        if one.head.primitive is not DOT:
+            return lower_convolution(
+                one, self._is_stored, outputs, facts, precision, name
+            )
+        return lower_dot(
+            one, self._is_stored, outputs, facts, precision, name, self._fixed(one)
         )
+
+    def _fixed(self, one: Group) -> tuple[bool, bool]:
+        """Return which operands of a product are the same in each turn of a loop."""
+        if one.kind != CONTRACTION or not self._hoists or self._into is self.before:
+            return False, False
+        left, right = one.head.operands[:2]
+        return self._is_fixed(left), self._is_fixed(right)
+
+    def _is_fixed(self, node: Node) -> bool:
+        stack = [node]
+        while stack:
+            x = stack.pop()
+            if x not in self._known:
+                if x in self.inputs or self._is_stored(x):
+                    return False
+                stack.extend(x.operands)
+        return True
 
     def _is_stored(self, node: Node) -> bool:
         return node in self.places

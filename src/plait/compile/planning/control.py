@@ -9,7 +9,7 @@ Read first: `write_scan`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...ir.graph import Graph, Node, TensorType
@@ -19,13 +19,17 @@ from ...program import (
     Count,
     Instruction,
     Jump,
+    Parts,
     Place,
     Repeat,
     SetSlot,
+    Shift,
     Swap,
     Unless,
 )
+from ..divide import divided
 from .calls import alarms
+from .stock import Home
 
 if TYPE_CHECKING:
     from .block import Block
@@ -148,6 +152,7 @@ def write_scan(block: Block, at: int, node: Node, results: Sequence[Hashable]) -
         i for i in range(len(results)) if i < carried or isinstance(results[i], Node)
     ]
     body = Graph(body.inputs, [body.outputs[i] for i in wanted])
+    parts = divided(body, captured) if length > 1 else None
     slices = [
         _Slices(block, block.operand(x), x.type, reverse) for x in node.operands[end:]
     ]
@@ -170,10 +175,30 @@ def write_scan(block: Block, at: int, node: Node, results: Sequence[Hashable]) -
         else:
             shared = node.operands.count(x) > 1
             carries.append(_Carry(block, at, x, results[i], length, shared))
+    moving = [one for one in (*slices, *stacks) if one.step]
+    count, home = 1, block.stock.home
+    outside = [block.operand(x) for x in node.operands[:captured]]
+    # How far the parts of what begins at a slot lie apart.
+    apart: dict[int, int] = {}
+    begins: list[Instruction] = []
+    fixed = list(range(captured))
+    if parts is not None:
+        body, count, home = parts.body, parts.number, Home(block.stock.slot())
+        fixed = [i for i in fixed if not parts.rows[i]]
+        for i in range(captured):
+            if parts.rows[i]:
+                slot = block.stock.slot()
+                begins.append(SetSlot(slot, outside[i]))
+                outside[i] = Place(slot)
+                apart[slot] = body.inputs[i].type.nbytes
+        apart |= {one.place.slot: one.step // count for one in moving}
+        for one in carries:
+            nbytes = one.start.type.nbytes // count
+            apart |= {one.read.slot: nbytes, one.write.slot: nbytes}
     turn = block.inside(
         body,
         [
-            *(block.operand(x) for x in node.operands[:captured]),
+            *outside,
             *(one.read for one in carries),
             *(one.place for one in slices),
         ],
@@ -182,26 +207,51 @@ def write_scan(block: Block, at: int, node: Node, results: Sequence[Hashable]) -
             x if isinstance(one, _Carry) else None
             for x, one in zip(body.inputs[captured:end], carries, strict=True)
         ],
-        body.inputs[:captured],
+        [body.inputs[i] for i in fixed],
+        home,
     )
-    moving = [one for one in (*slices, *stacks) if one.step]
-    block.write([one.begin() for one in moving])
     phases = [one.settle(turn.in_place(i)) for i, one in enumerate(carries)]
     before, between, last, after = (
         [x for phase in phases for x in phase[i]] for i in range(4)
     )
-    block.write(before)
+    begins += [one.begin() for one in moving]
+    begins += [x for x in before if isinstance(x, SetSlot)]
+    block.write([x for x in before if not isinstance(x, SetSlot)])
     block.write(turn.before)
+    own = home.arena.nbytes if parts is not None else 0
+    if own:
+        # Where no value of before the first turn lies: each turn needs those.
+        memory = block.stock.take(count * own, fresh=True)
+        begins.append(SetSlot(home.slot, memory))
+        apart[home.slot] = own
     on: list[Instruction] = [*between, *(one.advance() for one in moving)]
     turns = length - bool(last)  # the last one is another one, maybe
+    loop = _shifted(begins, apart)
     if turns:
         counter = block.stock.slot()
-        block.write([Count(counter, turns)])
-        block.write([*turn.instructions, *on, Repeat(counter, 0)])
+        loop.append(Count(counter, turns))
+        loop += moved([*turn.instructions, *on, Repeat(counter, 0)], len(loop))
     if last:
-        block.write(last)
-        block.write(turn.instructions)
+        loop += _shifted(last, apart)
+        loop += moved(turn.instructions, len(loop))
+    if parts is not None:
+        loop = [Parts(count, len(loop) + 1, node.where), *moved(loop, 1)]
+    block.write(loop)
     block.write(after)
+    if own:
+        block.stock.arena.free(memory.offset, count * own)
+
+
+def _shifted(
+    instructions: Sequence[Instruction], apart: Mapping[int, int]
+) -> list[Instruction]:
+    """Return instructions that set slots, each for the part at hand."""
+    found: list[Instruction] = []
+    for one in instructions:
+        found.append(one)
+        if isinstance(one, SetSlot) and one.slot in apart:
+            found.append(Shift(one.slot, apart[one.slot]))
+    return found
 
 
 def _pairs(
@@ -353,7 +403,7 @@ def moved(instructions: Sequence[Instruction], by: int) -> list[Instruction]:
     """Return instructions with their jumps as they are after `by` others."""
     return [
         one._replace(target=one.target + by)
-        if isinstance(one, Repeat | Jump | Unless)
+        if isinstance(one, Repeat | Jump | Unless | Parts)
         else one
         for one in instructions
     ]

@@ -17,6 +17,27 @@ from ..schedule.arena import ALIGNMENT, Arena, aligned
 from .alike import Shelf
 
 
+class Home:
+    """Memory in which blocks have their values.
+
+    Attributes:
+        slot: where it begins.
+        arena: gives out places in it.
+    """
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.arena = Arena()
+
+    def take(self, nbytes: int, fresh: bool = False) -> Place:
+        """Return a new place.
+
+        Args:
+            fresh: nothing has lain there before.
+        """
+        return Place(self.slot, self.arena.take(nbytes, fresh))
+
+
 class Stock:
     """What the program is made of, while it is made.
 
@@ -27,7 +48,7 @@ class Stock:
         shelf: what groups that are alike have been lowered to.
 
     Attributes:
-        arena: the memory that values inside the program share.
+        home: the memory that values inside the program share.
         alarm: where the byte lies that tells of a wrong index, once there is one.
         lasts: what lasts from run to run.
     """
@@ -43,13 +64,12 @@ class Stock:
         self.shelf = shelf
         self.target = target
         self.precision = precision
-        self.arena = Arena()
+        self.home = Home(len(graph.inputs) + len(graph.outputs))
         self.alarm: Place | None = None
-        self.arena_slot = len(graph.inputs) + len(graph.outputs)
         self.lasts: list[Lasting] = []
         self._lasting, self._lasting_slot = 0, -1
         self._coded = coded
-        self._slots = self.arena_slot + 2
+        self._slots = self.home.slot + 2
         self._kernels: list[Code] = []
         self._numbers: dict[str, int] = {}
         self._constants: list[np.ndarray] = []
@@ -61,13 +81,14 @@ class Stock:
         self._slots += 1
         return self._slots - 1
 
-    def take(self, nbytes: int, fresh: bool = False) -> Place:
-        """Return a new place in the arena.
+    @property
+    def arena(self) -> Arena:
+        """Gives out places in the memory that values inside the program share."""
+        return self.home.arena
 
-        Args:
-            fresh: nothing has lain there before.
-        """
-        return Place(self.arena_slot, self.arena.take(nbytes, fresh))
+    def take(self, nbytes: int, fresh: bool = False) -> Place:
+        """Return a new place for a value; see `Home.take`."""
+        return self.home.take(nbytes, fresh)
 
     def take_lasting(self, nbytes: int) -> Place:
         """Return a place in the memory that lasts from run to run."""
@@ -90,7 +111,7 @@ class Stock:
         """Return where a constant lies."""
         place = self._literals.get(value)
         if place is None:
-            place = Place(self.arena_slot + 1, self._constant_bytes)
+            place = Place(self.home.slot + 1, self._constant_bytes)
             self._literals[value] = place
             self._constants.append(value.array)
             self._constant_bytes += aligned(value.array.nbytes)

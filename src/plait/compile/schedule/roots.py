@@ -15,7 +15,7 @@ from ..lower.fold import terms_of
 from ..lower.pull import is_moved
 from ..lower.scalar import cost, is_scalar
 from ..lower.search import steps_of
-from .kinds import CONTRACTION, OPAQUE, PULLED, kind_of
+from .kinds import CONTRACTION, OPAQUE, PULLED, REDUCTION, kind_of
 
 # An expression that costs less is written out again for each of its users.
 _CHEAP = 2
@@ -77,6 +77,7 @@ def roots_of(graph: Graph) -> dict[Node, str]:
                 (node in wanted and not (source and node not in given))
                 or (users[node] > 1 and price >= cheap and not is_moved(node))
                 or (node in expanded and price >= _DEAR)
+                or (node in expanded and _narrows(node, kinds))
                 or _is_deep(node, depths)
                 or (of_inputs[node] and node.primitive.name in CHECKS)
             )
@@ -87,6 +88,13 @@ def roots_of(graph: Graph) -> dict[Node, str]:
                 continue
         roots[node] = kind
     return {node: kind for node, kind in roots.items() if node.primitive is not INPUT}
+
+
+def _narrows(node: Node, kinds: Mapping[Node, str]) -> bool:
+    """Whether it takes fewer bytes to keep `node` than the reduction that it casts."""
+    if node.primitive.name != "cast" or kinds.get(node.operands[0]) != REDUCTION:
+        return False
+    return node.dtype.itemsize < node.operands[0].dtype.itemsize
 
 
 def awaited(

@@ -32,11 +32,13 @@ from ...program import (
     Instruction,
     Jump,
     Launch,
+    Parts,
     Place,
     Program,
     Repeat,
     SetSlot,
     Settled,
+    Shift,
     Swap,
     Unless,
 )
@@ -118,6 +120,11 @@ def _described(program: Program, one: Instruction) -> tuple[str, list[str]]:
             return f"jump to {target}", []
         case Unless(at, target):
             return f"unless {place(at)} jump to {target}", []
+        case Parts(count, target, where):
+            return f"{count} parts of what comes before {target}{_line(where)}", []
+        case Shift(slot, nbytes):
+            name = _slot(program, slot)
+            return f"advance {name} by {nbytes:,} bytes for each part before", []
         case Alarm(at):
             return f"stop if {place(at)} tells of a wrong index", []
         case Settled():
