@@ -21,7 +21,7 @@ from plait.dtypes import (
     uint32,
 )
 from plait.errors import PlaitError
-from plait.ir.build import apply
+from plait.ir.build import apply, make_input
 from plait.ir.graph import Graph
 from plait.ops import contract, convolution, gather, index, sort, window
 from plait.ops import elementwise as e
@@ -30,6 +30,7 @@ from plait.ops import reduce as r
 from plait.ops import source as s
 from plait.ops.philox import RANDOM_BITS
 from plait.transform.differentiate import pull_back
+from plait.transform.scan import scan
 from plait.transform.simplify import simplify
 
 from ..transform.programs import (
@@ -257,10 +258,12 @@ class ExactGraph(_Shapes, ExactProgram):
 class SmoothGraph(_Shapes, SmoothProgram):
     """Smooth functions of one dtype; rounding shows in the last digits only."""
 
-    def __init__(self, rng, dtype):
+    def __init__(self, rng, dtype, loops):
         self.rng = rng
         self.pool, self.inputs, self.next = [], [], None
         self.dtype = dtype
+        if loops:
+            self.STEPS = (*self.STEPS, SmoothGraph.looped)
         self.draw_shapes()
         for _ in range(self.rng.integers(1, 4)):
             self.add_input(self.choose(self.shapes), dtype, differentiable=True)
@@ -327,6 +330,49 @@ class SmoothGraph(_Shapes, SmoothProgram):
         mask = s.constant(self.rng.random(x.shape) < 0.5, bool_)
         return e.select(mask, x, y)
 
+    def looped(self):
+        """A loop, which is run in parts if rows do not mix."""
+        rows = self.choose([3, 16, 32, 64, 64, 96])
+        width = self.choose([5, 16, 64, 64])
+        wide, tall = (rows, width), (width, width)
+        length = int(self.rng.integers(1, 5))
+
+        def numbers(*shape):
+            return s.constant(self.rng.uniform(-0.2, 0.2, shape), self.dtype)
+
+        h, x, w, mask = (
+            make_input(shape, self.dtype, differentiable=True)
+            for shape in (wide, wide, tall, (rows, 1))
+        )
+        pool = [h, x]
+        for _ in range(int(self.rng.integers(1, 6))):
+            a, b = self.choose(pool), self.choose(pool)
+            shifted = m.slice_axis(m.concat([a, b], axis=1), 1, 2, width + 2)
+            total = r.mean(a, axis=1, keepdims=True)
+            steps = [
+                lambda a=a, b=b: e.tanh(e.add(a, b)),
+                lambda a=a, b=b: e.multiply(e.sin(a), b),
+                lambda a=a: contract.matmul(a, w),
+                lambda a=a: contract.matmul(a, m.matrix_transpose(w)),
+                lambda a=a: m.matrix_transpose(
+                    contract.matmul(w, m.matrix_transpose(a))
+                ),
+                lambda shifted=shifted: shifted,
+                lambda a=a, total=total: e.add(a, m.expand(total, a.shape)),
+                lambda a=a: e.multiply(m.expand(mask, a.shape), a),
+                lambda a=a: m.flip(a, axis=[1]),
+            ]
+            if self.rng.random() < 0.1:
+                steps = [lambda a=a: m.flip(a, axis=[0])]
+            pool.append(self.choose(steps)())
+        body = Graph([w, mask, h, x], [pool[-1], self.choose(pool)])
+        start = e.add(numbers(*wide), self.tame(r.mean(self.value())))
+        captured = [numbers(*tall), numbers(rows, 1)]
+        xs = numbers(length, *wide)
+        reverse = bool(self.rng.integers(2))
+        last, stacked = scan(captured, [start], [xs], body, length, reverse)
+        return [self.tame(last), self.tame(r.mean(stacked, axis=0))]
+
     def extreme(self):
         x = self.value(lambda node: node.ndim)
         axes = [i for i in range(x.ndim) if self.rng.random() < 0.5]
@@ -338,8 +384,12 @@ class SmoothGraph(_Shapes, SmoothProgram):
     )  # fmt: skip
 
 
-def random_case(seed: int) -> Case | None:
-    """Return a random graph, simplified or not; or None where it has no outputs."""
+def random_case(seed: int, loops: bool = False) -> Case | None:
+    """Return a random graph, simplified or not; or None where it has no outputs.
+
+    Args:
+        loops: there may be loops in it.
+    """
     rng = np.random.default_rng(seed)
     if rng.random() < 0.5:
         program = ExactGraph(rng)
@@ -348,7 +398,7 @@ def random_case(seed: int) -> Case | None:
         dtype = [float64, float64, float32, float32, float32, float16, bfloat16][
             rng.integers(7)
         ]
-        program = SmoothGraph(rng, dtype)
+        program = SmoothGraph(rng, dtype, loops)
         exact = False
     outputs = [program.pool[-1]]
     for _ in range(int(rng.integers(4))):

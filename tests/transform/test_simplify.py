@@ -590,6 +590,15 @@ def own_derivative(x):
     )[0]  # fmt: skip
 
 
+def at_extremum(x, position, axis, dtype, along=None):
+    """Return the elements at positions that are found along an axis."""
+    where = e.cast(m.expand_dims(position(x, axis=axis), axis=axis), dtype)
+    count = x.shape[axis]
+    places = m.reshape(s.iota(count, dtype), (count, *(1,) * (x.ndim - 1 - axis)))
+    chosen = e.select(e.equal(places, where), x, s.full_like(x, 0))
+    return r.sum_over(chosen, (axis if along is None else along,))
+
+
 # Rules that round differently, or better.
 ROUNDING = [
     ("sum_of_expand", lambda v: r.sum_over(m.expand(v, (3, 4)), (0,)),
@@ -600,6 +609,11 @@ ROUNDING = [
      lambda n: e.multiply(n, 3)),
     (None, lambda u: r.sum_over(m.expand(u, (256, 4)), (0,)), NOTHING),
     (None, lambda h: r.sum_over(m.expand(h, (2049, 3)), (0,)), NOTHING),
+    ("element_at_extremum", lambda a: at_extremum(a, r.argmax, 0, int64),
+     lambda a: r.max(a, 0)),
+    ("element_at_extremum", lambda a: at_extremum(a, r.argmin, 1, uint8),
+     lambda a: r.min(a, 1)),
+    (None, lambda a: at_extremum(a, r.argmax, 1, int64, along=2), NOTHING),
     ("dot_of_permute",
      lambda a, d: dot(m.permute_dims(a, (0, 2, 1)), d, ((0, 2), (0, 1))),
      lambda a, d: dot(a, d, ((0, 1), (0, 1)))),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import DType, bool_, float32, int64, promote
+from ..dtypes import DType, bool_, float32, int64, promote, uint8
 from ..errors import ArgumentError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node
@@ -147,10 +147,11 @@ def _at_positions(windows: Node, position: Node) -> Node:
     where it lies, rather than putting it where a position says.
     """
     count = windows.shape[0]
-    places = movement.reshape(iota(count, int64), (count,) + (1,) * position.ndim)
-    chosen = elementwise.select(
-        elementwise.equal(places, position), windows, full_like(windows, 0)
-    )
+    # The gradient keeps the positions: in one byte each, where that is enough.
+    dtype = uint8 if count <= 256 else int64
+    places = movement.reshape(iota(count, dtype), (count,) + (1,) * position.ndim)
+    found = elementwise.equal(places, elementwise.cast(position, dtype))
+    chosen = elementwise.select(found, windows, full_like(windows, 0))
     return reduce.sum_over(chosen, (0,))
 
 

@@ -15,10 +15,12 @@ import numpy as np
 from ..ir.graph import Node
 from ..ir.rewrite import Rule, derive
 from ..ops.contract import DOT
-from ..ops.elementwise import MULTIPLY
+from ..ops.elementwise import CAST, EQUAL, MULTIPLY, SELECT
 from ..ops.gather import GATHER
 from ..ops.movement import CONCATENATE, EXPAND, FLIP, PAD, PERMUTE, RESHAPE, SLICE
 from ..ops.reduce import (
+    ARGMAX,
+    ARGMIN,
     CUMULATIVE_MAX,
     CUMULATIVE_PRODUCT,
     CUMULATIVE_SUM,
@@ -27,6 +29,7 @@ from ..ops.reduce import (
     PRODUCT,
     SUM,
 )  # fmt: skip
+from ..ops.source import IOTA
 from ..shapes import Shape, size_of
 from .patterns import expanded, full, is_a, number, reshaped, scalar, without_lead
 
@@ -341,6 +344,60 @@ def extremum_of_expand(node: Node) -> Node | None:
     """`max(expand(x)) -> max(x)`, the same for min"""
     found = _reduced_small(node)
     return found[0] if found else None
+
+
+def element_at_extremum(node: Node) -> Node | None:
+    """`sum(select(iota == argmax(x), x, 0)) -> max(x)` over its axis; the same for min
+
+    Their derivatives differ where elements are equal.
+    """
+    (chosen,) = node.operands
+    axes = node.attributes["axes"]
+    if chosen.primitive is not SELECT or len(axes) != 1:
+        return None
+    condition, x, other = chosen.operands
+    if condition.primitive is not EQUAL or number(other) != 0:
+        return None
+    axis = axes[0] % x.ndim
+    for places, position in (condition.operands, condition.operands[::-1]):
+        found = _without_axis(position, x.shape, axis)
+        if found is None or not _counts_along(places, x.shape, axis):
+            continue
+        if (
+            found.primitive in (ARGMAX, ARGMIN)
+            and found.operands[0] is x
+            and found.attributes["axis"] % x.ndim == axis
+        ):
+            kind = MAX if found.primitive is ARGMAX else MIN
+            return derive(node, kind, x, axes=(axis,))
+    return None
+
+
+def _without_axis(node: Node, shape: Shape, axis: int) -> Node | None:
+    """Return the positions that were expanded along an axis to `shape`, or None."""
+    few = shape[axis] <= 1 << 7  # all of them fit into any integer dtype
+    if node.primitive is EXPAND:
+        (node,) = node.operands
+    aligned = axis == 0
+    while node.primitive in (RESHAPE, CAST):
+        if node.primitive is CAST and not few:
+            return None
+        aligned = aligned or node.shape == (*shape[:axis], 1, *shape[axis + 1 :])
+        (node,) = node.operands
+    left = shape[:axis] + shape[axis + 1 :]
+    return node if aligned and node.shape == left else None
+
+
+def _counts_along(node: Node, shape: Shape, axis: int) -> bool:
+    """Whether each element of `shape` is its place along an axis."""
+    if node.primitive is EXPAND:
+        (node,) = node.operands
+    after = len(shape) - 1 - axis
+    if without_lead(node.shape) != (shape[axis],) + (1,) * after:
+        return False
+    while node.primitive in (RESHAPE, CAST):
+        (node,) = node.operands
+    return node.primitive is IOTA and node.size == shape[axis]
 
 
 def sum_of_expand(node: Node) -> Node | None:

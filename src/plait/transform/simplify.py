@@ -27,10 +27,11 @@ from ..ops.elementwise import (
     NOT_EQUAL,
 )  # fmt: skip
 from ..ops.movement import EXPAND
+from ..ops.reduce import SUM
 from ..ops.source import CONSTANT, STOP_GRADIENT, VARIABLE
 from .algebra import ALGEBRA
 from .control import COND
-from .moves import MOVES
+from .moves import MOVES, element_at_extremum
 from .patterns import expanded, full, literal, number, scalar
 from .region import CUSTOM
 from .stable import STABLE
@@ -208,6 +209,7 @@ FINAL = (
     Rule(identity, (STOP_GRADIENT, VARIABLE)),
     Rule(cast_weak, (CAST,)),
     Rule(custom_derivative, (PICK,)),
+    Rule(element_at_extremum, (SUM,), exact=False),
 )
 CONTROL = (Rule(known_branch, (PICK,)),)
 CONSTANTS = (Rule(one_constant, (CONSTANT,)), Rule(fold, ()))

@@ -389,16 +389,18 @@ def test_division_leaves_lanes_in_a_row(agree):
 
 
 def test_known_lanes_are_picked_from_rows(agree):
-    """Places of a picture that is twice as large, or of two put into each other."""
-    x, y = Buffer("x", float32, 4096), Buffer("y", float32, 4096, "inout")
+    """Places of a picture that is twice as large, or of a few put into each other."""
+    x, y = Buffer("x", float32, 4096), Buffer("y", float32, 8192, "inout")
     at = i * 16 + v
     body = [
         Store(y, at, Load(x, at // 2)),
         Store(y, at + 2048, Load(x, at % 2 * 1024 + at // 2)),
+        Store(y, at + 4096, Load(x, at % 4 * 512 + at // 4)),
+        Store(y, at + 6144, Load(x, at + v // 6 * 512)),
     ]
     kernel = Kernel("picked", [x, y], [For(i, 128, [Vector(v, 16, 16, body)])])
     assert "gather" not in emit(kernel, named("avx512"))
-    agree(kernel, [random_of(float32, 4096), np.zeros(4096, np.float32)], host())
+    agree(kernel, [random_of(float32, 4096), np.zeros(8192, np.float32)], host())
 
 
 def microkernel(rows=8, columns=3, lanes=16, depth=100):

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 
 from plait.compile import pipeline
-from plait.compile.lower import convolution, convolution_products, convolution_tiles
+from plait.compile.llvm.target import host
+from plait.compile.loops.text import to_text
+from plait.compile.lower import (
+    convolution,
+    convolution_gradients,
+    convolution_products,
+    convolution_tiles,
+)
+from plait.compile.lower.facts import facts_of
 from plait.compile.planning.alike import Shelf
-from plait.dtypes import as_dtype, bfloat16, float32, float64
+from plait.dtypes import as_dtype, bfloat16, float16, float32, float64
 from plait.errors import ShapeError
 from plait.ir.build import apply, make_input
 from plait.ir.graph import Graph
@@ -152,6 +160,36 @@ def test_derivatives(name):
     checked(graph, [draw(rng, one.shape, float64) for one in graph.inputs])
 
 
+# Products of bfloat16 are added up two at a time, of which one may be left over.
+PAIRED = {
+    name: CASES[name]
+    for name in (
+        "blocks", "small_images", "stride", "spread", "groups",
+        "one_position", "line", "volume", "large_kernel", "patches", "patches_of_lines",
+    )
+} | {
+    "one_left_over": ((3, 3, 6, 7), (5, 3, 3, 3), {"padding": 1}),
+    "left_over_in_groups": ((3, 10, 6, 7), (6, 5, 3, 3), {"groups": 2, "padding": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_pairs(name):
+    x, weight, given = PAIRED[name]
+    graph, arrays = with_gradients(x, weight, bfloat16, **given)
+    checked(graph, arrays)
+    kernels = [both.kernel_of(one) for one in both.compiled(graph).kernels]
+    used = [one for one in kernels if "dot_pairs" in to_text(one)]
+    assert len(used) == 3 * facts_of(host()).bf16_dot
+
+
+def test_what_has_no_second_meets_nothing():
+    graph, (x, weight) = forward((1, 3, 5, 9), (4, 3, 2, 3), bfloat16)
+    x[:, 2, 2, 4] = np.inf
+    (found,) = checked(graph, [x, weight])
+    assert np.isinf(found[:, :, 1:3, 2:5].astype(np.float32)).all()
+
+
 @pytest.mark.parametrize("dtype", [float32, bfloat16], ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize("kernel", [3, 10])
 def test_what_follows_is_computed_as_sums_are_finished(kernel, dtype):
@@ -191,15 +229,15 @@ def filtered(monkeypatch):
     monkeypatch.setattr(pipeline, "SHELF", Shelf())
 
 
-def with_gradients(x, weight, **given):
+def with_gradients(x, weight, dtype=float32, **given):
     """Return the graph of a convolution and its derivatives, and operands."""
-    operands = [make_input(s, float32, differentiable=True) for s in (x, weight)]
+    operands = [make_input(s, dtype, differentiable=True) for s in (x, weight)]
     result = apply(CONVOLUTION, *operands, **attributes(len(x) - 2, **given))
-    seed = make_input(result.shape, float32)
+    seed = make_input(result.shape, dtype)
     found = pull_back([result], [seed], operands)
     graph = simplify(Graph([*operands, seed], [result, *found]))
     rng = np.random.default_rng(0)
-    return graph, [draw(rng, one.shape, float32) for one in graph.inputs]
+    return graph, [draw(rng, one.shape, dtype) for one in graph.inputs]
 
 
 @pytest.mark.parametrize("name", TILED)
@@ -212,6 +250,18 @@ def test_minimal_filtering(name, filtered, monkeypatch):
     checked(graph, arrays)
     names = [one.name for one in both.compiled(graph).kernels]
     assert sum(one.endswith("_taps") for one in names) == (groups == 1)
+
+
+@pytest.mark.parametrize("dtype", [float16, bfloat16], ids=lambda dtype: dtype.name)
+def test_minimal_filtering_of_16_bits(dtype, filtered, monkeypatch):
+    way = convolution_products.FILTERED
+    monkeypatch.setattr(convolution, "way_of", lambda *_: way)
+    x, weight, given = TILED["odd"]
+    graph, arrays = with_gradients(x, weight, dtype, **given)
+    checked(graph, arrays)
+    kernels = both.compiled(graph).kernels
+    assert sum(one.name.endswith("_taps") for one in kernels) == 1
+    assert not any("dot_pairs" in to_text(both.kernel_of(one)) for one in kernels)
 
 
 # Gradients of kernels that are products of matrices of what each tap meets.
@@ -234,6 +284,51 @@ def test_gradients_as_products(name, filtered, monkeypatch):
     checked(graph, arrays)
     names = [one.name for one in both.compiled(graph).kernels]
     assert any(one.endswith("_places") for one in names)
+
+
+# Gradients of kernels as sums in registers: lines that are whole vectors, and others.
+SUMMED = {
+    "lines": ((5, 3, 6, 32), (11, 3, 3, 3), {"padding": 1}),
+    "short_lines": ((6, 5, 8, 8), (9, 5, 3, 3), {"padding": 1}),
+    "stride": ((3, 4, 9, 32), (6, 4, 3, 3), {"stride": 2, "padding": 1}),
+    "dilation": (
+        (2, 3, 8, 16),
+        (4, 3, 3, 2),
+        {"dilation": (2, 3), "padding": (2, (1, 2))},
+    ),
+    "many_taps": ((3, 2, 16, 16), (3, 2, 5, 5), {"padding": 2}),
+    "line": ((4, 3, 48), (4, 3, 5), {"padding": 2}),
+    "volume": ((3, 2, 4, 4, 4), (5, 2, 3, 3, 3), {"padding": 1}),
+}
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_gradients_as_sums_in_registers(name, filtered, monkeypatch):
+    x, weight, given = SUMMED[name]
+    direct = convolution_products.DIRECT
+    monkeypatch.setattr(convolution, "way_of", lambda *_: direct)
+    monkeypatch.setattr(convolution_gradients, "_PART_PRODUCTS", 5000)
+    graph, arrays = with_gradients(x, weight, **given)
+    checked(graph, arrays)
+    names = [one.name for one in both.compiled(graph).kernels]
+    assert any(one.endswith("_sum") for one in names)
+
+
+def test_sums_in_registers_need_whole_vectors_in_a_row():
+    found = []
+    for places in ((16, 16), (5, 5)):
+        graph, arrays = with_gradients((64, 16, *places), (32, 16, 3, 3), padding=1)
+        both.check(graph, arrays)
+        names = [one.name for one in both.compiled(graph).kernels]
+        found.append(any(one.endswith("_sum") for one in names))
+    assert found == [True, False]
+
+
+def test_gradient_of_a_kernel_of_many_channels():
+    graph, arrays = with_gradients((64, 32, 8, 8), (64, 32, 3, 3), padding=1)
+    x, weight, seed = graph.inputs
+    gradient = Graph([x, weight, seed], [graph.outputs[2]])
+    both.check(gradient, arrays)
 
 
 def test_minimal_filtering_where_it_pays():
@@ -272,3 +367,15 @@ def test_pooling_and_its_derivative(kind):
     graph = simplify(Graph([x, seed], [y, *pull_back([y], [seed], [x])]))
     rng = np.random.default_rng(0)
     both.check(graph, [draw(rng, one.shape, float64) for one in graph.inputs])
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 6, 16), (2, 3, 8, 8), (1, 1, 6, 8)])
+def test_pooling_of_short_lines(shape):
+    x = make_input(shape, float32, differentiable=True)
+    y = pooling.max_pool(x, 2)
+    seed = make_input(y.shape, float32)
+    graph = simplify(Graph([x, seed], [y, *pull_back([y], [seed], [x])]))
+    rng = np.random.default_rng(0)
+    values = rng.integers(-3, 3, shape).astype(np.float32)
+    values.flat[[0, 7, 20]] = np.nan, -np.inf, np.inf
+    both.check(graph, [values, draw(rng, y.shape, float32)])

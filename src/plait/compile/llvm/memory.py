@@ -24,6 +24,8 @@ from .write import Writer
 
 # Up to this distance elements are picked from vectors that hold those between them too.
 _NEAR = 4
+# Rows that elements at known offsets are picked from, at most.
+_ROWS = 4
 # Bytes of a line of the caches, which streaming writes at once.
 _LINE = 64
 
@@ -116,6 +118,7 @@ class Memory:
             if condition.text == "false":
                 return other
             condition = None
+        index = _straight(index, writer.extent)
         kind, step = _kind(index)
         if kind == "one":
             return self._load_one(buffer, index, condition, other)
@@ -138,7 +141,7 @@ class Memory:
         if condition is None:
             offsets = _offsets(index, writer.extent)
             rows = _rows(offsets, lanes)
-            if 1 <= len(rows) <= 2 and all(row.length > 1 for row in rows):
+            if 1 <= len(rows) <= _ROWS and all(row.length > 1 for row in rows):
                 return self._load_known(buffer, index, offsets, rows)
         else:
             condition = writer.broadcast(condition, lanes)
@@ -346,7 +349,7 @@ class Memory:
     def _load_known(
         self, buffer: Buffer, index: Linear, offsets: Sequence[int], rows: list[Row]
     ) -> Value:
-        """Return elements at known offsets, from one or two rows that hold them."""
+        """Return elements at known offsets, from few rows that hold them."""
         writer = self.writer
         terms = {text: term for text, term in index.terms.items() if not term[0].lanes}
         length = max(row.length for row in rows)
@@ -358,13 +361,20 @@ class Memory:
                 order = [n if n < row.length else -1 for n in range(length)]
                 value = writer.shuffle(value, None, order)
             values.append(value)
-        order = [-1] * writer.lanes
-        for lane, offset in enumerate(offsets):
-            for number, row in enumerate(rows):
-                if row.first <= offset < row.first + row.length:
-                    order[lane] = number * length + offset - row.first
-        other = values[1] if len(values) > 1 else None
-        return self._arrive(buffer, writer.shuffle(values[0], other, order))
+        found: Value | None = None
+        for first in range(0, len(rows), 2):
+            order = [-1] * writer.lanes
+            both_orders = [lane if found else -1 for lane in range(writer.lanes)]
+            for lane, offset in enumerate(offsets):
+                for number, row in enumerate(rows[first : first + 2]):
+                    if row.first <= offset < row.first + row.length:
+                        order[lane] = number * length + offset - row.first
+                        both_orders[lane] = writer.lanes + lane
+            other = values[first + 1] if len(values) > first + 1 else None
+            two = writer.shuffle(values[first], other, order)
+            found = writer.shuffle(found, two, both_orders) if found else two
+        assert found is not None
+        return self._arrive(buffer, found)
 
     def _gather(
         self, buffer: Buffer, index: Linear, mask: Value | None, other: Value
@@ -419,6 +429,7 @@ class Memory:
         self, buffer: Buffer, index: Linear, value: Value, condition: Value | None
     ) -> None:
         writer = self.writer
+        index = _straight(index, writer.extent)
         kind, step = _kind(index)
         if kind == "one" and not (condition is not None and condition.lanes):
             # All lanes write to one place: the last stays.
@@ -567,6 +578,15 @@ def _kind(index: Linear) -> tuple[str, int]:
     if index.lane == 0:
         return "one", 0
     return ("row" if index.lane in (1, -1) else "steps"), index.lane
+
+
+def _straight(index: Linear, extent: int) -> Linear:
+    """Return an index as one that moves on by one from lane to lane, if it does."""
+    offsets = _offsets(index, extent) if _kind(index)[0] == "any" else []
+    if len(offsets) < 2 or offsets != list(range(offsets[0], offsets[0] + extent)):
+        return index
+    terms = {text: term for text, term in index.terms.items() if not term[0].lanes}
+    return Linear(index.constant + offsets[0], terms, 1)
 
 
 def _offsets(index: Linear, extent: int) -> list[int]:

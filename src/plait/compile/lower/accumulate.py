@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...dtypes import DType, bool_, int64
+from ...dtypes import DType, bool_, int32, int64
 from ...ir.graph import Node
 from ..loops.grammar import (
     UNROLL,
@@ -27,6 +27,7 @@ from ..loops.grammar import (
     Variable,
     Vector,
 )
+from .product import as_dtype
 from .pull import Values
 from .scalar import computed
 
@@ -34,7 +35,8 @@ _OPERATIONS = {
     "sum": "add", "product": "multiply", "max": "maximum", "min": "minimum",
     "argmax": "maximum", "argmin": "minimum",
 }  # fmt: skip
-_NOWHERE = Constant(1 << 62, int64)
+# No element lies there. Places along shorter axes are kept in 32 bits.
+_NOWHERE, _NOWHERE_NEAR = 1 << 62, (1 << 31) - 1
 
 
 def start_of(name: str, dtype: DType) -> float | int | bool:
@@ -75,9 +77,13 @@ class Accumulator:
         if start:
             resets.append((self.best, Constant(start, self.dtype)))
         if self.name in ("argmax", "argmin"):
-            self.places = Registers(values.name("a"), int64, count, lanes)
+            short = node.operands[0].shape[node.attributes["axis"]] < _NOWHERE_NEAR
+            self.place_dtype = int32 if short else int64
+            nowhere = _NOWHERE_NEAR if short else _NOWHERE
+            self.nowhere = Constant(nowhere, self.place_dtype)
+            self.places = Registers(values.name("a"), self.place_dtype, count, lanes)
             values.body.append(self.places)
-            resets.append((self.places, _NOWHERE))
+            resets.append((self.places, self.nowhere))
         if resets:
             self._each_place(
                 lambda at: [Set(registers, at, value) for registers, value in resets]
@@ -108,6 +114,7 @@ class Accumulator:
                 Set(self.best, place, Operation(name, (best, value), self.dtype))
             )
             return
+        position = as_dtype(position, self.place_dtype)
         self._choose(place, value, position, first=False)
 
     def _choose(
@@ -156,9 +163,8 @@ class Accumulator:
                 Operation("select", (better, value, best), self.dtype),
             )
         )  # fmt: skip
-        values.body.append(
-            Set(self.places, place, Operation("select", (better, position, at), int64))
-        )
+        where = Operation("select", (better, position, at), self.place_dtype)
+        values.body.append(Set(self.places, place, where))
 
     def result(self, place: Expression | int) -> Expression:
         """Return the result of one vector's lanes, each for itself."""
@@ -168,8 +174,10 @@ class Accumulator:
 
     def _found(self, place: Expression) -> Expression:
         # Where no element was better than the start, the first one is the best.
-        nowhere = Operation("equal", (place, _NOWHERE), bool_)
-        return Operation("select", (nowhere, Constant(0, int64), place), int64)
+        nowhere = Operation("equal", (place, self.nowhere), bool_)
+        zero = Constant(0, self.place_dtype)
+        found = Operation("select", (nowhere, zero, place), self.place_dtype)
+        return as_dtype(found, int64)
 
     def folded(self) -> Expression:
         """Write the combination of all vectors and lanes, and return the result."""
@@ -190,7 +198,9 @@ class Accumulator:
             same = Operation(
                 "bitwise_or", (same, Operation("not_equal", (own, own), bool_)), bool_
             )
-        place = Operation("select", (same, Get(self.places, 0), _NOWHERE), int64)
+        place = Operation(
+            "select", (same, Get(self.places, 0), self.nowhere), self.place_dtype
+        )  # fmt: skip
         body.append(Set(self.places, 0, place))
         lane = Variable(values.name("l"))
         values.body.append(Vector(lane, self.lanes, self.lanes, body))

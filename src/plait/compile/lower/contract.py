@@ -99,7 +99,9 @@ def _turned(
     ) -> list[Statement]:
         return finish(b, n, m, value)
 
-    return contraction._replace(shape=Shape(b, n, m, k)), right, left, turned
+    fixed = contraction.fixed[1], contraction.fixed[0]
+    contraction = contraction._replace(shape=Shape(b, n, m, k), fixed=fixed)
+    return contraction, right, left, turned
 
 
 def _is_better_turned(

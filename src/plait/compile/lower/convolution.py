@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ...dtypes import float32
+from ...dtypes import bfloat16, float32
 from ...ir.graph import Node
 from ..loops.grammar import Body, Expression, Load, Variable
 from ..schedule.group import Group
@@ -17,6 +17,7 @@ from .blocking import Facts
 from .blocking import Shape as Extents
 from .convolution_block import lower_positions
 from .convolution_dots import lower_sums
+from .convolution_pairs import are_paired, paired
 from .convolution_products import lower_products, way_of
 from .convolution_tiles import filter_of, lower_tiles
 from .dot import contiguous, operand
@@ -34,6 +35,8 @@ _NEAR = 1024
 _CACHED = 1 << 17
 # Places of one item that make a matrix worth a product of its own.
 _PLACES = 32
+# What a product costs that is added up with another one, with the copies that it takes.
+_PAIRED, _PAIRED_SUMS = 0.5, 0.56
 # Items of a chunk whose sums run along the kernel.
 _ITEMS = 16
 
@@ -74,13 +77,20 @@ def lower_convolution(
         x.shape[0], at["groups"], rows, channels, axes, dtype,
         _direct(node, source(weight)), source(x), source(weight), finish,
     )  # fmt: skip
-    if not along_kernel and not narrow and (filter := filter_of(problem, facts)):
+    in_pairs = x.dtype is weight.dtype is bfloat16 and are_paired(problem, facts)
+    each = 1.0
+    if in_pairs:
+        each = _PAIRED_SUMS if along_kernel else _PAIRED
+    if not along_kernel and (filter := filter_of(problem, facts, each)):
         pieces = lower_tiles(problem, filter, facts, name)
-    elif along_kernel and not narrow and (way := way_of(problem, facts)):
+    elif along_kernel and (way := way_of(problem, facts, each)):
         pieces = lower_products(problem, way, facts, precision, name)
     else:
         lower = lower_sums if along_kernel else lower_positions
-        pieces = lower(_cheaper(problem, along_kernel, facts), facts, name)
+        problem = _cheaper(problem, along_kernel, facts)
+        if in_pairs:
+            problem = paired(problem)
+        pieces = lower(problem, facts, name)
     products = node.size * math.prod(weight.shape[1:])
     return as_pieces(pieces, group, memory, products)
 

@@ -33,7 +33,7 @@ from ..loops.grammar import (
 from .blocking import Facts, ceil
 from .index import ZERO
 from .laying import Laying, Span, lay_out
-from .product import Piece, as_dtype, bind, multiply_add, smaller
+from .product import Piece, as_dtype, bind, smaller
 from .sliding import Layout, Problem, Run, parts_of, phases_of, runs_of
 
 _CHUNK_PRODUCTS = 600_000
@@ -83,7 +83,7 @@ class Positions:
         self.cut_chunks()
         channels = problem.channels * len(self.parts)
         self.elements = Buffer(
-            "elements", self.dtype, max(1, channels * layout.size), "scratch"
+            "elements", problem.copied, max(1, channels * layout.size), "scratch"
         )
         # Phases of the last axis lie side by side.
         self.across = axes[-1].phases
@@ -94,7 +94,8 @@ class Positions:
         )
         self.direct = problem.direct
         size = problem.groups * self.blocks * problem.channels * sum(self.taps)
-        self.numbers = Buffer("numbers", self.dtype, max(1, size * self.block), "inout")
+        size = max(1, size * self.block)
+        self.numbers = Buffer("numbers", problem.copied, size, "inout")
 
     # How the work is cut
 
@@ -243,7 +244,7 @@ class Positions:
             extent = min(lanes, self.block - start)
             m = group * problem.rows + (row + start + lane)
             value = problem.weight(m, at)
-            value = as_dtype(value, self.dtype)
+            value = as_dtype(value, problem.copied)
             store = Store(self.numbers, to + start + lane, value)
             body.append(Vector(lane, extent, lanes, [store]))
         return body
@@ -398,7 +399,7 @@ class Positions:
         vectors: int,
     ) -> Body:
         """Return the steps of all taps of runs, of one channel."""
-        layout = self.layout
+        problem, layout = self.problem, self.layout
         part = self.parts.index(tuple(run.part for run in runs))
         at = [Variable(f"tap{name}_{i}") for i in range(len(runs))]
         moved: Expression = right + (part * layout.size + layout.shift(runs))
@@ -415,7 +416,8 @@ class Positions:
             value = bind(body, f"number{r}", numbers(at, r))
             for v in range(vectors):
                 at_sum = r * vectors + v
-                total = multiply_add(value, columns[v], Get(sums, at_sum), self.facts)
+                before = Get(sums, at_sum)
+                total = problem.added(value, columns[v], before, self.facts)
                 body.append(Set(sums, at_sum, total))
         inner.append(Vector(lane, self.lanes, self.lanes, body))
         written = self.block * vectors

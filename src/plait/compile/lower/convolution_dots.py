@@ -35,7 +35,7 @@ from ..loops.grammar import (
 from .blocking import Facts, ceil
 from .index import ZERO
 from .laying import Laying, Span, lay_out, zero_of
-from .product import Piece, bind, multiply_add, smaller
+from .product import Piece, bind, smaller
 from .sliding import Layout, Problem, Run, parts_of, phases_of, runs_of
 
 _CHUNK_PRODUCTS = 600_000
@@ -94,10 +94,10 @@ class _Sums:
         padded_items = ceil(self.items, self.beside) * self.beside
         size = self.layout.size
         self.elements = Buffer(
-            "elements", self.dtype, padded_items * len(self.parts) * size, "scratch"
+            "elements", problem.copied, padded_items * len(self.parts) * size, "scratch"
         )
         self.numbers = Buffer(
-            "numbers", self.dtype, padded_rows * len(self.phases) * size, "scratch"
+            "numbers", problem.copied, padded_rows * len(self.phases) * size, "scratch"
         )
         self.results = Buffer(
             "results", self.dtype, padded_rows * padded_items * self.taps, "scratch"
@@ -350,7 +350,7 @@ class _Sums:
             value = bind(inner, f"column{c}", Load(self.elements, place))
             for r in range(self.block):
                 spot = r * len(across) + c
-                total = multiply_add(value, rows[r], Get(sums, spot), self.facts)
+                total = self.problem.added(value, rows[r], Get(sums, spot), self.facts)
                 inner.append(Set(sums, spot, total))
         outer.append(Vector(lane, lanes, lanes, inner))
         body += [sums, For(step, self.layout.vectors, outer)]

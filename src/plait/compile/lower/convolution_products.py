@@ -34,6 +34,7 @@ from ..loops.grammar import (
 )
 from . import contract
 from .blocking import Facts, Shape, ceil
+from .convolution_gradients import cycles_of, lower_gradients
 from .convolution_tiles import offsets_of, plain_taps, tiled_axes
 from .filtering import (
     MET,
@@ -49,7 +50,7 @@ from .laying import Laying, Span, lay_out
 from .product import Contraction, Finish, Operand, Piece, as_dtype, bind, count_from
 from .sliding import Axis, Layout, Problem, Source, parts_of
 
-PLAIN, FILTERED = "plain", "filtered"
+PLAIN, FILTERED, DIRECT = "plain", "filtered", "direct"
 
 _MATRICES = MET * MET
 # Cycles for what a vector of places is multiplied by in a row, and in the usual way,
@@ -60,7 +61,7 @@ _PRODUCT, _USUAL, _USUAL_STRIDED = 0.7, 0.8, 1.1
 _LAID_OUT, _WRITTEN = 4, 12
 # Cycles for the taps of a vector of items, of one row.
 _TAP_CYCLES = 100
-_WORTH = 0.85
+_WORTH, _COUNTED = 0.85, 1.15
 # Bytes that matrices may take.
 _MOST_BYTES = 96 << 20
 # Places that are laid out at once, of one item or row.
@@ -68,12 +69,13 @@ _AT_ONCE = 1024
 _MOST_CHUNKS = 64
 
 
-def way_of(problem: Problem, facts: Facts) -> str:
-    """Return PLAIN or FILTERED if that is worth it, else nothing.
+def way_of(problem: Problem, facts: Facts, each: float = 1) -> str:
+    """Return PLAIN, FILTERED or DIRECT if that is worth it, else nothing.
 
     Args:
         problem: its axes are turned: positions are those of the kernel, and taps those
             of the result.
+        each: what a product costs in the usual way.
     """
     axes = problem.axes
     if problem.dtype is not float32 or problem.groups > 1 or not problem.channels:
@@ -87,7 +89,12 @@ def way_of(problem: Problem, facts: Facts) -> str:
     vectors = ceil(places, lanes)
     slides = all(axis.stride == 1 for axis in axes)
     usual = vectors * taps * rows * batch * (_USUAL if slides else _USUAL_STRIDED)
+    usual *= each
     best = _WORTH * usual, ""
+    # What comes before and after the products is counted here, but not in `usual`.
+    direct = cycles_of(problem, facts)
+    if direct < _COUNTED * usual:
+        best = min(direct, best[0]), DIRECT
     room = _MOST_BYTES // problem.dtype.itemsize
     if places * (taps * batch + rows) <= room:
         parts = len(parts_of(axes))
@@ -113,8 +120,10 @@ def lower_products(
     """Return the loops of a convolution whose result is a kernel.
 
     Args:
-        way: PLAIN or FILTERED.
+        way: PLAIN, FILTERED or DIRECT.
     """
+    if way == DIRECT:
+        return lower_gradients(problem, facts, name)
     products = _Products(problem, way, facts, precision)
     return products.filtered(name) if way == FILTERED else products.plain(name)
 

@@ -56,15 +56,19 @@ _WORTH = 0.85
 # Numbers of a matrix that one chunk makes.
 _NUMBERS = 4096
 # Tiles that are worked on at once, at least, and rows that share them.
-_TILES, _ROWS = 32, 128
+_TILES, _ROWS = 32, 64
 # The same where the kernel is large, and how many units are enough there.
 _SPREAD, _UNITS = 192, 8
 # Chunks that keep all cores busy.
 _CHUNKS, _MOST_CHUNKS = 16, 64
 
 
-def filter_of(problem: Problem, facts: Facts) -> Filter | None:
-    """Return the way of filtering that is worth it, or None."""
+def filter_of(problem: Problem, facts: Facts, each: float = 1) -> Filter | None:
+    """Return the way of filtering that is worth it, or None.
+
+    Args:
+        each: what a product costs without filtering.
+    """
     axes = problem.axes
     if len(axes) != 2 or problem.dtype is not float32:
         return None
@@ -74,7 +78,7 @@ def filter_of(problem: Problem, facts: Facts) -> Filter | None:
     rows, channels = problem.rows, problem.channels
     places = problem.batch * axes[0].count * axes[1].count
     products = rows * channels * _PRODUCT_CYCLES
-    best = _WORTH * ceil(places, lanes) * TAPS * TAPS * products
+    best = _WORTH * each * ceil(places, lanes) * TAPS * TAPS * products
     found = None
     for filter in (TWO, FOUR) if facts.lasting else (TWO,):
         matrices = filter.met**2

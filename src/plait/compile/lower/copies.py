@@ -92,11 +92,13 @@ class Copies:
         large = shape.products >= _SHARED_PRODUCTS
         sliced = cut.slices > 1
         self.left_shared = self.left_way != DIRECT and (
-            sliced or (large and cut.column_chunks > 1)
+            sliced or (large and cut.column_chunks > 1) or self.contraction.fixed[0]
         )
         # Pairs of a slice might begin at an odd number.
         self.right_shared = self.packs_right and (
-            (sliced and self.pairs) or (large and cut.row_chunks > 1)
+            (sliced and self.pairs)
+            or (large and cut.row_chunks > 1)
+            or self.contraction.fixed[1]
         )
         packed = uint32 if self.pairs else dtype
         steps = self.steps if self.right_shared else cut.slice

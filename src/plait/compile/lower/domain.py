@@ -29,18 +29,26 @@ class Loop:
         axis: the last of them, whose index is the loop's variable; the others' is 0.
         size: the product of their sizes.
         kind: what the axes have in common; only those of one kind are one loop.
+        before: an axis whose index is the loop's variable divided by `each`; that of
+            `axis` is then what is left.
     """
 
     axis: int
     size: int
     kind: Hashable
+    before: int | None = None
+    each: int = 1
 
 
 def index_of(ndim: int, loops: Sequence[Loop], places: Iterable[Expression]) -> Index:
     """Return the index into a domain, given the place in each loop."""
     index: list[Expression] = [ZERO] * ndim
     for loop, place in zip(loops, places, strict=True):
-        index[loop.axis] = place
+        if loop.before is None:
+            index[loop.axis] = place
+        else:
+            index[loop.before] = place // loop.each
+            index[loop.axis] = place % loop.each
     return tuple(index)
 
 

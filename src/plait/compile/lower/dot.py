@@ -35,8 +35,13 @@ def lower_dot(
     facts: Facts,
     precision: str,
     name: str,
+    fixed: tuple[bool, bool] = (False, False),
 ) -> list[Piece]:
-    """Return the kernels that compute a group led by a contraction, in order."""
+    """Return the kernels that compute a group led by a contraction, in order.
+
+    Args:
+        fixed: see `Contraction`.
+    """
     memory = Memory(stored)
     node = group.head
     x, y = node.operands
@@ -59,7 +64,7 @@ def lower_dot(
         return epilogue.at({_BATCH: b, _ROW: m, _COLUMN: n}, value)
 
     pieces = contract.lower(
-        Contraction(extents, node.dtype, precision), left, right, finish,
+        Contraction(extents, node.dtype, precision, fixed), left, right, finish,
         contiguous(epilogue), facts, name,
     )  # fmt: skip
     return as_pieces(pieces, group, memory, math.prod(extents))

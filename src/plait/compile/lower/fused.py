@@ -52,6 +52,7 @@ def lower_fused(
     elif lowering.lanes_along_row:
         chunks, body = write_rows(lowering)
     else:
+        lowering.join_short_lines()
         chunks, body = write_columns(lowering)
     buffers = lowering.memory.buffers
     kernel = Kernel(name, tuple(buffers.values()), body, chunks, lowering.scratch)

@@ -97,6 +97,16 @@ class Lowering:
             self.cuts = cuts(values.body, AXES[loops[-1].axis], loops[-1].size)
         return loops
 
+    def join_short_lines(self) -> None:
+        """Have vectors run on from line to line, where lines are a part of a vector."""
+        if len(self.outer) < 2 or not self.reductions or self.cuts:
+            return
+        before, last = self.outer[-2:]
+        if last.size * 4 in (self.width * 2, self.width):
+            size = before.size * last.size
+            joined = Loop(last.axis, size, last.kind, before.axis, last.size)
+            self.outer[-2:] = [joined]
+
     # Where things are
 
     def index(self, rows: Sequence[Expression], along: Sequence[Expression]) -> Index:

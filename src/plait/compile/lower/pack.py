@@ -93,7 +93,7 @@ class Copy(NamedTuple):
             mark: distinguishes the names bound in `body`.
         """
         if self.parts == 1:
-            return [first if second is None else _paired(first, second)]
+            return [first if second is None else pair(first, second)]
         name, shift = f"{self.name}_a{mark}", Constant(16, uint32)
         found = [
             Operation("bitwise_right_shift", (part, shift))
@@ -148,7 +148,8 @@ class Copy(NamedTuple):
         ]
 
 
-def _paired(low: Expression, high: Expression) -> Expression:
+def pair(low: Expression, high: Expression) -> Expression:
+    """Return 32 bits with two numbers of 16, given in 32 each."""
     upper = Operation("bitwise_left_shift", (high, Constant(16, uint32)))
     return Operation("bitwise_or", (low, upper))
 

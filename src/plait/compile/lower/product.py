@@ -53,11 +53,14 @@ class Contraction(NamedTuple):
         shape: the extents.
         dtype: of the result's elements before they are finished.
         precision: "highest", "high" or "fast": what float32 may be rounded to.
+        fixed: whether the left and the right operand are the same in each turn of a
+            loop: a copy that has a kernel of its own is made only once then.
     """
 
     shape: Shape
     dtype: DType
     precision: str = "highest"
+    fixed: tuple[bool, bool] = (False, False)
 
     @property
     def sum_dtype(self) -> DType:

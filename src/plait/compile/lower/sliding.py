@@ -24,8 +24,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ...dtypes import DType
-from ..loops.grammar import Body, Expression
+from ...dtypes import DType, uint32
+from ..loops.grammar import Body, Expression, Operation
+from .blocking import Facts
+from .product import multiply_add
 
 
 class Run(NamedTuple):
@@ -217,6 +219,7 @@ class Problem(NamedTuple):
         weight: gives the number at ([row], [channel, *tap]), of all groups' rows.
         finish: what is done with each element, given its item, row, place along each
             axis, or the number of its place, and value.
+        pairs: `x` and `weight` give two channels, bfloat16 in the halves of 32 bits.
     """
 
     batch: int
@@ -229,3 +232,17 @@ class Problem(NamedTuple):
     x: Source
     weight: Source
     finish: Finish
+    pairs: bool = False
+
+    @property
+    def copied(self) -> DType:
+        """The dtype in which elements and the kernel's numbers are copied."""
+        return uint32 if self.pairs else self.dtype
+
+    def added(
+        self, x: Expression, y: Expression, total: Expression, facts: Facts
+    ) -> Expression:
+        """Return `total` with the product of two numbers, or of two pairs."""
+        if self.pairs:
+            return Operation("dot_pairs", (total, x, y), self.dtype)
+        return multiply_add(x, y, total, facts)
