@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plait.dtypes import bfloat16, float32, int32
+from plait.dtypes import bfloat16, float16, float32, int32
 from plait.errors import WrongResultError
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
@@ -65,6 +65,15 @@ def test_16_bits_on_the_way_are_seen():
     graph = Graph([x], [e.cast(e.add(e.cast(x, bfloat16), 1.0), float32)])
     array = np.linspace(0, 1, 100, dtype=np.float32)
     changed(graph, [array], lambda y: y * np.float32(1.004))
+
+
+def test_the_smallest_numbers_are_rounded_by_as_much_as_they_are():
+    x = make_input((2,), float16)
+    graph = Graph([x], [e.multiply(x, x)])
+    array = np.array([1e-4, 3e-4], np.float16)  # the squares are near 2 ** -24
+    changed(graph, [array], lambda y: y * np.float16(0))
+    with pytest.raises(WrongResultError):
+        changed(graph, [array * 100], lambda y: y * np.float16(0))
 
 
 def test_integers_are_exact():

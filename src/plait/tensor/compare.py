@@ -22,6 +22,13 @@ from ..ir.graph import Graph, Node, TensorType, topological_order
 # How far a compiled result may be from the interpreted one, relative to the largest
 # number in it, by the coarsest type on the way: some hundred roundings.
 TOLERANCES = {"float64": 1e-10, "float32": 2e-4, "float16": 0.02, "bfloat16": 0.1}
+# The smallest number of each type. Numbers near it are rounded by as much, however small
+# they are, so that results may be off by a few of it.
+SMALLEST = {
+    "float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24,
+    "bfloat16": 2.0**-133,
+}  # fmt: skip
+_FEW = 4
 # And in absolute terms: what random roundings change, times this.
 _ROUNDED = 16.0
 _RUNS = 3
@@ -76,7 +83,7 @@ def differences(
     finite = np.isfinite(right)
     scale = np.abs(right[finite]).max(initial=0.0)
     with np.errstate(all="ignore"):
-        near = np.abs(right - got) <= tolerance * scale + slack
+        near = np.abs(right - got) <= tolerance * scale + _floor(node) + slack
     same = (right == got) | (np.isnan(right) & np.isnan(got))
     return np.asarray(~(same | np.where(finite, near, slack == np.inf)))
 
@@ -85,11 +92,20 @@ def _tolerance(node: Node) -> float:
     """Return that of the coarsest type on the way to a node; 0 for an exact result."""
     if not node.dtype.is_float:
         return 0.0
-    return max(
-        TOLERANCES.get(type.dtype.name, 0.0)
+    return max(TOLERANCES.get(name, 0.0) for name in _types_before(node))
+
+
+def _floor(node: Node) -> float:
+    """Return by how much any number on the way to a node may be rounded."""
+    return _FEW * max(SMALLEST.get(name, 0.0) for name in _types_before(node))
+
+
+def _types_before(node: Node) -> set[str]:
+    return {
+        type.dtype.name
         for one in topological_order([node])
         for type in ([one.type] if isinstance(one.type, TensorType) else one.type)
-    )
+    }
 
 
 def _slack(
