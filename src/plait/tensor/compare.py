@@ -22,8 +22,8 @@ from ..ir.graph import Graph, Node, TensorType, topological_order
 # How far a compiled result may be from the interpreted one, relative to the largest
 # number in it, by the coarsest type on the way: some hundred roundings.
 TOLERANCES = {"float64": 1e-10, "float32": 2e-4, "float16": 0.02, "bfloat16": 0.1}
-# The smallest number of each type. Numbers near it are rounded by as much, however small
-# they are, so that results may be off by a few of it.
+# The smallest number of each type. Numbers near it are rounded by as much, however
+# small they are, so that results may be off by a few of it.
 SMALLEST = {
     "float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24,
     "bfloat16": 2.0**-133,
