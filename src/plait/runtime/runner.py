@@ -184,6 +184,8 @@ class Runner:
                     ahead.wait = flight.finish
                     return outputs
                 words[machine.QUIET] = 0
+                if at == sharing.NOT_BEGUN:
+                    at = self._go(frame.address)
             self._go_on(frame, team, at, None)
             frame.looks.update(frame.new)
             return outputs

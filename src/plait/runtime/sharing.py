@@ -16,11 +16,11 @@ comes late, from whichever region it was looking at, either gets chunks of the r
 that is open now, or none. The launching thread waits for chunks that were taken, never
 for threads.
 
-A run is *posted* like this. `posted` is set to the frame (release). Whoever sets it
-back to 0 by compare-and-exchange (acquire) runs it: a thread of the pool, or the one
-that posted it, when it needs the results and nobody has begun. `finished` becomes 1
-(release) when it is over, or wants help from Python; `machine.RESULT` of the frame says
-which.
+A run is *posted* like this. `posted` is set to the frame (release). The thread that
+sets it back to 0 by compare-and-exchange (acquire) runs it. If none does so soon, as
+they are about to sleep, the one that posted it takes it back, and runs it as others.
+`finished` becomes 1 (release) when it is over, or wants help from Python; `RESULT` of
+the frame says which.
 
 Read first: `_SHARE`.
 """
@@ -33,7 +33,8 @@ from .words import pointer, word
 POOL = 2
 RESULT = 17  # what `run` returned, where the pool has run it
 IS_SETTLED = 19  # whether the run has come to where nothing can go wrong any more
-UNDER_WAY = -2  # what `settle` returns if the run has, and goes on
+# What `settle` returns if the run has and goes on, or if nobody has begun it.
+UNDER_WAY, NOT_BEGUN = -2, -3
 
 # Words of a pool; the groups lie on cache lines of their own (128 bytes on some).
 KERNEL, REGION_ARGUMENTS, CHUNKS, GRAIN, SCRATCH_BEGIN, SCRATCH_STRIDE = range(6)
@@ -252,7 +253,7 @@ def _help(name: str, early: bool) -> str:
     """Return the function that takes part in what is posted, as long as it must.
 
     Args:
-        early: it returns `UNDER_WAY` as soon as the run is settled.
+        early: it returns `UNDER_WAY` as soon as the run is settled, or `NOT_BEGUN`.
     """
     settled = f"""
 {pointer("settled.at", "frame", IS_SETTLED)}
@@ -262,6 +263,18 @@ def _help(name: str, early: bool) -> str:
 under.way:
   call void @set_mode(i64 %mode)
   ret i64 {UNDER_WAY}"""
+    late = f"""
+  %late = icmp eq i64 %turn, {_PATIENCE}
+  br i1 %late, label %take.back, label %stay
+take.back:
+{pointer("posted", "pool", POSTED)}
+  %address = ptrtoint ptr %frame to i64
+  %pair = cmpxchg ptr %posted, i64 %address, i64 0 acquire monotonic, align 8
+  %ours = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %ours, label %not.begun, label %stay
+not.begun:
+  call void @set_mode(i64 %mode)
+  ret i64 {NOT_BEGUN}"""
     return f"""
 define i64 @{name}(ptr %frame) {{
 entry:
@@ -285,12 +298,7 @@ busy:
   call void @share(ptr %pool, ptr null, i64 0)
   br label %look
 idle:
-  %late = icmp eq i64 %turn, {_PATIENCE if early else 0}
-  br i1 %late, label %take, label %stay
-take:
-  ; Nobody has begun: the threads sleep, or are busy elsewhere.
-  %ran = call i1 @run_posted(ptr %pool)
-  br label %stay
+{late if early else "  br label %stay"}
 stay:
 {_wait("turn", "again")}
 again:
