@@ -204,11 +204,12 @@ def _batches(
     gather = dataset.gather
     for index in range(start, stop):
         indices = every[index * size : (index + 1) * size]
+        # Nothing here holds the arrays: a step that reads memory which only its tensors
+        # hold may still run while the next one is recorded.
         if collate is None:
-            batch = gather(indices)
+            yield _as_tensors(gather(indices))
         else:
-            batch = collate([dataset[i] for i in indices.tolist()])
-        yield _as_tensors(batch)
+            yield _as_tensors(collate([dataset[i] for i in indices.tolist()]))
 
 
 def _as_tensors(batch: Any) -> Any:
