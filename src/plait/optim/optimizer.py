@@ -80,8 +80,7 @@ class Optimizer:
 
         Numbers may differ at each step. Whatever else is returned, such as True, or
         None for a term that is off, is known while the rule is recorded. All arithmetic
-        between
-        numbers is to be done here: in `update` it would be done in 32 bits.
+        between numbers is to be done here: in `update` it would be done in 32 bits.
         """
         raise NotImplementedError
 
