@@ -56,8 +56,10 @@ def environment(peer: str, threads: int) -> dict[str, str]:
     """Return the environment of a peer's process."""
     paths = [str(FOLDER / "peers"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     count = str(threads)
+    # Compiled modules are kept, as an installed package has them.
+    given = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **os.environ,
+        **given,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
