@@ -17,7 +17,7 @@ from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph
 from plait.ops import distribution, random, source
-from plait.ops.philox import KEY_OPS, fold_in, key_of, philox
+from plait.ops.philox import KEY_OPS, fold_in, key_of, later_stream, philox
 from plait.transform.batch import batch
 
 from .op_checks import check_derivatives, close, gradient, inputs_for, recorded, value
@@ -165,6 +165,15 @@ def test_fold_in_takes_any_integer():
     expected = draw("fold_in", data=300).tolist()
     assert value(fold_in, KEY, np.array(300, np.int16)).tolist() == expected
     assert value(fold_in, KEY, np.array(300, np.uint64)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "streams"),
+    [(0, 0), (0, 1), (5, 3), (2**32 - 1, 1), (2**33 - 2, 5), (2**64 - 3, 2)],
+)
+def test_later_stream(stream, streams):
+    found = value(later_stream, key_of(9, stream), streams=streams)
+    assert found.tolist() == key_of(9, stream + streams).tolist()
 
 
 # --- pinned

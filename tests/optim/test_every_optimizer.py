@@ -55,6 +55,37 @@ def values(parameters):
     return [parameter.numpy().copy() for parameter in parameters]
 
 
+@every_sample
+def test_a_step_as_a_function_is_the_same_step(name, sample):
+    optimizer, parameters = make(name, sample)
+    numbers = {
+        label: plait.tensor(x, dtype=plait.float64)
+        for label, x in optimizer.param_groups[0].items()
+        if isinstance(x, float) and x
+    }
+
+    @plait.jit
+    def updated(parameter, gradient, state, step, numbers):
+        settings = {n: optimizer.param_groups[0][n] for n in optimizer.defaults}
+        settings.update(numbers)
+        return optimizer.updated(parameter, gradient, state, step, settings)
+
+    own = [p.detach() for p in parameters]
+    defaults = {n: optimizer.param_groups[0][n] for n in optimizer.defaults}
+    states = [optimizer.init(p, **defaults) for p in own]
+    for turn in (1, 2, 3):
+        feed(parameters, turn)
+        step = plait.tensor(float(turn), dtype=plait.float64)
+        for i, p in enumerate(parameters):
+            own[i], states[i] = updated(own[i], p.grad, states[i], step, numbers)
+        optimizer.step()
+        for p, new, state in zip(parameters, own, states, strict=True):
+            np.testing.assert_allclose(new.numpy(), p.numpy(), rtol=1e-12)
+            for label, x in state.items():
+                kept = optimizer.state[p][label].numpy()
+                np.testing.assert_allclose(x.numpy(), kept, rtol=1e-12)
+
+
 def test_every_optimizer_gives_samples():
     assert [name for name, one in OPTIMIZERS.items() if not one.samples()] == []
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import plait
-from plait import random
+from plait import nn, random
 from plait.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -166,6 +166,39 @@ def test_jit_draws_with_a_key():
     for seed in (0, 1):
         key = random.key(seed)
         assert draw(key).tolist() == plait.rand(3, key=key).tolist()
+
+
+def test_jit_draws_with_keys_of_a_key():
+    @plait.jit
+    def draw(key, x):
+        with random.keyed(key) as keys:
+            first = plait.rand(3), plait.dropout(x, 0.5), nn.RReLU()(x - 2)
+            own = plait.rand(3, key=random.key(1))
+        return *first, own, keys.following()
+
+    x, key = plait.ones(20), random.key(7)
+    plait.manual_seed(7)
+    for turn in (1, 2):
+        *found, own, key = draw(key, x)
+        wanted = plait.rand(3), plait.dropout(x, 0.5), nn.RReLU()(x - 2)
+        assert [y.tolist() for y in found] == [y.tolist() for y in wanted]
+        assert own.tolist() == plait.rand(3, key=random.key(1)).tolist()
+        assert key.tolist() == [7, 0, 3 * turn, 0]
+        assert key.tolist() == random.default_generator.following().tolist()
+
+
+def test_a_jit_inside_refuses_keys_from_outside():
+    inner = plait.jit(lambda x: x + plait.rand(2))
+    with random.keyed(random.key(0)), pytest.raises(TracingError, match="pass a key"):
+        inner(plait.zeros(2))
+    with random.keyed(random.key(0)) as keys:
+        assert plait.vmap(lambda x: x + plait.rand())(plait.zeros(2)).shape == (2,)
+        assert keys.count == 1
+        own = plait.Generator(3)
+        assert plait.rand(2, generator=own).shape == (2,)
+        assert (keys.count, own.state_dict()["stream"]) == (1, 1)
+    with pytest.raises(ShapeError, match="one key is needed"):
+        random.keyed(plait.zeros(2, 4, dtype=plait.uint32))
 
 
 def test_vmap_shares_a_draw_unless_each_example_has_its_key():

@@ -142,7 +142,7 @@ class RReLU(_InPlace):
         """
         used: Any = None
         if self.training:
-            used = plait.random.default_generator.next_key() if key is None else key
+            used = plait.random.next_key() if key is None else key
         return plait.rrelu(input, used, self.lower, self.upper)
 
     @staticmethod

@@ -233,6 +233,23 @@ def fold_in(key: Node, data: Operand) -> Node:
     return apply(RANDOM_BITS, mixed, shape=(4,), start=_FOLD_START)
 
 
+def later_stream(key: Node, streams: int) -> Node:
+    """Return the key of the stream that comes `streams` after that of `key`.
+
+    Formula: `later_stream(key_of(seed, s), n)` is `key_of(seed, s + n)`, as long as
+    that is below 2**64.
+
+    Args:
+        key: uint32, shape (4,), made by `key_of`.
+        streams: 0 to 2**32 - 1.
+    """
+    check_one_key("later_stream", key)
+    first, second, low, high = movement.unstack(key)
+    moved = elementwise.add(low, streams)
+    carry = elementwise.cast(elementwise.less(moved, low), uint32)
+    return movement.stack([first, second, moved, elementwise.add(high, carry)])
+
+
 def check_one_key(op: str, key: Node) -> None:
     """Raise unless `key` is one key.
 
@@ -268,4 +285,4 @@ def words64(key: Node, shape: Shape) -> Node:
 
 PRIMITIVES = (RANDOM_BITS,)
 
-KEY_OPS = (split, fold_in)
+KEY_OPS = (split, fold_in, later_stream)

@@ -11,7 +11,7 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer
+from .optimizer import Optimizer, unless_zero
 
 
 class Adagrad(Optimizer):
@@ -95,7 +95,7 @@ class Adagrad(Optimizer):
         return {
             "lr": lr / (1 + (step - 1) * lr_decay),
             "eps": eps,
-            "weight_decay": weight_decay or None,
+            "weight_decay": unless_zero(weight_decay),
             "maximize": maximize,
         }
 

@@ -5,14 +5,13 @@ Read first: `Adam`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer
+from .optimizer import Optimizer, root, unless_zero
 
 
 class Adam(Optimizer):
@@ -96,9 +95,9 @@ class Adam(Optimizer):
             "new1": 1 - beta1,
             "old2": beta2,
             "new2": 1 - beta2,
-            "scale": math.sqrt(1 - beta2**step),
+            "scale": root(1 - beta2**step),
             "eps": eps,
-            "weight_decay": weight_decay or None,
+            "weight_decay": unless_zero(weight_decay),
             "shrink": None,
             "amsgrad": amsgrad,
             "maximize": maximize,
@@ -186,7 +185,8 @@ class AdamW(Adam):
         step: int, *, lr: float, weight_decay: float, **others: Any
     ) -> dict[str, Any]:
         numbers = Adam.coefficients(step, lr=lr, weight_decay=0.0, **others)
-        numbers["shrink"] = 1 - lr * weight_decay if weight_decay else None
+        decay = unless_zero(weight_decay)
+        numbers["shrink"] = None if decay is None else 1 - lr * decay
         return numbers
 
     @staticmethod

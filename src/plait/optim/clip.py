@@ -53,20 +53,26 @@ def clip_grad_norm_(
     gradients = [owner.grad for owner in owners]
     # The order of the norm is known while recording, as text is.
     norm: Tensor
-    norm, *clipped = _scaled(float(max_norm), repr(float(norm_type)), gradients)
+    norm, *limited = clipped(float(max_norm), repr(float(norm_type)), gradients)
     if error_if_nonfinite and not math.isfinite(norm.item()):
         raise ArgumentError(
             "[clip_grad_norm_] the norm of the gradients is not finite",
             got=str(norm.item()),
             fix="look for the first step at which the loss is not finite",
         )
-    for owner, gradient in zip(owners, clipped, strict=True):
+    for owner, gradient in zip(owners, limited, strict=True):
         owner.grad = gradient
     return norm
 
 
 @plait.jit
-def _scaled(max_norm: Any, order_text: str, gradients: list[Tensor]) -> list[Tensor]:
+def clipped(max_norm: Any, order_text: str, gradients: list[Tensor]) -> list[Tensor]:
+    """Return the norm of gradients, and the gradients scaled; see `clip_grad_norm_`.
+
+    Args:
+        max_norm: the limit: a float, or a scalar tensor of the norm's type.
+        order_text: the order of the norm, as text.
+    """
     order = float(order_text)
     with plait.no_grad():
         wide = [_at_least_float32(g) for g in gradients]

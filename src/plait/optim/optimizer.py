@@ -12,6 +12,7 @@ Read first: `Optimizer`, `Optimizer.step`.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,9 @@ class Optimizer:
         Numbers may differ at each step. Whatever else is returned, such as True, or
         None for a term that is off, is known while the rule is recorded. All arithmetic
         between numbers is to be done here: in `update` it would be done in 32 bits.
+
+        In an exported step the number of the step and the hyperparameters that are not
+        0 are float64 tensors without values: use `unless_zero` and `root`, and no `if`.
         """
         raise NotImplementedError
 
@@ -249,6 +253,37 @@ class Optimizer:
                 operands.append(float(x) if x.__class__ is int else x)
         return tuple(names), tuple(numbers), len(counts)
 
+    # A step as a function
+
+    def updated(
+        self,
+        parameter: Tensor,
+        gradient: Tensor,
+        state: Mapping[str, Tensor],
+        step: Any,
+        hyperparameters: Mapping[str, Any],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what a step makes of one parameter and its state; change nothing.
+
+        Args:
+            gradient: of the parameter's shape.
+            state: what `init` returned, or this function.
+            step: the number of the step, from 1: an integer, or a scalar tensor of
+                float64.
+            hyperparameters: as in a group. Those that are numbers and not 0 may be
+                scalar tensors of float64 too.
+
+        Returns:
+            The new parameter and its new state.
+        """
+        numbers = self.coefficients(step, **hyperparameters)
+        # What a Python number does by itself when it meets a tensor.
+        numbers = {
+            name: x.to(parameter.dtype) if isinstance(x, Tensor) else x
+            for name, x in numbers.items()
+        }
+        return _update_one(self.update, parameter, gradient, dict(state), numbers)
+
     # State
 
     def state_dict(self) -> dict[str, Any]:
@@ -339,6 +374,16 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {n}: {x}" for n, x in group.items() if n != "params"]
         return "\n".join([*lines, ")"])
+
+
+def unless_zero(number: Any) -> Any:
+    """Return a hyperparameter, or None if it is 0, which leaves its term out."""
+    return number if isinstance(number, Tensor) else number or None
+
+
+def root(number: Any) -> Any:
+    """Return the square root of a number or of a scalar tensor."""
+    return plait.sqrt(number) if isinstance(number, Tensor) else math.sqrt(number)
 
 
 def _fitted(

@@ -11,7 +11,7 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer
+from .optimizer import Optimizer, unless_zero
 
 
 class RMSprop(Optimizer):
@@ -104,8 +104,8 @@ class RMSprop(Optimizer):
             "old": alpha,
             "new": 1 - alpha,
             "eps": eps,
-            "weight_decay": weight_decay or None,
-            "momentum": momentum or None,
+            "weight_decay": unless_zero(weight_decay),
+            "momentum": unless_zero(momentum),
             "centered": centered,
             "maximize": maximize,
         }

@@ -11,7 +11,7 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer
+from .optimizer import Optimizer, unless_zero
 
 
 class SGD(Optimizer):
@@ -90,12 +90,19 @@ class SGD(Optimizer):
         nesterov: bool,
         maximize: bool,
     ) -> dict[str, Any]:
+        share: Any = unless_zero(dampening)
+        if share is not None:
+            # A buffer of zeros takes the first gradient whole.
+            first = step == 1
+            if isinstance(first, Tensor):
+                share = plait.where(first, 1.0, 1.0 - dampening)
+            else:
+                share = 1.0 if first else 1.0 - dampening
         return {
             "lr": lr,
-            "momentum": momentum or None,
-            # A buffer of zeros takes the first gradient whole.
-            "share": None if not dampening else 1.0 if step == 1 else 1.0 - dampening,
-            "weight_decay": weight_decay or None,
+            "momentum": unless_zero(momentum),
+            "share": share,
+            "weight_decay": unless_zero(weight_decay),
             "nesterov": nesterov,
             "maximize": maximize,
         }

@@ -10,11 +10,14 @@ Read first: `Generator`, `manual_seed`, `key`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import operator
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..dtypes import uint32
@@ -72,6 +75,10 @@ class Generator:
             self._stream += 1
         return concrete(philox.key_of(self._seed, stream), uint32)
 
+    def following(self) -> Tensor:
+        """Return the key of the next stream, but do not hand it out."""
+        return concrete(philox.key_of(self._seed, self._stream), uint32)
+
     def state_dict(self) -> dict[str, int]:
         """Return the seed and the number of the next stream."""
         return {"seed": self._seed, "stream": self._stream}
@@ -106,21 +113,111 @@ def key(seed: int) -> Tensor:
     return concrete(philox.key_of(seed), uint32)
 
 
-def _refuse_in_jit(name: str) -> None:
-    trace = recorder.trace
-    while trace is not None:
+class Keys:
+    """Hands out keys, one stream after another, beginning with that of a key.
+
+    What it hands out for the key of stream s of a seed is what a `Generator` would hand
+    out that stands there: streams s, s + 1, ...
+
+    Args:
+        key: uint32, shape (4,).
+
+    Attributes:
+        count: how many keys were handed out.
+    """
+
+    def __init__(self, key: Tensor) -> None:
+        self._key = key
+        self._trace = recorder.trace
+        self.count = 0
+
+    def next_key(self) -> Tensor:
+        """Return the key of the next stream."""
+        found = self.following()
+        self.count += 1
+        return found
+
+    def following(self) -> Tensor:
+        """Return the key of the next stream, but do not hand it out."""
+        return later_stream(self._key, self.count) if self.count else self._key
+
+
+class _Source(threading.local):
+    """Where this thread's draws take their keys from: None is a generator."""
+
+    keys: Keys | None = None
+
+
+_source = _Source()
+
+
+def keyed(key: Tensor) -> AbstractContextManager[Any]:
+    """Have draws without a key take theirs from `key` inside a `with` block.
+
+    It makes of a module with dropout a function of a key, for `plait.jit`: inside it,
+    draws without a key are refused otherwise. Draws with a generator take its keys.
+
+    Args:
+        key: uint32, shape (4,), such as `plait.random.key(seed)`. It is used up.
+
+    Returns:
+        A `Keys`, whose `following()` is the key to go on with.
+
+    Raises:
+        DTypeError, ShapeError: it is no key.
+
+    Example:
+        >>> import plait
+        >>> @plait.jit
+        ... def noise(key):
+        ...     with plait.random.keyed(key) as keys:
+        ...         return plait.rand(2), keys.following()
+        >>> x, key = noise(plait.random.key(1))
+        >>> plait.manual_seed(1) and (plait.rand(2) == x).tolist()
+        [True, True]
+    """
+    philox.check_one_key("keyed", key._node)
+    return _drawing_from(Keys(key))
+
+
+@contextlib.contextmanager
+def _drawing_from(keys: Keys) -> Iterator[Keys]:
+    before, _source.keys = _source.keys, keys
+    try:
+        yield keys
+    finally:
+        _source.keys = before
+
+
+def _refuse_in_jit(name: str, keys: Keys | None = None) -> None:
+    trace: Any = recorder.trace
+    while trace is not None and (keys is None or trace is not keys._trace):
         if trace.function == "jit":
             raise TracingError(
                 f"[{name}] a draw without a key inside jit would give the same numbers "
                 "at every call",
-                fix="pass a key as an argument of the function",
+                fix="pass a key as an argument of the function; plait.random.keyed "
+                "hands it to all draws inside",
             )
-        trace = trace.outer  # type: ignore[assignment]
+        trace = trace.outer
+
+
+def next_key() -> Tensor:
+    """Return the key that a draw without one would take.
+
+    Raises:
+        TracingError: inside `jit`, but for keys of `keyed`.
+    """
+    found: Tensor = _key_for("next_key", None, None)
+    return found
 
 
 def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
     if given is not None:
         return given
+    if generator is None and _source.keys is not None:
+        _refuse_in_jit(name, _source.keys)
+        return _source.keys.next_key()
     _refuse_in_jit(name)
     return (default_generator if generator is None else generator)._next_key()
 
@@ -159,6 +256,7 @@ FUNCTIONS: dict[str, Any] = {
 }
 split = lift(philox.split)
 fold_in = lift(philox.fold_in)
+later_stream = lift(philox.later_stream)
 
 globals().update(FUNCTIONS)
 

@@ -1,4 +1,7 @@
-"""Training: an engine with hooks, meters, logs, checkpoints, and `fit` for all."""
+"""Training: an engine with hooks, meters, logs, checkpoints, and `fit` for all.
+
+`TrainStep` is a step by itself, which can be exported.
+"""
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .engine import EVENTS, Engine, Hook, State
@@ -15,6 +18,7 @@ from .meters import (
     TimeMeter,
 )
 from .schedule import RateSchedule
+from .step import TrainStep
 
 __all__ = [
     "EVENTS",
@@ -37,6 +41,7 @@ __all__ = [
     "State",
     "ThroughputMeter",
     "TimeMeter",
+    "TrainStep",
     "evaluate",
     "fit",
     "load_checkpoint",
