@@ -228,6 +228,8 @@ class Code:
         build: returns the object code, which holds a function named "kernel".
         uses: of each of its buffers.
         stages: what writes it as text in each of the compiler's languages.
+        define: writes it as a function for a module with others, given its name, and
+            whether it is given which chunks to run.
     """
 
     name: str
@@ -238,6 +240,7 @@ class Code:
     build: Callable[[], bytes]
     uses: Sequence[Use] = ()
     stages: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    define: Callable[[str, bool], str] | None = None
 
 
 class Lasting(NamedTuple):

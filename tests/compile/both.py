@@ -180,10 +180,10 @@ def effort(program: Program) -> int:
 
 def run_slowly(program: Program, arrays: Sequence[Any]) -> list[np.ndarray]:
     """Run a program with Loop IR's interpreter, which checks a lot."""
-    return _Slow(program, arrays).run()
+    return Slow(program, arrays).run()
 
 
-class _Slow:
+class Slow:
     """A run in Python. A slot is some memory, and where in it the slot begins."""
 
     def __init__(self, program: Program, arrays: Sequence[Any]) -> None:
@@ -241,8 +241,7 @@ class _Slow:
                 self.array_at(place, TensorType((buffer.size,), buffer.dtype))
                 for place, buffer in zip(one.places, kernel.buffers, strict=True)
             ]
-            # Backwards, as the order of chunks must not matter.
-            loops.interpret(kernel, memory, range(kernel.chunks - 1, -1, -1))
+            self.launch(one, kernel, memory)
         elif isinstance(one, Host):
             self.call(one)
         elif isinstance(one, Copy):
@@ -274,6 +273,11 @@ class _Slow:
         else:
             assert isinstance(one, Settled)
         return None
+
+    def launch(self, one: Launch, kernel: Kernel, memory: list[np.ndarray]) -> None:
+        """Run a kernel on the memory of its buffers."""
+        # Backwards, as the order of chunks must not matter.
+        loops.interpret(kernel, memory, range(kernel.chunks - 1, -1, -1))
 
     def call(self, one: Host) -> None:
         with np.errstate(all="ignore"):

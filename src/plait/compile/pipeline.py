@@ -6,12 +6,14 @@ Read first: `compile_graph`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from ..ir.graph import Graph
 from ..program import Code, Place, Program, Use
 from ..stopwatch import timed
+from .compose import composed
 from .llvm.assemble import assemble, assembly
-from .llvm.emit import emit
+from .llvm.emit import define, emit
 from .llvm.target import Target
 from .loops.functions import expand_functions
 from .loops.simplify import simplify
@@ -33,6 +35,7 @@ def compile_graph(
     precision: str = "highest",
     memory_limit: int = 0,
     lasts: bool = False,
+    coded: Callable[[Piece, Target], Code] | None = None,
 ) -> Program:
     """Return the program that computes `graph`.
 
@@ -44,10 +47,12 @@ def compile_graph(
             values are computed again then. 0 is no limit.
         lasts: copies of inputs in another order may be kept for the next run, which is
             likely to have the same ones.
+        coded: makes a kernel's code; `kernel_code` by default.
     """
+    graph = composed(graph)
 
     def plan(room: int | None) -> tuple[Program, int]:
-        stock = Stock(graph, target, precision, kernel_code, SHELF)
+        stock = Stock(graph, target, precision, coded or kernel_code, SHELF)
         donations: dict[int, int] = {}
         count = len(graph.inputs)
         block = Block(
@@ -103,5 +108,13 @@ def _kernel_code(piece: Piece, target: Target) -> Code:
     }
     uses = [Use(x.access, x.dtype.name, x.size) for x in kernel.buffers]
     return Code(
-        kernel.name, digest, kernel.chunks, scratch, piece.work, build, uses, stages
+        kernel.name,
+        digest,
+        kernel.chunks,
+        scratch,
+        piece.work,
+        build,
+        uses,
+        stages,
+        lambda symbol, divided: define(kernel, target, symbol, divided),
     )

@@ -207,7 +207,14 @@ def _code(i: int, parts: Sequence[Any], again: Callable[[], Program]) -> Code:
         lambda: again().kernels[i].build(),
         [Use(*use) for use in uses],
         {x: partial(_stage, again, i, x) for x in _STAGES},
+        lambda symbol, divided: _define(again, i, symbol, divided),
     )
+
+
+def _define(again: Callable[[], Program], i: int, symbol: str, divided: bool) -> str:
+    define = again().kernels[i].define
+    assert define is not None
+    return define(symbol, divided)
 
 
 def _stage(again: Callable[[], Program], i: int, stage: str) -> str:

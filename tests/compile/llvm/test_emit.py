@@ -325,6 +325,19 @@ def test_streaming(offset, agree):
     assert text.count("sfence") == 1
 
 
+@pytest.mark.parametrize(("name", "count"), [("avx512", 2), ("neon", 2), ("wasm", 0)])
+def test_what_is_needed_soon(name, count, agree):
+    """It is asked for, also beyond the end; the values are those of other loads."""
+    x, y = Buffer("x", float32, 64), Buffer("y", float32, 64, "out")
+    at = i * 16 + v
+    total = add(Load(x, at, ahead=32), Load(x, i, ahead=1 << 20))
+    body = [For(i, 4, [Vector(v, 16, 16, [Store(y, at, total)])])]
+    kernel = Kernel("ahead", [x, y], body)
+    agree(kernel, [random_of(float32, 64), np.zeros(64, np.float32)], host())
+    text = emit(kernel, named(name))
+    assert text.count("call void @llvm.prefetch") == count
+
+
 def expression_of(random, depth, names):
     """Return a random index whose numbers stay small and are not negative."""
     if depth == 0 or random.random() < 0.2:

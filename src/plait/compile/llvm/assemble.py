@@ -6,8 +6,10 @@ generation. Read first: `assemble`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from .target import Target, library
@@ -28,25 +30,59 @@ def machine(target: Target) -> Any:
     _everything_ready()
     llvm = library()
     kind = llvm.Target.from_triple(target.triple)
-    # Code is loaded anywhere, with its constants near to it.
+    # What is movable is loaded anywhere, with its constants near to it.
     return kind.create_target_machine(
-        target.cpu, target.features, opt=2, reloc="pic", codemodel="small"
+        target.cpu,
+        target.features,
+        opt=2,
+        reloc="pic" if target.movable else "static",
+        codemodel="small",
     )
 
 
-def assemble(text: str, target: Target) -> bytes:
-    """Return the object file of a module in LLVM's text."""
+@contextlib.contextmanager
+def _generator(target: Target) -> Iterator[Any]:
+    """Yield the code generator, while its target's options hold."""
+    llvm = library()
+    with _lock:
+        for option in target.options:
+            llvm.set_option("plait", f"-{option}=true")
+        try:
+            yield machine(target)
+        finally:
+            for option in target.options:
+                llvm.set_option("plait", f"-{option}=false")
+
+
+def assemble(text: str, target: Target, variables: bool = False) -> bytes:
+    """Return the object file of a module in LLVM's text.
+
+    Args:
+        variables: functions have variables in memory, which shall become registers.
+    """
     with _lock:
         generator = machine(target)
         with library().parse_assembly(text) as module:
+            if variables:
+                _promote(module, generator)
             code: bytes = generator.emit_object(module)
     return code
 
 
+def _promote(module: Any, generator: Any) -> None:
+    llvm = library()
+    options = llvm.create_pipeline_tuning_options(speed_level=0)
+    with (
+        llvm.create_pass_builder(generator, options) as builder,
+        llvm.create_new_module_pass_manager() as passes,
+    ):
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.run(module, builder)
+
+
 def assembly(text: str, target: Target) -> str:
     """Return the machine code of a module in LLVM's text, as assembly."""
-    with _lock:
-        generator = machine(target)
-        with library().parse_assembly(text) as module:
-            code: str = generator.emit_assembly(module)
+    with _generator(target) as generator, library().parse_assembly(text) as module:
+        code: str = generator.emit_assembly(module)
     return code

@@ -28,7 +28,7 @@ def cast(writer: Writer, x: Value, old: DType, new: DType) -> Value:
         if old.is_float:
             return writer.convert("fpext" if new.bits > 32 else "fptrunc", x, type)
         if x.range and x.type == "i64" and -(2**31) <= x.range[0] <= x.range[1] < 2**31:
-            x = writer.narrow(x, "i32")
+            x = writer.resized(x, "i32")
         return writer.convert("sitofp" if old.kind == "signed" else "uitofp", x, type)
     if old.is_float:
         return _to_integer(writer, x, new)

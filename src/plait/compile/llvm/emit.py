@@ -69,23 +69,39 @@ def emit(kernel: Kernel, target: Target, symbol: str = "kernel") -> str:
     """Return a kernel as LLVM's text: `void symbol(ptr arguments, i64 start, i64 stop,
     ptr scratch)`, which runs chunks `start` to `stop` - 1.
     """
-    return _Emitter(kernel, target).function(symbol)
+    return in_module(_Emitter(kernel, target).function(symbol), target)
+
+
+def define(kernel: Kernel, target: Target, symbol: str, divided: bool) -> str:
+    """Return a kernel as a function for `in_module`, which others of it call.
+
+    Its arguments are the addresses of its buffers; `start` and `stop` if it is
+    `divided`, else it runs all chunks; and `scratch` if it needs any.
+    """
+    return _Emitter(kernel, target, direct=True).function(symbol, divided)
+
+
+def in_module(text: str, target: Target) -> str:
+    """Return functions as the text of a module."""
+    return f'target triple = "{target.triple}"\n\n{text}\n!0 = !{{}}\n!1 = !{{i32 1}}\n'
 
 
 class _Emitter:
     """Writes one kernel.
 
     Attributes:
+        direct: the addresses of buffers are arguments, rather than in a list.
         names: what each name is bound to.
         places: what is in the registers.
         results: by its id, what each expression of the statement being written is.
     """
 
-    def __init__(self, kernel: Kernel, target: Target) -> None:
+    def __init__(self, kernel: Kernel, target: Target, direct: bool = False) -> None:
         self.kernel = kernel
         self.target = target
+        self.direct = direct
         self.writer = Writer(target)
-        self.memory = Memory(self.writer, kernel.buffers, kernel.scratch)
+        self.memory = Memory(self.writer, kernel.buffers, kernel.scratch, direct)
         self.tiles = Tiles(self.writer, self.memory)
         self.names: dict[str, Value | Linear] = {}
         self.places: Places = {}
@@ -115,17 +131,24 @@ class _Emitter:
             Fold: self._fold,
         }
 
-    def function(self, symbol: str) -> str:
-        """Return the whole text."""
-        kernel, writer = self.kernel, self.writer
+    def function(self, symbol: str, divided: bool = True) -> str:
+        """Return the function's text."""
+        kernel, writer, word = self.kernel, self.writer, self.target.index_type
         name = kernel.CHUNK.name
         if kernel.chunks == 1:
             self.names[name] = Linear(0, {})
             self._body(kernel.body)
         elif kernel.chunks > 1:
-            start, stop = Value("%start", "i64"), Value("%stop", "i64")
+            start, stop = Value("0", word), Value(f"{kernel.chunks}", word)
+            if divided:
+                start, stop = Value("%start", word), Value("%stop", word)
             self._loop(
-                name, start, stop, (0, kernel.chunks - 1), kernel.body, certain=False
+                name,
+                start,
+                stop,
+                (0, kernel.chunks - 1),
+                kernel.body,
+                certain=not divided,
             )
         if self.memory.streams:
             # Such stores are not ordered with those that tell threads of the end.
@@ -140,12 +163,25 @@ class _Emitter:
         if self.target.is_x86 and self.target.vector_bits == 512:
             # LLVM would split vectors of 512 bits on some processors.
             attributes += ' "prefer-vector-width"="512" "min-legal-vector-width"="512"'
+        arguments = self._arguments(divided)
+        linkage = "internal " if self.direct else ""
         return (
-            f'target triple = "{self.target.triple}"\n\n{constants}'
-            f"define void @{symbol}(ptr noalias readonly %arguments, i64 %start, "
-            f"i64 %stop, ptr noalias %scratch) {attributes} {{\n"
-            f"entry:\n{lines}\n  ret void\n}}\n\n!0 = !{{}}\n!1 = !{{i32 1}}\n"
+            f"{constants}define {linkage}void @{symbol}({arguments}) {attributes} {{\n"
+            f"entry:\n{lines}\n  ret void\n}}\n"
         )
+
+    def _arguments(self, divided: bool) -> str:
+        """Return the parameters of the function."""
+        word, kernel = self.target.index_type, self.kernel
+        chosen = f"{word} %start, {word} %stop"
+        if not self.direct:
+            return f"ptr noalias readonly %arguments, {chosen}, ptr noalias %scratch"
+        found = [f"ptr %b{i}" for i in range(len(kernel.buffers))]
+        if divided:
+            found.append(chosen)
+        if kernel.scratch:
+            found.append("ptr noalias %scratch")
+        return ", ".join(found)
 
     # Statements
 
@@ -233,10 +269,11 @@ class _Emitter:
                 self._bind(name, before)
             return
         ends = extent.range(0) or _FAR
+        stop = self.writer.index(extent)
         self._loop(
             name,
-            Value("0", "i64"),
-            self.writer.number(extent),
+            Value("0", stop.type),
+            stop,
             (0, max(ends[1] - 1, 0)),
             statement.body,
             certain=ends[0] > 0,
@@ -252,12 +289,14 @@ class _Emitter:
         certain: bool,
     ) -> None:
         """Write a loop with its test at the end."""
-        writer = self.writer
+        writer, word = self.writer, stop.type
         number = writer.name()
         first = writer.scopes[-1].label
-        changed = [r for r in self._set_in(body) if r in self.places]
+        # In the order of their declarations, so that code is the same each time.
+        set_there = self._set_in(body)
+        changed = [registers for registers in self.places if registers in set_there]
         scope = writer.open(f"loop{number}", loop=True, certain=certain)
-        counter = Value(f"%i{number}", "i64", 0, writer.depth, ends)
+        counter = Value(f"%i{number}", word, 0, writer.depth, ends)
         starts: list[list[Value]] = []
         phis: list[list[Value]] = []
         for registers in changed:
@@ -284,7 +323,7 @@ class _Emitter:
             writer.line(f"  br i1 {enter.text}, label %{again}, label %{done}")
         writer.line(f"{again}:")
         writer.line(
-            f"  {counter.text} = phi i64 [ {start.text}, %{first} ], "
+            f"  {counter.text} = phi {word} [ {start.text}, %{first} ], "
             f"[ {counter.text}.next, %{scope.label} ]"
         )
         after: list[str] = []
@@ -310,9 +349,9 @@ class _Emitter:
                 depth = min(y.depth, writer.depth) if certain else writer.depth
                 finals[place] = Value(left, phi.type, phi.lanes, depth)
         writer.scopes[-1].lines += scope.lines
-        writer.line(f"  {counter.text}.next = add nuw nsw i64 {counter.text}, 1")
+        writer.line(f"  {counter.text}.next = add nuw nsw {word} {counter.text}, 1")
         writer.line(
-            f"  {counter.text}.more = icmp slt i64 {counter.text}.next, {stop.text}"
+            f"  {counter.text}.more = icmp slt {word} {counter.text}.next, {stop.text}"
         )
         writer.line(f"  br i1 {counter.text}.more, label %{again}, label %{done}")
         writer.block(done)
@@ -343,7 +382,7 @@ class _Emitter:
             return
         number = writer.name()
         both = self._set_in(statement.body) | self._set_in(statement.otherwise)
-        changed = [registers for registers in both if registers in self.places]
+        changed = [registers for registers in self.places if registers in both]
         start = {registers: self.places[registers] for registers in changed}
         done = f"done{number}"
         sides = []
@@ -438,9 +477,10 @@ class _Emitter:
             condition = self._value(expression.condition)
             if expression.other is not None:
                 other = self._value(expression.other)
-        return self.memory.load(
-            expression.buffer, self._linear(expression.index), condition, other
-        )
+        index = self._linear(expression.index)
+        if expression.ahead and self.target.fetches:
+            self.memory.fetch(expression.buffer, index, expression.ahead)
+        return self.memory.load(expression.buffer, index, condition, other)
 
     def _get(self, expression: Get) -> Value:
         return self.places[expression.registers][self._place(expression.place)]
@@ -451,14 +491,25 @@ class _Emitter:
         value = held[self._place(expression.place)]
         if value.text == "zeroinitializer":
             return zero(value.type)
-        while value.lanes > 1:
+        # A sum of numbers is shorter than shuffles of vectors are, if it is one
+        # instruction.
+        plain = expression.operation in ("add", "multiply")
+        apart = 4 if self.target.compact and plain else 2
+        while value.lanes > apart:
             half = value.lanes // 2
             lower = writer.shuffle(value, None, list(range(half)))
             upper = writer.shuffle(value, None, list(range(half, 2 * half)))
             value = apply(
                 writer, expression.operation, [lower, upper], expression.dtype
             )
-        return writer.extract(value, 0)
+        numbers = [writer.extract(value, lane) for lane in range(max(value.lanes, 1))]
+        while len(numbers) > 1:
+            half = len(numbers) // 2
+            numbers = [
+                apply(writer, expression.operation, list(pair), expression.dtype)
+                for pair in zip(numbers[:half], numbers[half:], strict=True)
+            ]
+        return numbers[0]
 
     def _operation(self, expression: Operation) -> Value | Linear:
         name, operands = expression.name, expression.operands
@@ -505,7 +556,7 @@ class _Emitter:
             ends = x.range(index.last_lane(writer))
             dtype = expression.dtype
             if dtype.is_float:
-                number = writer.number(x)
+                number = writer.index(x)
                 number.range = number.range or ends
                 return cast(writer, number, int64, dtype)
             return writer.number(x, register_type(dtype))
@@ -518,8 +569,16 @@ class _Emitter:
         if d is not None and (d[1] <= 0 or d[0] >= 0):
             return x if (d[1] <= 0) == (name == "minimum") else y
         ends = x.range(index.last_lane(writer)), y.range(index.last_lane(writer))
-        value = apply(writer, name, [writer.number(x), writer.number(y)], int64)
-        if ends[0] and ends[1] and not value.constant:
+        known = ends[0] and ends[1]
+        reach = (
+            (min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1]))
+            if known
+            else None
+        )
+        type = writer.index_type(reach)
+        operands = [writer.number(x, type), writer.number(y, type)]
+        value = apply(writer, name, operands, int64)
+        if known and not value.constant:
             choose = min if name == "minimum" else max
             value.range = (
                 choose(ends[0][0], ends[1][0]),

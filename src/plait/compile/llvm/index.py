@@ -18,7 +18,7 @@ _INT32 = 1 << 31
 
 
 def as_linear(value: Value) -> Linear:
-    """Return an i64 as a linear form."""
+    """Return an integer as a linear form."""
     if value.constant and not value.lanes:
         return Linear(int(value.text), {})
     return Linear(0, {value.text: (value, 1)})
@@ -44,9 +44,12 @@ def multiply(writer: Writer, x: Linear, y: Linear) -> Linear:
     if x.known:
         return y.times(x.constant)
     ends = x.range(last_lane(writer)), y.range(last_lane(writer))
-    value = writer.binary("mul", writer.number(x), writer.number(y))
+    both = None
     if ends[0] and ends[1] and ends[0][0] >= 0 and ends[1][0] >= 0:
-        value.range = ends[0][0] * ends[1][0], ends[0][1] * ends[1][1]
+        both = ends[0][0] * ends[1][0], ends[0][1] * ends[1][1]
+    type = writer.index_type(both)
+    value = writer.binary("mul", writer.number(x, type), writer.number(y, type))
+    value.range = both or value.range
     return as_linear(value)
 
 
@@ -91,7 +94,7 @@ def divide(writer: Writer, x: Linear, divisor: int) -> tuple[Linear, Linear] | N
     # Small numbers that are not negative need fewer and faster instructions.
     narrow = ends[0] >= 0 and ends[1] < _INT32
     lanes = rest.lane or any(value.lanes for value, _ in rest.terms.values())
-    type = "i32" if narrow and lanes else "i64"
+    type = "i64" if not narrow else "i32" if lanes else writer.target.index_type
     value = writer.number(rest, type)
     by = integer(divisor, type)
     power = divisor & (divisor - 1) == 0
@@ -105,9 +108,8 @@ def divide(writer: Writer, x: Linear, divisor: int) -> tuple[Linear, Linear] | N
     else:
         whole = apply(writer, "floor_divide", [value, by], int64)
         left = apply(writer, "remainder", [value, by], int64)
-    if type == "i32":
-        whole = writer.convert("sext", whole, "i64")
-        left = writer.convert("sext", left, "i64")
+    if type != writer.target.index_type:
+        whole, left = writer.resized(whole, "i64"), writer.resized(left, "i64")
     whole.range = ends[0] // divisor, ends[1] // divisor
     left.range = 0, divisor - 1
     return quotient.plus(as_linear(whole)), as_linear(left)
@@ -149,14 +151,10 @@ def compare(writer: Writer, name: str, x: Linear, y: Linear) -> Value:
     """Return a comparison of two indices."""
     d = x.plus(y, -1)
     ends = d.range(last_lane(writer))
-    if ends is None or not (-_INT32 <= ends[0] <= ends[1] < _INT32):
-        type = "i64"
-        if ends is None or not -(1 << 62) < ends[0] <= ends[1] < 1 << 62:
-            # The difference might wrap around.
-            return apply(writer, name, [writer.number(x), writer.number(y)], int64)
-    else:
-        type = "i32" if d.lane or any(v.lanes for v, _ in d.terms.values()) else "i64"
-    assert ends is not None
+    varies = bool(d.lane) or any(value.lanes for value, _ in d.terms.values())
+    if ends is None or not -(1 << 62) < ends[0] <= ends[1] < 1 << 62:
+        # The difference might wrap around.
+        return apply(writer, name, [writer.number(x), writer.number(y)], int64)
     low, high = ends
     answer: bool | None = None
     if name == "less":
@@ -174,14 +172,23 @@ def compare(writer: Writer, name: str, x: Linear, y: Linear) -> Value:
     side = Linear(0, {}, d.lane)
     other = Linear(-d.constant, {})
     for text, (value, coefficient) in d.terms.items():
-        if value.lanes or not (d.lane or type == "i32"):
+        if value.lanes or not varies:
             side.terms[text] = (value, coefficient)
         else:
             other.terms[text] = (value, -coefficient)
-    sides = side.range(last_lane(writer)), other.range(last_lane(writer))
-    fits = all(s and -_INT32 <= s[0] <= s[1] < _INT32 for s in sides)
-    if type == "i32" and not fits:
-        type = "i64"
+    type = "i32" if varies else writer.target.index_type
+    if not _fit(writer, side, other):
+        # x < y where -y < -x; of a number, the negative one may not fit.
+        if _fit(writer, other.times(-1), side.times(-1)):
+            side, other = other.times(-1), side.times(-1)
+        else:
+            type = "i64"
     return apply(
         writer, name, [writer.number(side, type), writer.number(other, type)], int64
     )
+
+
+def _fit(writer: Writer, *sides: Linear) -> bool:
+    """Return whether each of some numbers surely fits in 32 bits."""
+    ranges = [side.range(last_lane(writer)) for side in sides]
+    return all(ends and -_INT32 <= ends[0] <= ends[1] < _INT32 for ends in ranges)

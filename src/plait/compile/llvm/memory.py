@@ -42,13 +42,24 @@ class Memory:
 
     Attributes:
         streams: whether anything was written around the caches.
+        word: the integer that addresses are worked out in.
+        direct: the addresses of buffers are arguments, rather than in a list.
     """
 
     def __init__(
-        self, writer: Writer, buffers: tuple[Buffer, ...], scratch: tuple[Buffer, ...]
+        self,
+        writer: Writer,
+        buffers: tuple[Buffer, ...],
+        scratch: tuple[Buffer, ...],
+        direct: bool = False,
     ) -> None:
         self.writer = writer
         self.streams = False
+        self.word = writer.target.index_type
+        # What to say of an address that surely lies in its buffer, as those before it
+        # do: where offsets in instructions do not wrap around, it must be known.
+        self._sure = "inbounds " if self.word == "i32" else ""
+        self.direct = direct
         self._place = {buffer.name: number for number, buffer in enumerate(buffers)}
         self._scratch: dict[str, int] = {}
         offset = 0
@@ -64,11 +75,14 @@ class Memory:
         number = self._place.get(buffer.name)
         if number is None:
             offset = self._scratch[buffer.name]
-            text = f"getelementptr i8, ptr %scratch, i64 {offset}"
+            text = f"getelementptr {self._sure}i8, ptr %scratch, {self.word} {offset}"
             return writer.pure(text, "ptr", 0)
-        text = f"getelementptr ptr, ptr %arguments, i64 {number}"
+        if self.direct:
+            return Value(f"%b{number}", "ptr")
+        text = f"getelementptr {self._sure}ptr, ptr %arguments, {self.word} {number}"
         place = writer.pure(text, "ptr", 0)
-        text = f"load ptr, ptr {place.text}, align 8, !invariant.load !0"
+        align = writer.target.address_bits // 8
+        text = f"load ptr, ptr {place.text}, align {align}, !invariant.load !0"
         return writer.pure(text, "ptr", 0, place)
 
     def address(self, buffer: Buffer, index: Linear) -> Value:
@@ -85,11 +99,16 @@ class Memory:
             if not term[0].lanes:
                 by_depth.setdefault(term[0].depth, {})[text] = term
         for depth in sorted(by_depth):
-            offset = writer.number(Linear(0, by_depth[depth]))
-            text = f"getelementptr {type}, ptr {pointer.text}, i64 {offset.text}"
+            offset = writer.number(Linear(0, by_depth[depth]), self.word)
+            text = (
+                f"getelementptr {type}, ptr {pointer.text}, {self.word} {offset.text}"
+            )
             pointer = writer.pure(text, "ptr", 0, pointer, offset)
         if index.constant:
-            text = f"getelementptr {type}, ptr {pointer.text}, i64 {index.constant}"
+            text = (
+                f"getelementptr {self._within(index)}{type}, ptr {pointer.text}, "
+                f"{self.word} {index.constant}"
+            )
             pointer = writer.pure(text, "ptr", 0, pointer)
         return pointer
 
@@ -99,13 +118,21 @@ class Memory:
         base = self.address(buffer, index)
         apart = {text: term for text, term in index.terms.items() if term[0].lanes}
         lanes = writer.lanes
-        offsets = writer.number(Linear(0, apart, index.lane))
+        offsets = writer.number(Linear(0, apart, index.lane), self.word)
         offsets = writer.broadcast(offsets, lanes)
         text = (
             f"getelementptr {memory_type(buffer.dtype)}, ptr {base.text}, "
-            f"<{lanes} x i64> {offsets.text}"
+            f"<{lanes} x {self.word}> {offsets.text}"
         )
         return writer.pure(text, "ptr", lanes, base, offsets)
+
+    def _within(self, index: Linear) -> str:
+        """Return what to say of the constant part of an index, which comes last."""
+        if index.constant < 0:
+            return ""
+        shared = {text: term for text, term in index.terms.items() if not term[0].lanes}
+        ends = Linear(0, shared).range(0)
+        return self._sure if ends and ends[0] >= 0 else ""
 
     # Loads
 
@@ -149,6 +176,19 @@ class Memory:
             buffer, index, both(writer, condition, self._reach()), other
         )
 
+    def fetch(self, buffer: Buffer, index: Linear, ahead: int) -> None:
+        """Have the element so many after one, or after the first lane's, come nearer.
+
+        It may lie beyond the end: that is no error.
+        """
+        base = self.address(buffer, index)
+        type = memory_type(buffer.dtype)
+        text = f"getelementptr {type}, ptr {base.text}, i64 {ahead}"
+        place = self.writer.pure(text, "ptr", 0, base)
+        self.writer.line(
+            f"  call void @llvm.prefetch.p0(ptr {place.text}, i32 0, i32 3, i32 1)"
+        )
+
     def _reach(self) -> Value | None:
         """Return the mask of the lanes that count, or None for all."""
         writer = self.writer
@@ -184,22 +224,31 @@ class Memory:
         address = self.address(buffer, index)
         if condition is None:
             return self._arrive(buffer, self._read(buffer, address, 0))
-        any_lane = condition
         if condition.lanes:
             condition = both(writer, condition, self._reach())
             assert condition is not None
-            text = (
-                f"call i1 @llvm.vector.reduce.or.v{condition.lanes}i1"
-                f"(<{condition.lanes} x i1> {condition.text})"
-            )
-            any_lane = writer.pure(text, "i1", 0, condition)
-        # Elsewhere read something that is surely there: the list of arguments.
-        text = f"select i1 {any_lane.text}, ptr {address.text}, ptr %arguments"
+        any_lane = self._any(condition)
+        # Elsewhere read something that is surely there: the list of arguments; or, in
+        # memory that is all there, what lies where the buffer begins.
+        there = self.base(buffer).text if self.direct else "%arguments"
+        text = f"select i1 {any_lane.text}, ptr {address.text}, ptr {there}"
         address = writer.pure(text, "ptr", 0, any_lane, address)
         type = memory_type(buffer.dtype)
         text = f"load {type}, ptr {address.text}, align {buffer.dtype.itemsize}"
         value = self._arrive(buffer, writer.effect(text, type))
         return writer.select(condition, value, other)
+
+    def _any(self, condition: Value) -> Value:
+        """Return whether a condition is true in any lane that counts."""
+        if not condition.lanes:
+            return condition
+        found = both(self.writer, condition, self._reach())
+        assert found is not None
+        text = (
+            f"call i1 @llvm.vector.reduce.or.v{found.lanes}i1"
+            f"(<{found.lanes} x i1> {found.text})"
+        )
+        return self.writer.pure(text, "i1", 0, found)
 
     def _load_row(self, buffer: Buffer, index: Linear, step: int) -> Value:
         writer = self.writer
@@ -431,6 +480,8 @@ class Memory:
         writer = self.writer
         index = _straight(index, writer.extent)
         kind, step = _kind(index)
+        if kind == "one" and condition is not None and not value.lanes:
+            condition = self._any(condition)
         if kind == "one" and not (condition is not None and condition.lanes):
             # All lanes write to one place: the last stays.
             value = writer.extract(value, max(writer.extent - 1, 0))

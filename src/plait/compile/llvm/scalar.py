@@ -92,6 +92,8 @@ def _abs(writer: Writer, dtype: DType, x: Value) -> Value:
 def _fused(writer: Writer, dtype: DType, x: Value, y: Value, z: Value) -> Value:
     if writer.target.fma:
         return writer.call("fma", x, y, z)
+    if writer.target.relaxed:
+        return writer.call("fmuladd", x, y, z)
     return writer.binary("fadd", writer.binary("fmul", x, y), z)
 
 

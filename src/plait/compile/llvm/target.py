@@ -26,7 +26,8 @@ class Target:
     """A kind of machine.
 
     Attributes:
-        name: "sse4", "avx2", "avx512", "avx512bf16", "amx", "neon" or "host".
+        name: "sse4", "avx2", "avx512", "avx512bf16", "amx", "neon", "wasm",
+            "wasm-relaxed" or "host".
         triple, cpu, features: as LLVM spells them.
         vector_bits: width of one vector register.
         vector_registers: how many there are.
@@ -38,6 +39,15 @@ class Target:
         amx: multiplies tiles of bfloat16 and int8. A process must ask Linux before it
             runs such code, see `may_use_tiles`.
         nan_minimum: its minimum and maximum of floats give nan if either is nan.
+        relaxed: its multiply-add of vectors rounds once or twice, as whoever runs it
+            chooses.
+        address_bits: width of an address, and of what addresses are worked out in.
+        movable: code is loaded at any address; else addresses are known early.
+        compact: code is small rather than fit for every size: it is downloaded.
+        keeps_constants: vectors of constants are worth a register each while a loop
+            runs: where they are used, they would be put together anew.
+        alone: programs run where there is no Python that could do a part of them.
+        options: switches of LLVM's code generation, on while code is made for it.
     """
 
     name: str
@@ -52,6 +62,18 @@ class Target:
     bf16_dot: bool = False
     amx: bool = False
     nan_minimum: bool = False
+    relaxed: bool = False
+    address_bits: int = 64
+    movable: bool = True
+    compact: bool = False
+    alone: bool = False
+    keeps_constants: bool = False
+    options: tuple[str, ...] = ()
+
+    @property
+    def index_type(self) -> str:
+        """The integer, in LLVM's words, that counts chunks and steps of loops."""
+        return f"i{self.address_bits}"
 
     def lanes(self, dtype: DType) -> int:
         """Return how many elements of `dtype`, as in memory, one register holds."""
@@ -61,6 +83,11 @@ class Target:
     def is_x86(self) -> bool:
         """Whether it is an x86 processor with 64-bit addresses."""
         return self.triple.startswith("x86_64")
+
+    @property
+    def fetches(self) -> bool:
+        """Whether memory can be asked for before it is read."""
+        return not self.triple.startswith("wasm")
 
     @property
     def runs(self) -> bool:
@@ -81,6 +108,8 @@ class Target:
         parts = (
             *(self.triple, self.cpu, self.features, self.vector_bits),
             *(self.fma, sorted(self.masked), self.half, self.bf16_dot, self.amx),
+            *(self.relaxed, self.address_bits, self.movable, self.compact),
+            *(self.keeps_constants, self.options),
             *(optional("llvmlite", "compile", "name a target").__version__, version),
         )
         return "|".join(map(str, parts))
@@ -125,6 +154,29 @@ _TABLE = (
         fma=True,
         half=True,
         nan_minimum=True,
+    ),
+    *(
+        Target(
+            name,
+            "wasm32-unknown-unknown",
+            "generic",
+            ",".join(features),
+            # Sixteen are what x86 has; engines need some of them for themselves.
+            vector_registers=12,
+            relaxed="+relaxed-simd" in features,
+            address_bits=32,
+            movable=False,
+            compact=True,
+            alone=True,
+            keeps_constants=True,
+            # It would make new pointers of which is not known whether an offset can be
+            # added without wrapping around, as offsets in WebAssembly are.
+            options=("disable-lsr",),
+        )
+        for name, features in (
+            ("wasm", ("+simd128",)),
+            ("wasm-relaxed", ("+simd128", "+relaxed-simd")),
+        )
     ),
 )
 # The number of Linux's system call on x86-64, what is asked for, and of what state.

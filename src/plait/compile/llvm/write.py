@@ -6,10 +6,14 @@ Knows nothing of Loop IR. Read first: `Writer.pure`.
 from __future__ import annotations
 
 from .target import Target
-from .value import Linear, Value, integer, lane_numbers, spell, suffix
+from .value import Linear, Range, Value, integer, lane_numbers, spell, suffix
 
 # More loads than this are not moved out of one loop: they would fill the registers.
 _MOVED_LOADS = 8
+_INT32 = 1 << 31
+# Types of constants that may be kept in registers, and those that are easily made.
+_KEPT = frozenset({"float", "double", "i32", "i64"})
+_ZEROS = frozenset({"0", "0x0000000000000000"})
 
 
 class Scope:
@@ -198,8 +202,12 @@ class Writer:
         if value.lanes or not lanes:
             return value
         if value.constant:
-            text = f"splat ({value.type} {value.text})"
-            return Value(text, value.type, lanes, 0, value.range)
+            if not self._is_kept(value):
+                text = f"splat ({value.type} {value.text})"
+                return Value(text, value.type, lanes, 0, value.range)
+            # LLVM must not know that it is a constant.
+            text = f'call {value.type} asm "", "=r,0"({value.type} {value.text})'
+            value = self.pure(text, value.type, 0)
         type = spell(value.type, lanes)
         one = self.pure(
             f"insertelement {type} poison, {value.type} {value.text}, i64 0",
@@ -213,6 +221,15 @@ class Writer:
             value.type,
             lanes,
             one,
+        )
+
+    def _is_kept(self, value: Value) -> bool:
+        """Return whether a constant in all lanes is kept in a register."""
+        return (
+            self.target.keeps_constants
+            and value.type in _KEPT
+            and value.text not in _ZEROS
+            and any(scope.loop for scope in self.scopes)
         )
 
     def shuffle(self, x: Value, y: Value | None, lanes: list[int]) -> Value:
@@ -241,20 +258,21 @@ class Writer:
         varying = bool(apart or linear.lane)
         # What changes in outer loops first, so that it is added there.
         shared.sort(key=_depth)
-        total = self._sum(shared, None)
+        inner = self.target.index_type if type != "i64" else type
+        total = self._sum(shared, None, inner)
         if not varying:
             if total is None:
                 return integer(linear.constant, type)
             if linear.constant:
-                total = self.binary("add", total, integer(linear.constant, "i64"))
-            total.range = total.range or linear.range(0)
-            return self.narrow(total, type)
+                total = self.binary("add", total, integer(linear.constant, inner))
+            ends = linear.range(0)
+            if inner == "i64" or self.index_type(ends) == inner:
+                total.range = total.range or ends
+            return self.resized(total, type)
         if total is not None:
-            total = self.narrow(total, type)
+            total = self.resized(total, type)
         if apart:
-            total = self._sum(
-                [(self.narrow(value, type), by) for value, by in apart], total
-            )
+            total = self._sum(apart, total, type)
         if linear.lane:
             lanes = lane_numbers(type, self.lanes, linear.lane, linear.constant)
             return lanes if total is None else self.binary("add", total, lanes)
@@ -263,16 +281,37 @@ class Writer:
             total = self.binary("add", total, integer(linear.constant, type))
         return total
 
-    def narrow(self, value: Value, type: str) -> Value:
-        """Return an i64 wrapped around to the width of `type`."""
+    def index(self, linear: Linear) -> Value:
+        """Return a linear form as wide as addresses are, or in 64 bits if it is more
+        than fits.
+        """
+        return self.number(
+            linear, self.index_type(linear.range(max(self.extent - 1, 0)))
+        )
+
+    def index_type(self, ends: Range | None) -> str:
+        """Return the type for an index with this range."""
+        if ends is None or not -_INT32 <= ends[0] <= ends[1] < _INT32:
+            return "i64"
+        return self.target.index_type
+
+    def resized(self, value: Value, type: str) -> Value:
+        """Return an integer extended or wrapped around to the width of `type`."""
         if type == value.type:
             return value
         if value.constant and not value.lanes:
             return integer(int(value.text), type)
+        if int(type[1:]) > int(value.type[1:]):
+            wide = self.convert("sext", value, type)
+            wide.range = value.range
+            return wide
         return self.convert("trunc", value, type)
 
-    def _sum(self, terms: list[tuple[Value, int]], total: Value | None) -> Value | None:
+    def _sum(
+        self, terms: list[tuple[Value, int]], total: Value | None, type: str
+    ) -> Value | None:
         for value, coefficient in terms:
+            value = self.resized(value, type)
             if coefficient == -1 and total is not None:
                 total = self.binary("sub", total, value)
                 continue

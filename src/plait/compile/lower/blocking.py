@@ -30,8 +30,8 @@ _WIDEST = 7
 _WIDEST_ROW = 8
 # Cycles for a line of the right operand that comes from the second cache.
 _LINE_CYCLES = 0.4
-# Code for panels of two widths is twice as much.
-_TWO_WIDTHS = 1.02
+# Code for panels of two widths is twice as much; the same where it shall be small.
+_TWO_WIDTHS, _TWO_WIDTHS_COMPACT = 1.02, 1.5
 # Multiplications of a tile while there would be one of float32.
 TILE_SPEED = 16
 _PAIR_BYTES = 4
@@ -51,6 +51,7 @@ class Facts:
         tiles: rows of a tile, and pairs of bfloat16 in one; 0: it has no tiles.
         l1, l2: bytes of the first and the second cache of one core.
         lasting: what is made of a convolution's kernel is there from the last run.
+        compact: code shall be small rather than fit for every size.
     """
 
     vector_bytes: int = 64
@@ -61,6 +62,7 @@ class Facts:
     l1: int = 32 << 10
     l2: int = 1 << 20
     lasting: bool = False
+    compact: bool = False
 
     def lanes(self, dtype: DType) -> int:
         """Return how many numbers of `dtype` one register holds."""
@@ -263,7 +265,7 @@ def _block(shape: Shape, lanes: int, facts: Facts) -> tuple[int, int]:
         cycles = wide * _cycles(rows, vectors, shape.k, line)
         if wide < panels:
             cycles += (panels - wide) * _cycles(rows, vectors - 1, shape.k, line)
-            cycles *= _TWO_WIDTHS
+            cycles *= _TWO_WIDTHS_COMPACT if facts.compact else _TWO_WIDTHS
         if not best[1] or blocks * cycles < 0.99 * best[0]:
             best = (blocks * cycles, rows, vectors)
     return best[1], best[2]

@@ -470,6 +470,7 @@ class Block:
         if whole:
             statements = self.vector(block, m, start, at, v, cut.lanes)
             short = whole <= 2 or len(statements[0].body) < _SHORT
+            short = short and not self.facts.compact
             rows.append(For(v, whole, list(statements), UNROLL if short else SERIAL))
         if tail:
             last = Constant(whole, v.dtype)

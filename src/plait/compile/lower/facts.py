@@ -14,7 +14,8 @@ def facts_of(target: Target) -> Facts:
     return Facts(
         vector_bytes=target.vector_bits // 8,
         registers=target.vector_registers,
-        fma=target.fma,
+        fma=target.fma or target.relaxed,
         bf16_dot=target.bf16_dot,
         tiles=16 if target.amx else 0,
+        compact=target.compact,
     )

@@ -47,6 +47,7 @@ class Copy(NamedTuple):
         parts: of pairs, how many bfloat16 a number is the sum of.
         apart: how far the parts of an element are from one another.
         scale: what numbers of several parts are multiplied by.
+        compact: code shall be small.
     """
 
     operand: Operand
@@ -58,6 +59,7 @@ class Copy(NamedTuple):
     parts: int = 1
     apart: int = 0
     scale: Expression | None = None
+    compact: bool = False
 
     @property
     def steps(self) -> int:
@@ -196,14 +198,18 @@ def pack_steps(
     columns = [bind(body, f"{copy.name}_c{v}", column(v)) for v in range(vectors)]
     if copy.operand.k_stride == 1 and copy.operand.outer_stride != 1:
         squares = Body()
-        if not tail and vectors > 1:
+        if vectors > 1 and (copy.compact or not tail):
             each = Variable(f"{copy.name}_vector")
             first = columns[0] + each * copy.lanes
-            last = column(vectors - 1)
-            # As `column`, for a vector that is not known before it runs.
-            first = bind(squares, f"{copy.name}_first", smaller_of(first, last))
+            last, end = column(vectors - 1), None
+            if tail:
+                # Beyond the last one, it is taken again.
+                end = columns[0] + ((vectors - 1) * copy.lanes + tail - 1)
+            else:
+                # As `column`, for a vector that is not known before it runs.
+                first = bind(squares, f"{copy.name}_first", smaller_of(first, last))
             to = place + each * copy.lanes
-            squares += _turned(copy, b, first, copy.lanes, to, pitch, copy.name)
+            squares += _turned(copy, b, first, copy.lanes, to, pitch, copy.name, end)
             return [*body, For(each, vectors, squares)]
         for v in range(vectors):
             rows = tail if tail and v == vectors - 1 else copy.lanes
@@ -239,16 +245,24 @@ def _turned(
     place: Expression,
     pitch: int,
     name: str,
+    end: Expression | None = None,
 ) -> Body:
-    """Copy columns that lie along the sum: squares of numbers are transposed."""
+    """Copy columns that lie along the sum: squares of numbers are transposed.
+
+    Args:
+        end: the last of the columns that there may be.
+    """
     lanes, k = copy.lanes, copy.k
     lane, at = Variable("lane"), Variable(f"{name}_at")
+    found = [first + u for u in range(columns)]
+    if end is not None:
+        found = [smaller_of(column, end) for column in found]
 
     def square(start: Expression, extent: int, name: str) -> Body:
         numbers = Registers(f"{name}_square", copy.dtype, lanes, lanes)
         loads: Body = [
-            Set(numbers, u, copy.load(b, first + u, start + lane))
-            for u in range(columns)
+            Set(numbers, u, copy.load(b, column, start + lane))
+            for u, column in enumerate(found)
         ]
         stores = Body()
         if copy.pairs:

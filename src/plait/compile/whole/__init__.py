@@ -1,0 +1,1 @@
+"""From programs to one module: kernels, and a native function for each program."""
