@@ -1,0 +1,3 @@
+import pytest
+
+wasmtime = pytest.importorskip("wasmtime")
