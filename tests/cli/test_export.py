@@ -65,8 +65,11 @@ def test_models_of_jobs(kind, tmp_path, plait_here):
     if kind == "mnist":
         labels = [str(i) for i in range(10)]
     assert found.get("labels") == labels
-    notes = {"sentiment": ["tokens"], "chars": ["letters", "context"]}
-    assert list(found.get("notes", {})) == notes.get(kind, [])
+    notes = {
+        "sentiment": {"words": ["<pad>", "<unk>", "a", "b"]},
+        "chars": {"letters": ["\N{REPLACEMENT CHARACTER}", "a", "b"]},
+    }
+    assert found.get("notes") == notes.get(kind)
     # What a page has trained is a model of the job again.
     state = load_file(tmp_path / f"{kind}-web" / "weights.safetensors")
     own = {name for name in state if not name.startswith(("optimizer.", "random."))}

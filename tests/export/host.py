@@ -78,9 +78,14 @@ class Host:
     def save(self, path):
         save_file(self.state(), path)
 
-    def call(self, symbol, *inputs, **settings):
-        """Return the outputs by name, or the line of the alarm."""
-        (one,) = [x for x in self.manifest["functions"] if x["symbol"] == symbol]
+    def call(self, name, *inputs, **settings):
+        """Call a function, by its symbol or name.
+
+        Returns:
+            The outputs by name, or the line of the alarm.
+        """
+        known = self.manifest["functions"]
+        (one,) = [x for x in known if name in (x["symbol"], x["name"])]
         given = iter(inputs)
         for place in one["inputs"]:
             if place.get("role") == "hyperparameter":
@@ -88,7 +93,7 @@ class Host:
             else:
                 value = next(given)
             self.write(place, value)
-        alarm = self.exports[symbol](self.store)
+        alarm = self.exports[one["symbol"]](self.store)
         if alarm:
             return one["alarms"][alarm - 1]
         return {place["name"]: self.read(place) for place in one["outputs"]}

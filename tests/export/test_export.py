@@ -12,7 +12,12 @@ import pytest
 import plait
 from plait import nn, optim
 from plait.compile.lower import opaque
-from plait.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from plait.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FileFormatError,
+    TracingError,
+)
 from plait.export import load_state
 from plait.train import TrainStep
 
@@ -189,7 +194,7 @@ def test_functions_of_tensors(tmp_path):
     }  # fmt: skip
     plait.export(mixed, tmp_path, inputs=inputs, **SIMD)
     host = Host(tmp_path)
-    one = function_of(host, "mixed")
+    one = function_of(host, "call_mixed")
     names = [place["name"] for place in one["inputs"]]
     assert names == ["x", "pair.0", "pair.1", "scale"]
     assert [x["name"] for x in host.manifest["state"]] == ["constant.0"]
@@ -198,6 +203,19 @@ def test_functions_of_tensors(tmp_path):
     close(found["sum"], x @ table.numpy() + a * 0.5)
     assert found["rest.0"].tolist() == [0, 1, 2]
     assert found["rest.1"].tolist() == [3, 6]
+
+
+@pytest.mark.parametrize("name", ["memory", "k0", "memset", "größe", "two words"])
+def test_a_function_may_have_any_name(tmp_path, name):
+    def function(x):
+        return x * 2
+
+    function.__name__ = name
+    plait.export(function, tmp_path, inputs=(2,), targets=["wasm", "c"], **SIMD)
+    host = Host(tmp_path)
+    assert host.manifest["name"] == name
+    found = host.call(name, np.array([1, 2], np.float32))
+    assert found["output"].tolist() == [2, 4]
 
 
 def test_draws_go_on_as_in_python(tmp_path):
@@ -214,6 +232,14 @@ def test_draws_go_on_as_in_python(tmp_path):
         for one, wanted in zip(found.values(), noisy(plait.asarray(x)), strict=True):
             close(one, wanted.numpy())
     assert host.state()["random.key"].tolist() == [4, 0, 7, 0]
+
+
+def test_draws_that_could_not_go_on_are_refused(tmp_path):
+    own = plait.Generator(0)
+    for draw in (lambda x: x + plait.rand(3, generator=own),
+                 lambda x: plait.dropout(x, 0.5, key=own.next_key())):  # fmt: skip
+        with pytest.raises(TracingError, match=r"without a key inside export"):
+            plait.export(draw, tmp_path / "web", inputs=(3,), **SIMD)
 
 
 def test_a_cache_of_attention_is_passed_through(tmp_path):
@@ -403,6 +429,8 @@ def test_an_op_that_runs_in_python_is_named_with_its_line(tmp_path, monkeypatch)
         ({"inputs": "text"}, r"neither array nor shape. Got: a str"),
         ({"targets": ["arm"]}, r"no such target. Got: 'arm'"),
         ({"targets": []}, r"there are no targets"),
+        ({"targets": ["c:avx2", "c:neon"]}, r"one object file. Got: c:avx2, c:neon"),
+        ({"targets": "c", "single_file": True}, r"for C is more than a single file"),
         ({"targets": "wasm:c"}, r"no such target. Got: 'wasm:c'"),
         ({"features": ["gpu"]}, r"no such build of wasm. Got: 'gpu'"),
         ({"quantize": "int4"}, r"no such way to quantize. Got: 'int4'"),

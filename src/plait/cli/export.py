@@ -14,6 +14,7 @@ import numpy as np
 import plait
 from plait import Tensor, nn, optim
 
+from ..data import Vocabulary
 from ..train import TrainStep
 from .console import Failure, amount, new_parser, positive
 from .jobs import chars, cifar, mnist, sentiment
@@ -105,7 +106,7 @@ KINDS = {
         nn.CrossEntropyLoss(),
         optim.Adam,
         4e-3,
-        lambda config: {"tokens": config["tokens"]},
+        lambda config: {"words": Vocabulary(config["tokens"]).tokens},
         lambda config: config["classes"],
     ),
     "chars": Kind(
@@ -115,7 +116,7 @@ KINDS = {
         chars.next_letter_loss,
         lambda parameters, lr: optim.AdamW(parameters, lr=lr, weight_decay=0.1),
         2e-3,
-        lambda config: {"letters": config["letters"], "context": config["context"]},
+        lambda config: {"letters": chars.letters(config).tokens},
         lambda _: None,
     ),
 }

@@ -128,7 +128,7 @@ def build_object(
     )
     signatures = [
         c.Signature(
-            one.symbol,
+            one.symbol.removeprefix("call_"),
             inner.symbol,
             _tensors(one.inputs, places.inputs),
             _tensors(one.outputs, places.outputs),

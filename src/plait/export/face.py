@@ -71,7 +71,8 @@ def export(
         page: write an index.html that shows what the model does.
         labels: the names of classes, for pages.
         notes: what else pages are to know, as JSON: it is in the manifest, which a page
-            has as `net.manifest.notes`.
+            has as `net.manifest.notes`. With "words" or "letters", lists of what the
+            numbers of an input stand for, `index.html` takes texts.
         name: of the export. Default: that of the model's class, or of the function.
         quiet: print nothing.
 

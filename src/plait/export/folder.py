@@ -74,11 +74,11 @@ def write_export(
     say(f"recording {_name_of(source, options)}")
     functions, state = functions_of(source, inputs, target, _counts(rows))
     writer = _Writer(path, functions, state, options, _name_of(source, options), say)
+    if any(not one.startswith("c") for one in targets):
+        writer.web(features, "webgpu" in targets)
     for one in targets:
         if one.startswith("c"):
             writer.object_file(one.partition(":")[2])
-    if any(not one.startswith("c") for one in targets):
-        writer.web(features, "webgpu" in targets)
     writer.finish()
 
 
@@ -92,7 +92,14 @@ def _check_targets(targets: Sequence[str], options: Options) -> None:
                 got=repr(one),
                 expected="'wasm', 'webgpu', 'c', or 'c:' and a kind of processor",
             )
-    if options.single_file and any(one.startswith("c") for one in targets):
+    for_c = [one for one in targets if one.startswith("c")]
+    if len(for_c) > 1:
+        raise ArgumentError(
+            "[export] a folder has one object file",
+            got=", ".join(for_c),
+            fix="export to a folder for each kind of processor",
+        )
+    if options.single_file and for_c:
         raise ArgumentError("[export] what is for C is more than a single file")
 
 
@@ -189,7 +196,8 @@ class _Writer:
         )
         self.files[f"{name}.o"] = built.code
         self.files[f"{name}.h"] = header.encode()
-        self._modules.append({"file": f"{name}.o", "features": ["c"]})
+        module = {"file": f"{name}.o", "features": ["c"]}
+        self._modules.append({**module, "sha256": _digest(built.code)})
         self._alarms = {
             one.symbol: built.alarms[build.c_symbol(name, one)]
             for one in self.functions

@@ -6,7 +6,7 @@ Read first: `Function`, `functions_of`.
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 import plait
 from plait import Tensor, nn
 
-from ..dtypes import as_dtype, float64
+from ..dtypes import float64
 from ..errors import ArgumentError, ArgumentTypeError
 from ..ir.build import substitute
 from ..ir.evaluate import Interpreted
@@ -26,6 +26,7 @@ from ..tensor.record import record_function
 from ..tensor.trie import CONSTANT
 from ..train.step import KEY, STEP, Outcome, TrainStep
 from ..trees import flatten, unflatten
+from .example import Example, example_of, labels_of
 
 # Tensors from outside, in bytes, that become part of programs; larger ones lie with the
 # weights.
@@ -78,19 +79,6 @@ class Function(NamedTuple):
     inputs: Sequence[Port]
     outputs: Sequence[Port]
     rows: bool = False
-
-
-class Example(NamedTuple):
-    """What a function takes: types by name, and how it is called with them."""
-
-    names: list[str]
-    types: list[TensorType]
-    structure: Any  # of (args, named)
-
-    def with_rows(self, rows: int) -> Example:
-        """Return the same for another length of the first axes."""
-        types = [TensorType((rows, *x.shape[1:]), x.dtype) for x in self.types]
-        return self._replace(types=types)
 
 
 # What is exported
@@ -262,7 +250,7 @@ def _for_rows(
                 outputs = _named(call(own, args, named), "output")
                 return outputs, {**own, KEY: keys.following()}
 
-        symbol = name if len(rows) < 2 else f"{name}_{count}"
+        symbol = _symbol(name) if len(rows) < 2 else f"{_symbol(name)}_{count}"
         with plait.no_grad():
             function = recorded(name, symbol, flat, one, state)
         if count is not None:
@@ -273,6 +261,13 @@ def _for_rows(
                 two = recorded(name, symbol, flat, one.with_rows(2), state)
             _check_apart(two, state)
     return made
+
+
+def _symbol(name: str) -> str:
+    """Return what a function is called inside of modules, where names are taken."""
+    if name == "predict":
+        return name
+    return "call_" + re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def _check_rows(function: Function, rows: int) -> None:
@@ -334,82 +329,6 @@ def _drop_unused(
     used = {port.name for one in functions for port in (*one.inputs, *one.outputs)}
     for name in names - used:
         del state[name]
-
-
-# Examples
-
-
-def example_of(inputs: Any, function: Any) -> Example:
-    """Return what `inputs`, as `export` takes them, stand for.
-
-    Args:
-        function: whose arguments they are, for their names; None if they have none.
-    """
-    if isinstance(inputs, dict):
-        args: tuple[Any, ...] = ()
-        named = {name: _typed(x) for name, x in inputs.items()}
-    else:
-        one = _is_leaf(inputs)
-        args = tuple(_typed(x) for x in ([inputs] if one else inputs))
-        named = {}
-    types, structure = flatten((args, named))
-    labels = [*_argument_names(function, len(args)), *named]
-    names: list[str] = []
-    for label, tree in zip(labels, (*args, *named.values()), strict=True):
-        names += _labels(label, len(flatten(tree)[0]))
-    return Example(names, types, structure)
-
-
-def _labels(label: str, count: int) -> list[str]:
-    return [label if count == 1 else f"{label}.{i}" for i in range(count)]
-
-
-def _argument_names(function: Any, count: int) -> list[str]:
-    """Return names for the first arguments of a function: its own if there are more."""
-    if count == 1:
-        return ["input"]
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [one.name for one in parameters if one.kind in plain]
-    if len(names) >= count:
-        return names[:count]
-    return [f"input_{i}" if i else "input" for i in range(count)]
-
-
-def _is_leaf(x: Any) -> bool:
-    return hasattr(x, "__array__") or isinstance(x, Tensor) or _is_shape(x)
-
-
-def _is_shape(x: Any) -> bool:
-    return isinstance(x, tuple) and all(
-        isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in x
-    )
-
-
-def _typed(x: Any) -> Any:
-    """Return `x` with types in place of its tensors, arrays and shapes."""
-    if isinstance(x, Tensor):
-        return TensorType(x.shape, x.dtype)
-    if _is_shape(x):
-        return TensorType(x, plait.float32)
-    if hasattr(x, "__array__"):
-        array = np.asarray(x)
-        return TensorType(array.shape, as_dtype(array.dtype))
-    if x is None:
-        return None
-    if isinstance(x, (list, tuple)):
-        made = [_typed(one) for one in x]
-        return type(x)(*made) if hasattr(x, "_fields") else type(x)(made)
-    if isinstance(x, dict):
-        return {name: _typed(one) for name, one in x.items()}
-    raise ArgumentTypeError(
-        "[export] an example of an input is neither array nor shape",
-        got=f"a {type(x).__name__}",
-        expected="tensors, arrays, or tuples of integers",
-    )
 
 
 # Recording
@@ -534,7 +453,7 @@ def _named(tree: Any, label: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, part in pairs:
         leaves, _ = flatten(part)
-        found.update(zip(_labels(name, len(leaves)), leaves, strict=True))
+        found.update(zip(labels_of(name, len(leaves)), leaves, strict=True))
     for x in found.values():
         if not isinstance(x, (Tensor, int, float)):
             raise ArgumentTypeError(

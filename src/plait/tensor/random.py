@@ -192,10 +192,10 @@ def _drawing_from(keys: Keys) -> Iterator[Keys]:
 def _refuse_in_jit(name: str, keys: Keys | None = None) -> None:
     trace: Any = recorder.trace
     while trace is not None and (keys is None or trace is not keys._trace):
-        if trace.function == "jit":
+        if trace.function in ("jit", "export"):
             raise TracingError(
-                f"[{name}] a draw without a key inside jit would give the same numbers "
-                "at every call",
+                f"[{name}] a draw without a key inside {trace.function} would give the "
+                "same numbers at every call",
                 fix="pass a key as an argument of the function; plait.random.keyed "
                 "hands it to all draws inside",
             )

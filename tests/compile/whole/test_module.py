@@ -245,6 +245,19 @@ def test_too_much_memory_is_refused():
         build_wasm([function], WASM, 1 << 31)
 
 
+def test_names_that_cannot_be_are_refused():
+    program = compiled(Graph([vector()], [vector()]))
+    for names in (["memory"], ["work"], ["a", "a"], ["a.b"], ["\u00e9"], [""]):
+        functions = [Function(name, program, [1024], [1088]) for name in names]
+        with pytest.raises(ArgumentError, match="cannot have this name"):
+            build_wasm(functions, WASM, START + 256)
+    # What it calls itself inside does not matter.
+    functions = [
+        Function(name, program, [1024], [1088]) for name in ("run", "share", "kernel0")
+    ]
+    assert build_wasm(functions, WASM, START + 256, threads=True).code
+
+
 # What lasts
 
 

@@ -80,7 +80,7 @@ class Kernels:
     def _symbol(self, code: Code) -> str:
         found = self._symbols.get(code.key)
         if found is None:
-            found = self._symbols[code.key] = f"k{len(self.texts)}"
+            found = self._symbols[code.key] = f"kernel.{len(self.texts)}"
             assert code.define is not None
             self.texts.append(code.define(found, code.key in self._divided))
         return found

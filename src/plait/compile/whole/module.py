@@ -94,9 +94,10 @@ def build_wasm(
         threads: several of them may share the work.
 
     Raises:
-        ArgumentError: a program has a part that runs in Python, or all of it needs more
-            than 2 GiB of memory.
+        ArgumentError: a program has a part that runs in Python, all of it needs more
+            than 2 GiB of memory, or a function has a name that cannot be.
     """
+    _check_names(functions)
     layout = _Layout(functions, start, state_end, threads)
     if threads:
         target = replace(target, features=f"{target.features},{FEATURES}")
@@ -152,6 +153,7 @@ def build_object(
             fix="make it for avx512bf16",
             where="",
         )
+    _check_names(functions)
     layout = _Layout(functions, start, state_end)
     memory = f"{name}_memory"
     texts = _Texts(layout, target, memory)
@@ -177,6 +179,20 @@ def build_object(
     )
     code = assemble(in_module(text, target), target, variables=True)
     return Built(code, layout.end, texts.alarms, [])
+
+
+def _check_names(functions: Sequence[Function]) -> None:
+    taken = {"memory", "work"}
+    for one in functions:
+        plain = one.symbol.isascii() and one.symbol.isidentifier()
+        if one.symbol in taken or not plain:
+            raise ArgumentError(
+                "[export] a function of a module cannot have this name",
+                got=repr(one.symbol),
+                expected="letters, digits and _; not memory or work; each name once",
+                where="",
+            )
+        taken.add(one.symbol)
 
 
 def _array(content: bytearray) -> str:

@@ -68,7 +68,8 @@ class Regions:
         if name not in self._names:
             self._names.append(name)
         number = self._names.index(name)
-        return f"call void @region(i32 {number}, i32 {chunks}, i1 {str(wake).lower()})"
+        flag = str(wake).lower()
+        return f"call void @threads.region(i32 {number}, i32 {chunks}, i1 {flag})"
 
     def text(self) -> str:
         """Return the functions in LLVM's text."""
@@ -106,19 +107,20 @@ class Regions:
 _TEXT = """
 @{end} = external global [0 x i8], align 64
 
-define internal void @run(i32 %region, i32 %start, i32 %stop, ptr %scratch) nounwind {{
+define internal void @threads.run(
+    i32 %region, i32 %start, i32 %stop, ptr %scratch) nounwind {{
   switch i32 %region, label %none [ {cases}]
 none:
   ret void
 {calls}}}
 
-define internal i32 @begin(i32 %part, i32 %chunks, i32 %parts) nounwind {{
+define internal i32 @threads.begin(i32 %part, i32 %chunks, i32 %parts) nounwind {{
   %before = mul i32 %part, %chunks
   %begin = udiv i32 %before, %parts
   ret i32 %begin
 }}
 
-define internal void @share(i32 %own, ptr %own.scratch) nounwind {{
+define internal void @threads.share(i32 %own, ptr %own.scratch) nounwind {{
 entry:
   %parts = load atomic i32, ptr {parts} seq_cst, align 4
   br label %look
@@ -149,10 +151,10 @@ won:
   %chunks = load i32, ptr {chunks}, align 4
   %parts.now = load atomic i32, ptr {parts} seq_cst, align 4
   %following = add i32 %part, 1
-  %end = call i32 @begin(i32 %following, i32 %chunks, i32 %parts.now)
+  %end = call i32 @threads.begin(i32 %following, i32 %chunks, i32 %parts.now)
   %start = sub i32 %end, %left
   %stop = sub i32 %end, %rest
-  call void @run(i32 %region, i32 %start, i32 %stop, ptr %own.scratch)
+  call void @threads.run(i32 %region, i32 %start, i32 %stop, ptr %own.scratch)
   %taken = sub i32 %left, %rest
   %old = atomicrmw add ptr {done}, i32 %taken seq_cst, align 4
   br label %look
@@ -160,12 +162,12 @@ out:
   ret void
 }}
 
-define internal void @region(i32 %region, i32 %chunks, i1 %wake) nounwind {{
+define internal void @threads.region(i32 %region, i32 %chunks, i1 %wake) nounwind {{
   %workers = load atomic i32, ptr {workers} seq_cst, align 4
   %alone = icmp eq i32 %workers, 0
   br i1 %alone, label %serial, label %post
 serial:
-  call void @run(i32 %region, i32 0, i32 %chunks, ptr {scratch})
+  call void @threads.run(i32 %region, i32 0, i32 %chunks, ptr {scratch})
   ret void
 post:
   %threads = add i32 %workers, 1
@@ -177,9 +179,9 @@ post:
   br label %open
 open:
   %part = phi i32 [ 0, %post ], [ %part.next, %open ]
-  %begin = call i32 @begin(i32 %part, i32 %chunks, i32 %parts)
+  %begin = call i32 @threads.begin(i32 %part, i32 %chunks, i32 %parts)
   %part.next = add i32 %part, 1
-  %end = call i32 @begin(i32 %part.next, i32 %chunks, i32 %parts)
+  %end = call i32 @threads.begin(i32 %part.next, i32 %chunks, i32 %parts)
   %left = sub i32 %end, %begin
   %offset = shl i32 %part, 6
   %left.at = getelementptr i8, ptr {left}, i32 %offset
@@ -196,7 +198,7 @@ notify:
   %woken = call i32 @llvm.wasm.memory.atomic.notify(ptr {posted}, i32 -1)
   br label %help
 help:
-  call void @share(i32 0, ptr {scratch})
+  call void @threads.share(i32 0, ptr {scratch})
   br label %wait
 wait:
   %finished = load atomic i32, ptr {done} seq_cst, align 4
@@ -222,7 +224,7 @@ look:
   %new = icmp ne i32 %posted, %known
   br i1 %new, label %busy, label %idle
 busy:
-  call void @share(i32 %index, ptr %scratch)
+  call void @threads.share(i32 %index, ptr %scratch)
   br label %begin
 idle:
   %turn.next = add i32 %turn, 1

@@ -99,7 +99,7 @@ def finish(
 
 # Bytes of stack for each thread. Kernels keep an array there now and then.
 STACK = 1 << 14
-END = "end_of_memory"
+END = "memory.end"
 
 
 class Worker(NamedTuple):
