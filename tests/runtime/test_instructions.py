@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from plait import worth
 from plait.program import Code, Count, Launch, Parts, Program, Repeat, Work
 from plait.runtime import machine
-from plait.runtime.instructions import pack, turns_of
+from plait.runtime.instructions import pack
+from plait.worth import turns_of
 
 
 @pytest.mark.parametrize(("turns", "sharing"), [(2, "SHARED"), (50, "WAKE")])
@@ -16,7 +18,7 @@ def test_launches_in_a_loop_count_once_for_each_turn(turns, sharing):
     program = Program([], [], [code], loop, 0, np.zeros(0, np.uint8), 3)
     words = pack(program, [0]).words.tolist()
     launch = words.index(machine.LAUNCH, 3)
-    assert words[launch + 3] == getattr(machine, sharing)
+    assert words[launch + 3] == getattr(worth, sharing)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ def test_parts_are_shared_for_what_they_do_together(turns, sharing):
     program = Program([], [], [code], loop, 0, np.zeros(0, np.uint8), 3)
     packed = pack(program, [0])
     assert packed.words[0] == machine.PARTS
-    assert packed.words[2] == getattr(machine, sharing)
+    assert packed.words[2] == getattr(worth, sharing)
     assert packed.parallel is (sharing != "ALONE")
     assert packed.steps[0].work.flops == 4 * turns * 10_000
     assert packed.steps[0].shared is packed.parallel

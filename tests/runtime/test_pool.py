@@ -75,12 +75,20 @@ def test_a_thread_of_the_pool_runs_chunks(threads):
         team.words[sharing.CHUNKS] = CHUNKS
         team.words[sharing.DONE] = 0
         team.words[sharing.REMAINING] = CHUNKS
+        half = CHUNKS // 2
+        for part, count in enumerate([half, CHUNKS - half]):
+            team.words[sharing.LEFT + part * sharing.PART_WORDS] = count
         team.wake()
         limit = time.monotonic() + 20
         while team.words[sharing.DONE] != CHUNKS and time.monotonic() < limit:
             time.sleep(0.001)
         assert team.words[sharing.DONE] == CHUNKS
     np.testing.assert_array_equal(y[:SIZE], X[:SIZE] + 1)
+
+
+def awake(team):
+    records = [record for record, _ in team._workers]
+    return [x for x in records if not x[sharing.WORKER_ASLEEP]]
 
 
 def test_idle_threads_sleep_and_are_woken(threads):
@@ -90,12 +98,34 @@ def test_idle_threads_sleep_and_are_woken(threads):
         check(runner)
         team = pool._current.pool
         limit = time.monotonic() + 20
-        while team.words[sharing.SLEEPING] != 2 and time.monotonic() < limit:
+        while awake(team) and time.monotonic() < limit:
             time.sleep(0.001)
-        assert team.words[sharing.SLEEPING] == 2
+        assert team.sleeps
+        assert not awake(team)
         before = time.process_time()
         time.sleep(0.1)
         assert time.process_time() - before < 0.09  # nobody spins
+
+
+def test_a_thread_that_waits_for_the_gil_is_woken_too(threads):
+    """It is known to sleep before it can say so to Python."""
+    threads(2)
+    runner = heavy()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(100)  # nobody else gets the GIL in the loop
+    try:
+        check(runner)
+        team = pool._current.pool
+        limit = time.monotonic() + 5
+        while awake(team) and time.monotonic() < limit:
+            pass
+        assert team.sleeps
+        assert not awake(team)
+        team.wake()
+        assert not team.sleeps
+        check(runner)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_programs_of_several_threads_at_once(threads):

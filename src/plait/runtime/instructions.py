@@ -5,21 +5,15 @@ Read first: `pack`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import program as plan
+from .. import worth
 from ..program import Code, Launch, Parts, Place, Program, Work
 from . import machine
-
-# What a processor does in a microsecond, on the low side: what takes longer than
-# estimated is worth sharing all the more.
-_FLOPS, _BYTES = 20_000, 20_000
-# Microseconds of work from which a launch is shared, and from which threads are woken
-# up for it; or for all launches, if they take that long together.
-_WORTH_SHARING, _WORTH_WAKING, _WORTH_WAKING_TOGETHER = 5.0, 30.0, 200.0
 
 _ALIGNMENT = 64
 
@@ -63,11 +57,6 @@ class Packed(NamedTuple):
     steps: dict[int, Step]
 
 
-def estimated(code: Code) -> float:
-    """Return about how many microseconds one thread takes for all chunks."""
-    return code.work.flops / _FLOPS + code.work.nbytes / _BYTES
-
-
 def pack(program: Program, addresses: Sequence[int]) -> Packed:
     """Return the machine's form of the instructions.
 
@@ -75,9 +64,9 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
         program: it.
         addresses: where each kernel begins.
     """
-    turns = turns_of(program)
-    together = _together(program, turns)
-    sharing = [_sharing(code, together) for code in program.kernels]
+    turns = worth.turns_of(program)
+    together = worth.together(program, turns)
+    sharing = [worth.sharing_of(code, together) for code in program.kernels]
     own_words = machine.SLOTS + program.slots  # of a part's frame
     own_bytes = _own_bytes(program)
     words: list[int] = []
@@ -97,7 +86,7 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
                 code = program.kernels[kernel]
                 if code.chunks == 0:
                     continue
-                shared = sharing[kernel] != machine.ALONE
+                shared = sharing[kernel] != worth.ALONE
                 steps[len(words)] = Step(code.name, "kernel", code.work, shared, where)
                 head = (machine.LAUNCH, addresses[kernel], code.chunks)
                 words += [*head, sharing[kernel], len(places), *_flat(*places)]
@@ -130,9 +119,10 @@ def pack(program: Program, addresses: Sequence[int]) -> Packed:
                 words += [machine.JUMP, 0]
             case Parts(count, to, where):
                 inside = range(at + 1, to)
-                work = _work_of(program, turns, inside)
-                share = _shared(count, _microseconds(program, turns, inside), together)
-                shared = share != machine.ALONE
+                work = worth.work_of(program, turns, inside)
+                time = worth.microseconds(program, turns, inside)
+                share = worth.sharing(count, time, together)
+                shared = share != worth.ALONE
                 name = _name_of_parts(program, inside)
                 steps[len(words)] = Step(name, "kernel", work, shared, where)
                 targets.append((len(words) + 3, to))
@@ -191,72 +181,16 @@ def _aligned(nbytes: int) -> int:
     return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
-def _together(program: Program, turns: Sequence[int]) -> float:
-    """Return about how many microseconds all launches take."""
-    return _microseconds(program, turns, range(len(program.instructions)))
-
-
-def _microseconds(program: Program, turns: Sequence[int], which: range) -> float:
-    """Return about how many microseconds the launches of some instructions take."""
-    return sum(turns[i] * estimated(code) for i, code in _launched(program, which))
-
-
-def _work_of(program: Program, turns: Sequence[int], which: range) -> Work:
-    """Return what the launches of some instructions cost."""
-    found = [(turns[i], code.work) for i, code in _launched(program, which)]
-    flops = sum(n * work.flops for n, work in found)
-    return Work(flops, sum(n * work.nbytes for n, work in found))
-
-
-def _launched(program: Program, which: range) -> Iterator[tuple[int, Code]]:
-    for i in which:
-        one = program.instructions[i]
-        if isinstance(one, Launch):
-            yield i, program.kernels[one.kernel]
-
-
 def _name_of_parts(program: Program, which: range) -> str:
     """Return a name for parts: that of the first kernel which they run."""
-    first = next(_launched(program, which), None)
+    first = next(worth.launched(program, which), None)
     return "parts" if first is None else f"{first[1].name}_and_others"
-
-
-def turns_of(program: Program) -> list[int]:
-    """Return how often each instruction runs; a loop of unknown turns counts once."""
-    counts: dict[int, int] = {}
-    turns = [1] * len(program.instructions)
-    for at, one in enumerate(program.instructions):
-        if isinstance(one, plan.Count):
-            counts[one.slot] = one.times
-        elif isinstance(one, plan.Repeat):
-            for inside in range(one.target, at):
-                turns[inside] *= counts.get(one.slot, 1)
-        elif isinstance(one, Parts):
-            for inside in range(at + 1, one.target):
-                turns[inside] *= one.number
-    return turns
 
 
 def is_shared(program: Program, code: Code) -> bool:
     """Return whether threads share the launches of a kernel, if there are several."""
-    return _sharing(code, _together(program, turns_of(program))) != machine.ALONE
-
-
-def _sharing(code: Code, together: float) -> int:
-    return _shared(code.chunks, estimated(code), together)
-
-
-def _shared(chunks: int, time: float, together: float) -> int:
-    """Return whether chunks are shared, and threads woken up for them.
-
-    Args:
-        time, together: microseconds for all chunks, and for the whole program.
-    """
-    if chunks <= 1 or time < _WORTH_SHARING:
-        return machine.ALONE
-    if time < _WORTH_WAKING and together < _WORTH_WAKING_TOGETHER:
-        return machine.SHARED
-    return machine.WAKE
+    together = worth.together(program, worth.turns_of(program))
+    return worth.sharing_of(code, together) != worth.ALONE
 
 
 def _flat(*places: Place) -> list[int]:

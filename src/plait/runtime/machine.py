@@ -12,10 +12,11 @@ Read first: `text`.
 
 from __future__ import annotations
 
+from .. import worth
+from .sharing import AWAKENED, SLEPT
 from .sharing import IS_SETTLED as IS_SETTLED
 from .sharing import POOL as POOL
 from .sharing import RESULT as RESULT
-from .sharing import SLEEPING
 from .words import pointer, word
 
 # Words of a frame. Slots follow, and then what `bind` finds out about donations.
@@ -33,9 +34,6 @@ SLOTS = 21
     END, LAUNCH, HOST, COPY, CLEAR, SET, ADVANCE, SWAP, COUNTER, REPEAT, JUMP, UNLESS,
     ALARM, SETTLED, PARTS, SHIFT,
 ) = range(16)  # fmt: skip
-
-# Of a launch: run it here; share it with threads that are awake; wake the others too.
-ALONE, SHARED, WAKE = 0, 1, 2
 
 
 def _place(name: str, index: int) -> str:
@@ -216,7 +214,7 @@ ready:
   %pieces = phi i64 [ %chunks, %arguments.look ], [ %parts.count, %parts ]
   %sharing = phi i64 [ %launch.sharing, %arguments.look ], [ %parts.sharing, %parts ]
   %after = phi i64 [ %launch.next, %arguments.look ], [ %parts.next, %parts ]
-  %for.one = icmp eq i64 %sharing, {ALONE}
+  %for.one = icmp eq i64 %sharing, {worth.ALONE}
   %alone = or i1 %for.one, %no.pool
   br i1 %alone, label %serial, label %sleepers
 serial:
@@ -226,10 +224,12 @@ serial:
   br label %launched
 sleepers:
   ; Go back to Python if others sleep, but not again if it has just woken them.
-{pointer("sleeping.at", "pool", SLEEPING)}
-  %sleeping = load atomic i64, ptr %sleeping.at monotonic, align 8
-  %some = icmp ne i64 %sleeping, 0
-  %worth = icmp eq i64 %sharing, {WAKE}
+{pointer("slept.at", "pool", SLEPT)}
+{pointer("awakened.at", "pool", AWAKENED)}
+  %slept = load atomic i64, ptr %slept.at monotonic, align 8
+  %awakened = load atomic i64, ptr %awakened.at monotonic, align 8
+  %some = icmp ne i64 %slept, %awakened
+  %worth = icmp eq i64 %sharing, {worth.WAKE}
   %tried.0 = load i64, ptr %woken
   %tried = or i64 %tried.0, %quiet
   store i64 0, ptr %woken

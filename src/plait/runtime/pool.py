@@ -50,31 +50,32 @@ class Pool:
         self.stopped = False
         # Words are written by Python only where no thread can be looking, or where one
         # value is as good as the other.
-        self._store = np.zeros(sharing.POOL_WORDS + 16, np.int64)
+        words = sharing.LEFT + sharing.PART_WORDS * threads
+        self._store = np.zeros(words + 16, np.int64)
         skip = -memory.address(self._store) % 128 // 8
-        self.words = self._store[skip : skip + sharing.POOL_WORDS]
+        self.words = self._store[skip : skip + words]
         self.address = memory.address(self.words)
         self.words[sharing.YIELD] = _yield_address()
-        self.words[sharing.GRAIN] = 4 * threads
+        self.words[sharing.PARTS] = threads
         self._scratch: Any = None
         self._lock = threading.Lock()
-        self._sleepers: list[threading.Lock] = []
+        self._workers: list[tuple[np.ndarray, threading.Lock]] = []
         self._work = _Function(kernels.own()["work"])
         spins = self._calibrated()
-        self._threads = [
-            threading.Thread(
-                target=self._serve, args=(i, spins), daemon=True, name=f"plait-{i}"
+        self._threads: list[threading.Thread] = []
+        for i in range(1, threads):
+            record, bed = self._record(i, spins), threading.Lock()
+            bed.acquire()
+            thread = threading.Thread(
+                target=self._serve, args=(record, bed), daemon=True, name=f"plait-{i}"
             )
-            for i in range(1, threads)
-        ]
-        started = []
-        for thread in self._threads:
             try:
                 thread.start()
             except RuntimeError:  # the system allows no more: fewer will do
                 break
-            started.append(thread)
-        self._threads = started
+            self._threads.append(thread)
+            with self._lock:
+                self._workers.append((record, bed))
 
     def _calibrated(self) -> int:
         """Return how many turns of waiting take about `_IDLE_SECONDS`."""
@@ -83,33 +84,43 @@ class Pool:
             before = time.perf_counter()
             self._work(self._record(0, 4000).ctypes.data)
             best = min(best, time.perf_counter() - before)
+        self.words[sharing.AWAKENED] = self.words[sharing.SLEPT]
         return int(4000 * _IDLE_SECONDS / max(best, 1e-6))
 
     def _record(self, index: int, spins: int) -> np.ndarray:
-        return np.array([self.address, index, spins], np.int64)
+        record = np.zeros(sharing.WORKER_WORDS, np.int64)
+        record[sharing.WORKER_POOL] = self.address
+        record[sharing.WORKER_INDEX] = index
+        record[sharing.WORKER_SPINS] = spins
+        return record
 
-    def _serve(self, index: int, spins: int) -> None:
+    def _serve(self, record: np.ndarray, bed: threading.Lock) -> None:
         """Be a thread of the pool."""
-        record = self._record(index, spins)
         address = memory.address(record)
-        bed = threading.Lock()
-        bed.acquire()
         while True:
             self._work(address)
             with self._lock:
                 if self.stopped:
                     return
-                self._sleepers.append(bed)
-                self.words[sharing.SLEEPING] = len(self._sleepers)
             bed.acquire()
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether a thread sleeps, or is about to."""
+        words = self.words
+        return bool(words[sharing.SLEPT] != words[sharing.AWAKENED])
+
     def wake(self) -> None:
-        """Wake up all threads that sleep, without waiting for them."""
+        """Wake up all threads that sleep, without waiting for them.
+
+        One that is about to sleep does not then.
+        """
         with self._lock:
-            sleepers, self._sleepers = self._sleepers, []
-            self.words[sharing.SLEEPING] = 0
-        for bed in sleepers:
-            bed.release()
+            for record, bed in self._workers:
+                if record[sharing.WORKER_ASLEEP]:
+                    record[sharing.WORKER_ASLEEP] = 0
+                    self.words[sharing.AWAKENED] += 1
+                    bed.release()
 
     def reserve(self, scratch: int) -> None:
         """Have at least `scratch` bytes of scratch memory for every thread.

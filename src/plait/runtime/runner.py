@@ -171,7 +171,7 @@ class Runner:
         try:
             if team is None or not worth or words[machine.SHARED_MEMORY]:
                 at = self._go(frame.address)
-            elif team.words[sharing.SLEEPING]:
+            elif team.sleeps:
                 team.wake()  # for the next time
                 at = self._go(frame.address)
             else:

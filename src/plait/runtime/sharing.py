@@ -6,15 +6,21 @@
     settle(frame)   helps with that run until nothing can go wrong any more
     assist(frame)   helps with it until it is over
 
-Chunks are shared like this. A *region* is one launch. Its fields are written first;
-then `remaining` is set to the number of chunks (release). Whoever wants to take part,
-the launching thread included, lowers `remaining` by compare-and-exchange (acquire), and
-owns the chunks by which it was lowered. It may read the fields only then: they stay as
-they are until all chunks are done, because the launching thread opens no other region
-before `done` (release; acquire) has reached the number of chunks. So a thread that
-comes late, from whichever region it was looking at, either gets chunks of the region
-that is open now, or none. The launching thread waits for chunks that were taken, never
-for threads.
+Chunks are shared like this. A *region* is one launch. Its chunks are cut into as many
+parts as the pool has threads, one after another. Each thread begins with the part of
+its own number, takes half of what is left there again and again, and then helps with
+the parts of others. So a thread works in all launches on the same share of the rows,
+which are in the caches of its processor, and yet none waits while there is work.
+
+The fields of a region are written first; then the word of each part is set to its
+number of chunks (release). Whoever wants to take some, the launching thread included,
+lowers that word by compare-and-exchange (acquire), and owns the chunks by which it was
+lowered. It may read the fields only then: they stay as they are until all chunks are
+done, because the launching thread opens no other region before `done` (release;
+acquire) has reached the number of chunks. So a thread that comes late, from whichever
+region it was looking at, either gets chunks of the region that is open now, or none.
+The launching thread waits for chunks that were taken, never for threads. `remaining`,
+how many chunks nobody has taken, only tells threads whether to look.
 
 A run is *posted* like this. `posted` is set to the frame (release). The thread that
 sets it back to 0 by compare-and-exchange (acquire) runs it. If none does so soon, as
@@ -37,16 +43,23 @@ IS_SETTLED = 19  # whether the run has come to where nothing can go wrong any mo
 UNDER_WAY, NOT_BEGUN = -2, -3
 
 # Words of a pool; the groups lie on cache lines of their own (128 bytes on some).
-KERNEL, REGION_ARGUMENTS, CHUNKS, GRAIN, SCRATCH_BEGIN, SCRATCH_STRIDE = range(6)
+KERNEL, REGION_ARGUMENTS, CHUNKS, PARTS, SCRATCH_BEGIN, SCRATCH_STRIDE = range(6)
 REMAINING = 16
 DONE = 32
-SLEEPING, STOP, YIELD = 48, 49, 50
+# How often threads have fallen asleep, and how often they were woken up. Some sleep if
+# these differ. Each is written by one side alone, so that no change is lost.
+SLEPT, AWAKENED = 48, 51
+STOP, YIELD = 49, 50
 POSTED = 64
-FINISHED = 80
-POOL_WORDS = 96
+# `RUNNER`: the number of the thread that runs what was posted; else 0.
+FINISHED, RUNNER = 80, 81
+# Behind those: how many chunks of each part are left, each on cache lines of its own.
+LEFT, PART_WORDS = 96, 16
 
-# Words of a worker: the address of its pool, its number, and how long it stays idle.
-WORKER_POOL, WORKER_INDEX, WORKER_SPINS = range(3)
+# Words of a worker: the address of its pool, its number, how long it stays idle, and
+# whether it sleeps, or is about to.
+WORKER_POOL, WORKER_INDEX, WORKER_SPINS, WORKER_ASLEEP = range(4)
+WORKER_WORDS = 4
 
 _PAUSES = 1024  # after which a thread that waits lets others have its processor
 _PATIENCE = 256  # pauses to wait for a thread that takes what is posted
@@ -139,27 +152,46 @@ def _wait(name: str, back: str) -> str:
 """
 
 
-# Take chunks and run them until there are none. About the first quarter of each
-# thread's part is taken at once, then smaller and smaller numbers.
+# Take chunks and run them until there are none, beginning with the part `%own`.
 _SHARE = f"""
-define internal void @share(ptr %pool, ptr %own_scratch, i64 %index) {{
+define internal i64 @part_begin(i64 %part, i64 %chunks, i64 %parts) alwaysinline {{
+  %before = mul i64 %part, %chunks
+  %begin = udiv i64 %before, %parts
+  ret i64 %begin
+}}
+
+define internal void @share(ptr %pool, ptr %own_scratch, i64 %index, i64 %own) {{
 entry:
 {pointer("remaining", "pool", REMAINING)}
 {pointer("done", "pool", DONE)}
+{pointer("lefts", "pool", LEFT)}
+{word("parts", "pool", PARTS)}    ; of all regions
   br label %look
 look:
-  %seen = load atomic i64, ptr %remaining monotonic, align 8
-  %none = icmp eq i64 %seen, 0
-  br i1 %none, label %out, label %take
+  %part = phi i64 [ %own, %entry ], [ %part, %take ], [ %part, %won ],
+    [ %wrapped, %next ]
+  %past = phi i64 [ 0, %entry ], [ %past, %take ], [ %past, %won ],
+    [ %past.next, %next ]
+  %words = mul i64 %part, {PART_WORDS}
+  %left.at = getelementptr i64, ptr %lefts, i64 %words
+  %left = load atomic i64, ptr %left.at monotonic, align 8
+  %none = icmp eq i64 %left, 0
+  br i1 %none, label %next, label %take
+next:
+  %past.next = add i64 %past, 1
+  %following = add i64 %part, 1
+  %is.last = icmp uge i64 %following, %parts
+  %wrapped = select i1 %is.last, i64 0, i64 %following
+  %all = icmp uge i64 %past.next, %parts
+  br i1 %all, label %out, label %look
 take:
-{word("grain", "pool", GRAIN)}    ; the same in all regions
-  %part = udiv i64 %seen, %grain
-  %taken = call i64 @llvm.umax.i64(i64 %part, i64 1)
-  %left = sub i64 %seen, %taken
-  %pair = cmpxchg weak ptr %remaining, i64 %seen, i64 %left acquire monotonic, align 8
-  %won = extractvalue {{ i64, i1 }} %pair, 1
-  br i1 %won, label %own, label %look
-own:
+  %rest = lshr i64 %left, 1
+  %pair = cmpxchg weak ptr %left.at, i64 %left, i64 %rest acquire monotonic, align 8
+  %is.won = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %is.won, label %won, label %look
+won:
+  %taken = sub i64 %left, %rest
+  %more = atomicrmw sub ptr %remaining, i64 %taken monotonic
 {word("kernel", "pool", KERNEL, "ptr")}
 {word("arguments", "pool", REGION_ARGUMENTS, "ptr")}
 {word("chunks", "pool", CHUNKS)}
@@ -169,8 +201,10 @@ own:
   %given = getelementptr i8, ptr %begin, i64 %offset
   %has_own = icmp ne ptr %own_scratch, null
   %scratch = select i1 %has_own, ptr %own_scratch, ptr %given
-  %start = sub i64 %chunks, %seen
-  %stop = add i64 %start, %taken
+  %above = add i64 %part, 1
+  %end = call i64 @part_begin(i64 %above, i64 %chunks, i64 %parts)
+  %start = sub i64 %end, %left
+  %stop = sub i64 %end, %rest
   call void %kernel(ptr %arguments, i64 %start, i64 %stop, ptr %scratch)
   %old = atomicrmw add ptr %done, i64 %taken release
   br label %look
@@ -194,11 +228,27 @@ entry:
 {pointer("done", "pool", DONE)}
   store atomic i64 0, ptr %done monotonic, align 8
 {pointer("remaining", "pool", REMAINING)}
-  store atomic i64 %chunks, ptr %remaining release, align 8
-  call void @share(ptr %pool, ptr %scratch, i64 0)
+{pointer("lefts", "pool", LEFT)}
+{word("parts", "pool", PARTS)}
+  store atomic i64 %chunks, ptr %remaining monotonic, align 8
+  br label %open
+open:
+  %part = phi i64 [ 0, %entry ], [ %part.next, %open ]
+  %part.next = add i64 %part, 1
+  %begin = call i64 @part_begin(i64 %part, i64 %chunks, i64 %parts)
+  %end = call i64 @part_begin(i64 %part.next, i64 %chunks, i64 %parts)
+  %left = sub i64 %end, %begin
+  %words = mul i64 %part, {PART_WORDS}
+  %left.at = getelementptr i64, ptr %lefts, i64 %words
+  store atomic i64 %left, ptr %left.at release, align 8
+  %again.open = icmp ult i64 %part.next, %parts
+  br i1 %again.open, label %open, label %opened
+opened:
+{word("runner", "pool", RUNNER)}
+  call void @share(ptr %pool, ptr %scratch, i64 0, i64 %runner)
   br label %wait
 wait:
-  %turn = phi i64 [ 0, %entry ], [ %turn.next, %again ]
+  %turn = phi i64 [ 0, %opened ], [ %turn.next, %again ]
   %finished = load atomic i64, ptr %done acquire, align 8
   %ready = icmp eq i64 %finished, %chunks
   br i1 %ready, label %out, label %idle
@@ -214,7 +264,7 @@ out:
 
 # Run what is posted, unless somebody else does; return whether it was run here.
 _POSTED = f"""
-define internal i1 @run_posted(ptr %pool) {{
+define internal i1 @run_posted(ptr %pool, i64 %index) {{
 entry:
 {pointer("posted", "pool", POSTED)}
   %seen = load atomic i64, ptr %posted monotonic, align 8
@@ -226,7 +276,10 @@ take:
   br i1 %won, label %own, label %no
 own:
   %frame = inttoptr i64 %seen to ptr
+{pointer("runner", "pool", RUNNER)}
+  store i64 %index, ptr %runner
   %at = call i64 @run(ptr %frame)
+  store i64 0, ptr %runner
 {pointer("result", "frame", RESULT)}
   store i64 %at, ptr %result
 {pointer("finished", "pool", FINISHED)}
@@ -295,7 +348,7 @@ help:
   %any = icmp ne i64 %seen, 0
   br i1 %any, label %busy, label %idle
 busy:
-  call void @share(ptr %pool, ptr null, i64 0)
+  call void @share(ptr %pool, ptr null, i64 0, i64 0)
   br label %look
 idle:
 {late if early else "  br label %stay"}
@@ -313,6 +366,8 @@ out:
 
 
 # What a thread of the pool does: returns when it should stop, or has long been idle.
+# It says so itself: before it sleeps it needs the GIL, and may wait for that until a
+# program lets go of it, which then should know that it has to be woken up.
 _WORK = f"""
 define i64 @work(ptr %worker) {{
 entry:
@@ -329,10 +384,10 @@ look:
   %any = icmp ne i64 %seen, 0
   br i1 %any, label %busy, label %run
 busy:
-  call void @share(ptr %pool, ptr null, i64 %index)
+  call void @share(ptr %pool, ptr null, i64 %index, i64 %index)
   br label %look
 run:
-  %ran = call i1 @run_posted(ptr %pool)
+  %ran = call i1 @run_posted(ptr %pool, i64 %index)
   br i1 %ran, label %look, label %idle
 idle:
   %stopped = load atomic i64, ptr %stop monotonic, align 8
@@ -346,6 +401,10 @@ again:
   %turn.next = add i64 %turn, 1
   br label %look
 out:
+{pointer("asleep", "worker", WORKER_ASLEEP)}
+  store atomic i64 1, ptr %asleep release, align 8
+{pointer("slept", "pool", SLEPT)}
+  %before = atomicrmw add ptr %slept, i64 1 release
   call void @set_mode(i64 %mode)
   ret i64 0
 }}

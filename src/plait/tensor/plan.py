@@ -14,6 +14,7 @@ from ..errors import layer_of
 from ..ir.graph import TensorType
 from ..late import late
 from ..program import Clear, Copy, Host, Launch, Parts, Program, Work
+from ..worth import turns_of
 
 if TYPE_CHECKING:
     from ..runtime import instructions, memory, runner
@@ -181,7 +182,7 @@ def _held(types: Sequence[TensorType]) -> int:
 
 
 def _work(program: Program) -> Iterator[tuple[Work, bool, str]]:
-    counts = instructions.turns_of(program)
+    counts = turns_of(program)
     within = 0  # up to here, instructions are those of parts
     for at, (one, turns) in enumerate(zip(program.instructions, counts, strict=True)):
         match one:
