@@ -545,6 +545,17 @@ def test_the_same_step_at_another_line_names_that_line():
         assert caught.value.where == at
 
 
+def test_a_leaf_that_got_a_value_before_the_run_is_no_result_of_it():
+    w = plait.zeros(3).requires_grad_()  # recorded: it has no value yet
+    w.data = plait.asarray(np.ones(3, np.float32))
+    (w * 2).sum().backward()
+    close(w.grad, [2, 2, 2])
+    assert w._history is None
+    w.grad = None
+    (w * 3).sum().backward()
+    close(w.grad, [3, 3, 3])
+
+
 def test_what_may_fail_is_found_again_at_its_line():
     x, i = plait.tensor([1.0, 2.0, 3.0]), plait.tensor([2, 0])
 

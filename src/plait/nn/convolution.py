@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import plait
@@ -17,7 +18,9 @@ from . import init
 from .linear import sizes
 from .parameter import Parameter
 from .sample import Sample, uniform
-from .spatial import Spatial
+from .spatial import Spatial, check_shape
+
+_Widths = tuple[tuple[int, int], ...]
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -132,35 +135,11 @@ class _Conv(_Convolution):
         self.padding_mode = padding_mode
         self._own(out_channels, in_channels // groups, bias, device, dtype)
 
-    def _widths(self) -> tuple[tuple[int, int], ...]:
-        """Return how much is padded before and after each axis."""
-        if self.padding == "valid":
-            return ((0, 0),) * self.rank
-        if self.padding == "same":
-            totals = [
-                gap * (k - 1)
-                for k, gap in zip(self.kernel_size, self.dilation, strict=True)
-            ]
-            return tuple((total // 2, total - total // 2) for total in totals)
-        return tuple((int(width), int(width)) for width in self.padding)
-
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input, self.in_channels)
-        widths = self._widths()
-        reach = [
-            gap * (k - 1) + 1
-            for k, gap in zip(self.kernel_size, self.dilation, strict=True)
-        ]
-        spatial = input.shape[-self.rank :]
-        padded = tuple(
-            low + n + high for n, (low, high) in zip(spatial, widths, strict=True)
-        )
-        if any(n < least for n, least in zip(padded, reach, strict=True)):
-            raise ShapeError(
-                f"[{type(self).__name__}] the input is smaller than the kernel",
-                got=f"shape {input.shape}, with padding {padded}",
-                expected=f"at least {tuple(reach)}, padding included",
-            )
+        widths = _fitting(
+            type(self).__name__, input.shape, self.in_channels, self.kernel_size,
+            self.dilation, self.padding,
+        )  # fmt: skip
         if self.padding_mode != "zeros":
             input = plait.pad(input, widths, mode=self.padding_mode)
             widths = ((0, 0),) * self.rank
@@ -172,6 +151,46 @@ class _Conv(_Convolution):
     def extra_repr(self) -> str:
         mode = self.padding_mode
         return self._text() + (f", padding_mode={mode}" if mode != "zeros" else "")
+
+
+# Kept, as layers meet the same shapes in each step.
+@lru_cache(maxsize=4096)
+def _fitting(
+    layer: str,
+    shape: tuple[int, ...],
+    channels: int,
+    kernel_size: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: tuple[int, ...] | str,
+) -> _Widths:
+    """Return how much is padded before and after each axis of an input.
+
+    Raises:
+        ShapeError: an input of that shape does not fit.
+    """
+    rank = len(kernel_size)
+    check_shape(layer, shape, rank, channels)
+    reach = [gap * (k - 1) for k, gap in zip(kernel_size, dilation, strict=True)]
+    widths = _widths(padding, reach)
+    padded = tuple(
+        low + n + high for n, (low, high) in zip(shape[-rank:], widths, strict=True)
+    )
+    if any(n <= most for n, most in zip(padded, reach, strict=True)):
+        raise ShapeError(
+            f"[{layer}] the input is smaller than the kernel",
+            got=f"shape {shape}, with padding {padded}",
+            expected=f"at least {tuple(n + 1 for n in reach)}, padding included",
+        )
+    return widths
+
+
+def _widths(padding: tuple[int, ...] | str, reach: Sequence[int]) -> _Widths:
+    """Return how much is padded, where windows reach so far."""
+    if padding == "valid":
+        return ((0, 0),) * len(reach)
+    if padding == "same":
+        return tuple((n // 2, n - n // 2) for n in reach)
+    return tuple((int(width), int(width)) for width in padding)
 
 
 class Conv1d(_Conv):

@@ -52,14 +52,21 @@ class Spatial(Module):
 
     def _check(self, input: Tensor, channels: int | None = None) -> None:
         """Raise unless `input` has a fitting number of axes, and of `channels`."""
-        rank = self.rank
-        found = input.shape[-rank - 1] if input.ndim > rank else None
-        if input.ndim in (rank + 1, rank + 2) and channels in (None, found):
-            return
-        axes = ("length",) if rank == 1 else _AXES[-rank:]
-        named = ", ".join((str(channels or "channels"), *axes))
-        raise ShapeError(
-            f"[{type(self).__name__}] the input does not fit",
-            got=f"shape {input.shape}",
-            expected=f"(n, {named}) or ({named})",
-        )
+        check_shape(type(self).__name__, input.shape, self.rank, channels)
+
+
+def check_shape(
+    layer: str, shape: tuple[int, ...], rank: int, channels: int | None
+) -> None:
+    """Raise unless a shape has a fitting number of axes, and of `channels`."""
+    ndim = len(shape)
+    found = shape[-rank - 1] if ndim > rank else None
+    if ndim in (rank + 1, rank + 2) and channels in (None, found):
+        return
+    axes = ("length",) if rank == 1 else _AXES[-rank:]
+    named = ", ".join((str(channels or "channels"), *axes))
+    raise ShapeError(
+        f"[{layer}] the input does not fit",
+        got=f"shape {shape}",
+        expected=f"(n, {named}) or ({named})",
+    )

@@ -150,7 +150,8 @@ def _close(trace: Trace) -> dict[Tensor, Node]:
         tensor = reference()
         if tensor is not None:
             node = tensor._node
-            if tensor._trace is trace:
+            # One that got another value meanwhile may have entered again, as a leaf.
+            if tensor._trace is trace and tensor._value is None:
                 live[tensor] = node
     recorder.trace = fresh_trace()
     trace.closed = True

@@ -1,4 +1,4 @@
-"""Run kernels as machine code in this process, and by the interpreter."""
+"""Run kernels as machine code in this process, in wasmtime, and by the interpreter."""
 
 import ctypes
 
@@ -15,13 +15,21 @@ from plait.compile.loops.interpret import interpret
 HERE = [name for name in ("sse4", "avx2", "avx512") if named(name).runs]
 
 
-@pytest.fixture(params=["host", *HERE])
+@pytest.fixture(params=["host", *HERE, "wasm"])
 def target(request):
     return named(request.param)
 
 
+def run_in_wasm(kernel, arrays, target, chunks):
+    """Run a kernel as `run_compiled` does, as WebAssembly."""
+    runner = pytest.importorskip("tests.compile.wasm_runner", exc_type=ImportError)
+    return runner.run_kernel(kernel, arrays, target, chunks)
+
+
 def run_compiled(kernel, arrays, target, chunks=None):
     """Run a kernel in machine code on copies of arrays; return the copies."""
+    if not target.movable:
+        return run_in_wasm(kernel, arrays, target, chunks)
     text = emit(kernel, target)
     with llvm.parse_assembly(text) as checked:
         checked.verify()

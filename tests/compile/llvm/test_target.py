@@ -26,6 +26,17 @@ def test_host_is_one_of_the_families():
     assert host().fma <= (host().vector_bits > 128 or not host().is_x86)
 
 
+def test_webassembly_runs_elsewhere():
+    plain, relaxed = named("wasm"), named("wasm-relaxed")
+    assert not plain.runs
+    assert not relaxed.runs
+    assert plain.index_type == "i32"
+    assert host().index_type == "i64"
+    assert plain.lanes(float32) == 4
+    assert not plain.fma, "its operation with one rounding would be a call"
+    assert relaxed.relaxed
+
+
 def test_unknown_target():
     with pytest.raises(ArgumentError, match="not a target") as caught:
         named("z80")

@@ -60,7 +60,8 @@ chunks 2
     if bitwise_and(i == 1, i != 2):
       streaming y[i] = (fold add a[0] + fold maximum a[1]) / float32(2.0) if i < 3
       y[i] = (x[i] if i < 2 else float32(0.0)) if i < 3
-      y[i] = x[i] if i < 2 else float32(0.0)
+      y[i] = x[i] ahead 32 if i < 2 else float32(0.0)
+      y[i] = x[i] ahead -1 + x[i]
   even = chunk % 2 == 0
   y[chunk] = select((even == (chunk < 1)) == True, float32(nan), float32(-nan))
 """

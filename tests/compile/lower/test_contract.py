@@ -1,5 +1,7 @@
 """Products of any layout, size and type: as Loop IR means them, and as machine code."""
 
+from dataclasses import replace
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from plait.dtypes import (
 from plait.transform.simplify import simplify
 
 from .. import both
-from .products import LAYOUTS, SHAPES, Product
+from .products import LAYOUTS, SHAPES, SMALL, Product
 
 
 @pytest.fixture
@@ -217,6 +219,24 @@ def test_machine_code(layout, dtype, run_kernel):
     )
     for shape in ((1, 45, 46, 30), (1, 3, 70, 45)):
         Product(shape, layout, dtype, facts).check(tolerance, call=run_kernel)
+
+
+def test_compact_code_is_shorter():
+    """It does the same: loops where vectors of columns are written out otherwise."""
+    compact = replace(SMALL, compact=True)
+    for shape in ((1, 9, 10, 13), (2, 5, 23, 8), (1, 1, 9, 5), (1, 12, 20, 30)):
+        for layout in LAYOUTS:
+            short = Product(shape, layout, facts=compact)
+            short.check()
+            full = Product(shape, layout)
+            lines, more = (
+                sum(to_text(kernel).count("\n") for kernel in one.kernels)
+                for one in (short, full)
+            )
+            assert lines <= more
+    kernel = Product((1, 64, 10, 128), "kk", facts=compact).kernels[0]
+    full = Product((1, 64, 10, 128), "kk").kernels[0]
+    assert to_text(kernel).count("\n") < 0.75 * to_text(full).count("\n")
 
 
 def test_code_is_short():

@@ -63,6 +63,23 @@ def test_a_kernel_that_lasts_decides():
     assert not pipeline.compile_graph(graph, host(), memory_limit=1, lasts=True).lasts
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_large_kernel_is_copied_where_the_copy_lasts(size):
+    """Windows that slide by two are not filtered; small kernels are read in place."""
+    padding = size // 2
+    shapes = (1, 160, 9, 9), (224, 160, size, size)
+    graph, arrays = forward(*shapes, stride=2, padding=padding)
+    assert not pipeline.compile_graph(graph, host()).lasts
+    program = lasting(graph)
+    assert program.lasting >= arrays[1].nbytes
+    runner = Runner(program)
+    expected = interpret(graph, list(arrays))
+    for _ in range(2):
+        compare(graph, arrays, expected, runner.run(list(arrays)))
+    small, _ = forward((1, 16, 9, 9), (16, 16, size, size), stride=2, padding=padding)
+    assert not lasting(small).lasts
+
+
 def test_errors_stay_small():
     shapes = (1, 256, 28, 28), (256, 256, 3, 3)
     graph, (x, weight) = forward(*shapes, padding=1)

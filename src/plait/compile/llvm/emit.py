@@ -569,19 +569,14 @@ class _Emitter:
         if d is not None and (d[1] <= 0 or d[0] >= 0):
             return x if (d[1] <= 0) == (name == "minimum") else y
         ends = x.range(index.last_lane(writer)), y.range(index.last_lane(writer))
-        known = ends[0] and ends[1]
-        reach = (
-            (min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1]))
-            if known
-            else None
-        )
-        type = writer.index_type(reach)
-        operands = [writer.number(x, type), writer.number(y, type)]
-        value = apply(writer, name, operands, int64)
-        if known and not value.constant:
+        if ends[0] is None or ends[1] is None:
+            values = [writer.number(x), writer.number(y)]
+            return index.as_linear(apply(writer, name, values, int64))
+        lows, highs = zip(ends[0], ends[1], strict=True)
+        type = writer.index_type((min(lows), max(highs)))
+        values = [writer.number(x, type), writer.number(y, type)]
+        value = apply(writer, name, values, int64)
+        if not value.constant:
             choose = min if name == "minimum" else max
-            value.range = (
-                choose(ends[0][0], ends[1][0]),
-                choose(ends[0][1], ends[1][1]),
-            )
+            value.range = choose(lows), choose(highs)
         return index.as_linear(value)

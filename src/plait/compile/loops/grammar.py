@@ -16,7 +16,7 @@
                 | vector name in extent of lanes: Statement*     Vector
                 | if Expression: Statement* else: Statement*     If
     Expression::= constant | name                                Constant, Variable
-                | buffer[Expression] (if Expression else Expression)  Load
+                | buffer[Expression] (ahead n) (if Expression else Expression)  Load
                 | registers[place]                               Get
                 | operation(Expression*)                         Operation
                 | fold operation registers[place]                Fold
@@ -45,6 +45,7 @@ Meaning, in short; `interpret` has the whole of it.
   loaded from rows in memory, `step` elements apart, and stored there. A product adds to
   a tile of float32 the matrix product of two tiles whose elements are pairs of bfloat16
   in 32 bits, as those of the operation `dot_pairs`.
+- `ahead n` after a load says which element will be needed soon, and means nothing else.
 - A load with a condition does not touch memory where it is false and gives the other
   value; a store with a condition does nothing where it is false. Inside `vector` the
   conditions may differ from lane to lane.
@@ -148,9 +149,14 @@ class Variable(Expression):
 
 
 class Load(Expression):
-    """An element of a buffer; `other` where `condition` is false."""
+    """An element of a buffer; `other` where `condition` is false.
 
-    __slots__ = ("buffer", "condition", "index", "other")
+    Args:
+        ahead: the element so many further on will be needed soon, though it may not be
+            in the caches yet; 0 if nothing is known. The result does not depend on it.
+    """
+
+    __slots__ = ("ahead", "buffer", "condition", "index", "other")
 
     def __init__(
         self,
@@ -158,11 +164,13 @@ class Load(Expression):
         index: Expression | int,
         condition: Expression | None = None,
         other: Expression | None = None,
+        ahead: int = 0,
     ) -> None:
         self.buffer = buffer
         self.index = _index(index)
         self.condition = condition
         self.other = other
+        self.ahead = ahead
         self.dtype = buffer.dtype
 
 

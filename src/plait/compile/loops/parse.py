@@ -56,8 +56,8 @@ COMPARED = 1
 ATOM = 4
 KEYWORDS = {
     "kernel", "chunks", "chunk", "registers", "streaming", "for", "unroll", "vector",
-    "in", "of", "if", "else", "fold", "transpose", "tile", "by", "True", "False", "inf",
-    "nan", *DTYPES,
+    "in", "of", "if", "else", "fold", "transpose", "tile", "by", "ahead", "True",
+    "False", "inf", "nan", *DTYPES,
 }  # fmt: skip
 
 
@@ -382,7 +382,8 @@ class _Reader:
     def choice(self, load: Expression, condition: Expression) -> Load:
         if not isinstance(load, Load) or load.condition is not None:
             self.fail("a load before its condition")
-        return Load(load.buffer, load.index, condition, self.level(COMPARED))
+        other = self.level(COMPARED)
+        return Load(load.buffer, load.index, condition, other, load.ahead)
 
     def level(self, level: int) -> Expression:
         if level == ATOM:
@@ -431,7 +432,9 @@ class _Reader:
             memory = self.memory[text]
             self.at += 1
             if isinstance(memory, Buffer):
-                return Load(memory, self.bracket())
+                index = self.bracket()
+                ahead = self.integer() if self.accept("ahead") else 0
+                return Load(memory, index, ahead=ahead)
             if isinstance(memory, Registers):
                 return Get(memory, self.bracket())
             self.at -= 1

@@ -282,7 +282,7 @@ class _Rewriter:
                 if isinstance(condition, Constant):
                     return other
             buffer = self.renewed.get(id(node.buffer), node.buffer)
-            return Load(buffer, self.new(node.index), condition, other)
+            return Load(buffer, self.new(node.index), condition, other, node.ahead)
         if isinstance(node, Get):
             return Get(self.registers[id(node.registers)], self.new(node.place))
         if isinstance(node, Fold):

@@ -16,12 +16,13 @@
                 | "unroll" name "in" integer ":" body
                 | "vector" name "in" integer "of" integer ":" body
                 | "if" condition ":" body ["else" ":" body]
-    expression::= load "if" condition "else" condition | condition
+    expression::= factor "if" condition "else" condition      of a load
+                | condition
     condition ::= sum [("<" | "<=" | "==" | "!=") sum]
     sum       ::= term {("+" | "-") term}
     term      ::= factor {("*" | "/" | "//" | "%") factor}
     factor    ::= integer | "True" | "False" | dtype "(" number ")"
-                | name | load | "fold" operation load
+                | name | load ["ahead" integer] | "fold" operation load
                 | operation "(" expression {"," expression} ["," dtype] ")"
                 | "(" expression ")"
     load      ::= name "[" expression "]"
@@ -313,6 +314,8 @@ class _Printer:
             return _number(node), ATOM
         if isinstance(node, Load):
             text = f"{self.place(node.buffer)}[{texts[id(node.index)][0]}]"
+            if node.ahead:
+                text += f" ahead {node.ahead}"
             if node.condition is None or node.other is None:
                 return text, ATOM
             condition, other = self.at(node.condition, 1), self.at(node.other, 1)

@@ -75,7 +75,7 @@ def lower_convolution(
     finish = (_at_number if along_kernel else _at_places)(epilogue)
     problem = Problem(
         x.shape[0], at["groups"], rows, channels, axes, dtype,
-        _direct(node, source(weight)), source(x), source(weight), finish,
+        _direct(node, source(weight), facts), source(x), source(weight), finish,
     )  # fmt: skip
     in_pairs = x.dtype is weight.dtype is bfloat16 and are_paired(problem, facts)
     each = 1.0
@@ -135,7 +135,7 @@ def _points(
     )  # fmt: skip
 
 
-def _direct(node: Node, weight: Source) -> bool:
+def _direct(node: Node, weight: Source, facts: Facts) -> bool:
     """Whether the kernel's numbers are read where they lie.
 
     A row's numbers should lie one after another, unless all of them stay in a cache.
@@ -143,6 +143,8 @@ def _direct(node: Node, weight: Source) -> bool:
     kernel = node.operands[1]
     if node.dtype.is_float and node.dtype.itemsize == 2:
         return False
+    if facts.lasting and kernel.type.nbytes > _CACHED:
+        return False  # a copy in the order of its use costs nothing
     names = [Variable(f"i{i}") for i in range(kernel.ndim)]
     value = weight(names[0], names[1:])
     found = affine(value.index) if isinstance(value, Load) else None

@@ -36,8 +36,10 @@ from .laying import Laying, Span, lay_out
 from .product import Piece, as_dtype, bind, smaller
 from .sliding import Layout, Problem, Run, parts_of, phases_of, runs_of
 
-_CHUNK_PRODUCTS = 600_000
+_CHUNK_PRODUCTS = 300_000
 _MOST_CHUNKS = 64
+# Products that take as long as copying a line of elements, and each of them.
+_LINE_PRODUCTS, _ELEMENT_PRODUCTS = 400, 8
 # Positions that are worked on at once, where there is memory for them.
 _POSITIONS = 1024
 # Products of an element that are worth another copy of it.
@@ -47,6 +49,9 @@ _WRITTEN_OUT = 160
 _WIDEST = 7
 # Numbers of the kernel that one chunk copies.
 _COPIED = 32_000
+# Numbers of a large kernel come from far away, in the order in which they are used:
+# they are asked for so many bytes before.
+_AHEAD, _LINE = 6144, 64
 
 
 def lower_positions(problem: Problem, facts: Facts, name: str) -> list[Piece]:
@@ -136,11 +141,16 @@ class Positions:
 
     def wanted(self) -> int:
         """Return how many chunks there should be at least."""
-        problem = self.problem
+        problem, axes = self.problem, self.problem.axes
         products = problem.batch * problem.groups * problem.rows * problem.channels
-        for axis in problem.axes:
+        for axis in axes:
             products *= axis.positions
         products *= sum(self.taps)
+        # Where each channel has but a few rows of the kernel, copies take longer.
+        lines = problem.batch * problem.groups * problem.channels
+        for axis in axes[:-1]:
+            lines *= axis.size
+        products += lines * (_LINE_PRODUCTS + _ELEMENT_PRODUCTS * axes[-1].size)
         return min(_MOST_CHUNKS, max(1, products // _CHUNK_PRODUCTS))
 
     def cut_chunks(self) -> None:
@@ -444,9 +454,16 @@ class Positions:
             tap: Expression = ZERO
             for i, run in zip(at, runs, strict=True):
                 tap = tap * run.number + i
-            return Load(self.numbers, step + tap * self.block + r)
+            return self.number(step + tap * self.block, r)
 
         return direct if self.direct else copied
+
+    def number(self, place: Expression, r: int) -> Load:
+        """Return the number of a row, of those that lie from a place on in a copy."""
+        itemsize = self.numbers.dtype.itemsize
+        large = self.numbers.size * itemsize > self.facts.l2 // 2
+        far = (large or self.facts.lasting) and r % (_LINE // itemsize) == 0
+        return Load(self.numbers, place + r, ahead=_AHEAD // itemsize if far else 0)
 
     def kept(self, phase: int, q: Expression, sums: Registers, vectors: int) -> Body:
         """Return what keeps the sums until all of a block are known."""

@@ -461,7 +461,7 @@ class _Tiles(Positions):
             for v in range(vectors)
         ]
         for r in range(self.block):
-            value = bind(inner, f"row{r}", Load(self.numbers, number + r))
+            value = bind(inner, f"row{r}", self.number(number, r))
             for v in range(vectors):
                 at = r * vectors + v
                 total = multiply_add(value, columns[v], Get(sums, at), self.facts)

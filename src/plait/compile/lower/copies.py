@@ -253,8 +253,9 @@ class Copies:
 
     def left_copy(self) -> Copy:
         return Copy(
-            self.left, self.rows, self.shape.k, self.plan.lanes, self.pairs, "rows"
-        )
+            self.left, self.rows, self.shape.k, self.plan.lanes, self.pairs, "rows",
+            compact=self.facts.compact,
+        )  # fmt: skip
 
     def pack_block(self, b: Expression, block: Expression, place: Expression) -> Body:
         """Copy one block of rows, as [step][row]."""
@@ -296,7 +297,10 @@ class Copies:
             at = first + v * cut.lanes
             return at if cut.panels == 1 else smaller(at, n - cut.lanes)
 
-        copy = Copy(right, self.panels, k, cut.lanes, self.pairs, "columns")
+        copy = Copy(
+            right, self.panels, k, cut.lanes, self.pairs, "columns",
+            compact=self.facts.compact,
+        )  # fmt: skip
         self.pack_columns(body, copy, b, column, place)
         return body
 

@@ -6,11 +6,12 @@ Read first: `FUNCTIONS`, `expand_functions`; then `write.Value` and
 
 from __future__ import annotations
 
-from .expand import BOUNDS, FUNCTIONS, Bound, Function, expand, expand_functions
+from .expand import BOUNDS, FUNCTIONS, PREFIX, Bound, Function, expand, expand_functions
 
 __all__ = [
     "BOUNDS",
     "FUNCTIONS",
+    "PREFIX",
     "Bound",
     "Function",
     "expand",

@@ -32,6 +32,10 @@ from ..traverse import ordered, parts, roots
 from . import bitwise, exponential, logarithm, special, trigonometry
 from .write import Bind, Value, Writer
 
+# Names of values inside of formulas begin with it. Some are right only if they are
+# rounded, as what is taken from them afterwards is the rounding.
+PREFIX = "f."
+
 
 class Bound(NamedTuple):
     """How far a function is from the exact value, at most, with or without `fused`.
@@ -166,7 +170,7 @@ class _Pass:
 
     def bind(self, value: Expression) -> Variable:
         self.count += 1
-        variable = Variable(f"f.{self.count}", value.dtype)
+        variable = Variable(f"{PREFIX}{self.count}", value.dtype)
         self.lets.append(Let(variable, value))
         return variable
 
@@ -275,7 +279,8 @@ def _with_parts(node: Expression, new: tuple[Expression, ...]) -> Expression:
     if isinstance(node, Operation):
         return Operation(node.name, new, node.dtype)
     if isinstance(node, Load):
-        return Load(node.buffer, *new)
+        condition, other = (*new[1:], None, None)[:2]
+        return Load(node.buffer, new[0], condition, other, node.ahead)
     if isinstance(node, Get):
         return Get(node.registers, new[0])
     assert isinstance(node, Fold)
