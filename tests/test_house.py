@@ -21,15 +21,15 @@ PACKAGE = Path(__file__).parent.parent / "src" / "plait"
 LAYERS: dict[int, tuple[str, ...]] = {
     0: (
         *("ahead", "errors", "dtypes", "late", "shapes", "settings", "stopwatch"),
-        *("trees", "unchanged"),
+        *("trees", "unchanged", "web"),
     ),
     1: ("ir",),
-    2: ("ops",),
-    3: ("transform", "program"),
+    2: ("ops", "program"),
+    3: ("transform", "worth"),
     4: ("compile", "runtime"),
     5: ("tensor",),
     6: ("nn", "optim", "data"),
-    7: ("train", "interop", "plots"),
+    7: ("train", "interop", "export", "plots"),
     8: ("__init__",),  # what `import plait` gives: all but the command line
     9: ("cli", "__main__"),
 }
@@ -39,6 +39,7 @@ USERS_LAYER = 6
 INSIDERS = {
     "nn": {"late"},  # files of other frameworks are read by a module imported late
     "interop": {room for room in LAYER if LAYER[room] < USERS_LAYER},  # reads graphs
+    "export": {room for room in LAYER if LAYER[room] < USERS_LAYER},  # and programs
     "__init__": {room for room in LAYER if LAYER[room] < USERS_LAYER},
     "cli": {"ir", "runtime"},  # `plait show` prints graphs, `plait cache` clears one
 }
