@@ -55,15 +55,16 @@ def examine(graph, arrays, name):
     both.agree(graph, arrays, expected, found)
 
 
-# Samples of other dtypes differ in casts, which both targets have in common, and in
-# what derivatives are made of, which has samples of its own.
+# Of the relaxed target the first sample is enough: only sums of products differ. Those
+# of other dtypes differ in casts, and what derivatives are made of has its own samples.
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("primitive", ALL_PRIMITIVES, ids=lambda one: one.name)
 def test_every_primitive(primitive, name):
     rng = np.random.default_rng(0)
-    for case in checks.cases(primitive):
+    plain = name == "wasm"
+    for case in checks.cases(primitive)[: None if plain else 1]:
         varies = not checks.excuse_gradient(case, smooth=False)
-        for operands in swept(case) if name == "wasm" else [case.operands]:
+        for operands in swept(case) if plain else [case.operands]:
             recorded = checks.record(primitive, operands, case.attributes)
             graph = Graph(recorded.inputs, recorded.results)
             examine(graph, operands, name)
@@ -106,9 +107,11 @@ def test_products(batch, shape, turned, name):
         examine(simplify(Graph([x, y], [e.tanh(product)])), arrays, name)
 
 
-@pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("channels", [1, 3, 16])
-@pytest.mark.parametrize(("size", "stride"), [(3, 1), (5, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("channels", "size", "stride", "name"),
+    [(1, 3, 1, "wasm"), (3, 3, 1, "wasm"), (16, 3, 1, "wasm-relaxed"),
+     (1, 5, 2, "wasm"), (16, 5, 2, "wasm-relaxed"), (3, 1, 1, "wasm-relaxed")],
+)  # fmt: skip
 def test_convolutions(channels, size, stride, name):
     rng = np.random.default_rng(0)
     x = make_input((3, channels, 11, 14), float32, differentiable=True)
@@ -136,9 +139,8 @@ def worked_out(function, arrays, name):
     kernel = Kernel("f", [*inputs, result], [For(i, size // lanes, [inner])])
     target = named(name)
     done = expand_functions(kernel, target.fma)
-    return runner.run_kernel(
-        done, [*arrays, np.empty(size, result.dtype.numpy)], target
-    )
+    arrays = [*arrays, np.empty(size, result.dtype.numpy)]
+    return runner.run_kernel(done, arrays, target)[-1]
 
 
 def operands_of(name, dtype, count):

@@ -61,26 +61,35 @@ class Native:
         exports = instance.exports(self.store)
         self.kernel: Any = exports["kernel"]
         self.memory: Any = exports["memory"]
-        self.put(_TABLE, np.array(self.places, np.uint32))
         self.put(self.scratch, np.full(code.scratch, 0xA5, np.uint8))
 
     def put(self, at: int, array: np.ndarray) -> None:
         """Write an array into the memory."""
         self.memory.write(self.store, array.tobytes(), at)
 
-    def run(self, arrays: Sequence[np.ndarray]) -> None:
-        """Run all chunks, as two threads would: the second half first."""
-        for at, array in zip(self.places, arrays, strict=True):
+    def run(
+        self,
+        arrays: Sequence[np.ndarray],
+        chunks: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
+        """Run parts of the chunks; by default the second half, then the first one."""
+        # What is the same memory, such as what is written in place, is so here.
+        found: dict[int, int] = {}
+        places = [
+            found.setdefault(array.ctypes.data, at) if array.nbytes else at
+            for array, at in zip(arrays, self.places, strict=True)
+        ]
+        self.put(_TABLE, np.array(places, np.uint32))
+        for at, array in zip(places, arrays, strict=True):
             self.put(at, array)
         half = self.chunks // 2
-        self.kernel(self.store, _TABLE, half, self.chunks, self.scratch)
-        if half:
-            self.kernel(self.store, _TABLE, 0, half, self.scratch)
-        for at, array, use in zip(self.places, arrays, self.uses, strict=True):
-            if use.access == "in":
-                continue
-            found = self.memory.read(self.store, at, at + array.nbytes)
-            array.reshape(-1).view(np.uint8)[:] = found
+        parts = [(half, self.chunks), (0, half)] if half else [(0, self.chunks)]
+        for first, last in chunks or parts:
+            self.kernel(self.store, _TABLE, first, last, self.scratch)
+        for at, array, use in zip(places, arrays, self.uses, strict=True):
+            if use.access != "in":
+                new = self.memory.read(self.store, at, at + array.nbytes)
+                array.reshape(-1).view(np.uint8)[:] = new
 
 
 class _InWasm(Slow):
@@ -100,17 +109,27 @@ class _InWasm(Slow):
 
 
 def run_kernel(
-    kernel: Kernel, arrays: Sequence[np.ndarray], target: Target
-) -> np.ndarray:
-    """Run one kernel on copies of arrays; return the last of them."""
+    kernel: Kernel,
+    arrays: Sequence[np.ndarray],
+    target: Target,
+    chunks: Sequence[tuple[int, int]] | None = None,
+) -> list[np.ndarray]:
+    """Run one kernel on copies of arrays; return the copies.
+
+    Args:
+        chunks: where each part of them begins and ends.
+    """
+    scratch = sum(
+        -(-x.size * x.dtype.itemsize // _LINE) * _LINE for x in kernel.scratch
+    )
     uses = [Use(x.access, x.dtype.name, x.size) for x in kernel.buffers]
     code = Code(
-        kernel.name, "", kernel.chunks, 0, Work(),
+        kernel.name, "", kernel.chunks, scratch, Work(),
         lambda: assemble(emit(kernel, target), target), uses,
     )  # fmt: skip
     copies = [np.array(array) for array in arrays]
-    Native(code, [array.nbytes for array in copies]).run(copies)
-    return copies[-1]
+    Native(code, [array.nbytes for array in copies]).run(copies, chunks)
+    return copies
 
 
 def run(program: Program, arrays: Sequence[Any]) -> list[np.ndarray]:

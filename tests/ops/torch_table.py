@@ -11,8 +11,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 try:
     import torch
 except ImportError:
@@ -148,22 +146,27 @@ def triangular_solve(
     )
 
 
-def like_numpy(vectors: Any, theirs: Any) -> Any:
-    """Return 1 or -1 for each vector, to turn it as NumPy's, which plait has."""
-    return torch.sign((vectors * torch.from_numpy(theirs)).sum(-2)).detach()
+def signs(vectors: Any) -> Any:
+    """Return 1 or -1 for each column, to turn it as plait does: the first element of at
+    least half of the greatest is positive.
+    """
+    if not vectors.shape[-2]:
+        return vectors.sum(-2)  # empty
+    size = vectors.abs()
+    large = size >= 0.5 * size.amax(-2, keepdim=True)
+    first = large.to(torch.int8).argmax(-2, keepdim=True)
+    return torch.sign(torch.take_along_dim(vectors, first, -2))[..., 0, :].detach()
 
 
 def svd(x: Any, *, full_matrices: bool) -> Any:
     u, s, vh = torch.linalg.svd(x, full_matrices)
-    signs = like_numpy(u, np.linalg.svd(x.detach().numpy(), full_matrices).U)
-    return u * signs[..., None, :], s, vh * signs[..., : vh.shape[-2], None]
+    turn = signs(u)
+    return u * turn[..., None, :], s, vh * turn[..., : vh.shape[-2], None]
 
 
 def eigh(x: Any) -> Any:
-    symmetric = (x + x.mT) / 2
-    w, v = torch.linalg.eigh(symmetric)
-    theirs = np.linalg.eigh(symmetric.detach().numpy()).eigenvectors
-    return w, v * like_numpy(v, theirs)[..., None, :]
+    w, v = torch.linalg.eigh((x + x.mT) / 2)
+    return w, v * signs(v)[..., None, :]
 
 
 HOLDS_GRAPHS = "PyTorch has no graphs to hold"

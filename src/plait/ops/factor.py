@@ -104,6 +104,24 @@ CHOLESKY = Primitive(
 )  # fmt: skip
 
 
+# Signs of vectors
+
+
+def _signs(vectors: np.ndarray) -> np.ndarray:
+    """Return 1 or -1 for each column, with which it begins with a positive element.
+
+    LAPACK leaves the signs open. What is less than half of the greatest element does
+    not count, so that rounding does not decide.
+    """
+    if not vectors.shape[-2]:
+        return np.ones((*vectors.shape[:-2], vectors.shape[-1]), vectors.dtype)
+    size = np.abs(vectors)
+    large = size >= 0.5 * size.max(-2, keepdims=True)
+    first = np.expand_dims(large.argmax(-2), -2)
+    found = np.take_along_axis(vectors, first, -2)[..., 0, :]
+    return np.where(found < 0, -1, 1).astype(vectors.dtype)
+
+
 # QR
 
 
@@ -261,12 +279,20 @@ def _reciprocal_beside_diagonal(x: Node) -> Node:
     return elementwise.select(diagonal, 0, elementwise.divide(1, safe))
 
 
+@lapack("svd", "the iteration did not converge", finite=True)
+def _svd_reference(x: np.ndarray, *, full_matrices: bool) -> tuple[np.ndarray, ...]:
+    u, s, vh = np.linalg.svd(x, full_matrices)
+    k = s.shape[-1]
+    left, right = _signs(u), _signs(np.swapaxes(vh, -1, -2))
+    # Each pair has the sign of its left vector.
+    right = np.concatenate([left[..., :k], right[..., k:]], -1)
+    return u * left[..., None, :], s, vh * right[..., None]
+
+
 SVD = Primitive(
     name="svd",
     infer=_svd_infer,
-    reference=lapack("svd", "the iteration did not converge", finite=True)(
-        lambda x, *, full_matrices: tuple(np.linalg.svd(x, full_matrices))
-    ),
+    reference=_svd_reference,
     vjp=_svd_vjp,
     batch=over_leading,
     samples=lambda: [
@@ -287,8 +313,9 @@ SVD = Primitive(
             "Got: the matrix of shape (2, 2).",
         ),
     ],
-    source="singular values in descending order (LAPACK gesdd); derivative: Townsend "
-    "2016, Differentiating the singular value decomposition",
+    source="singular values in descending order (LAPACK gesdd); left vectors begin "
+    "with a positive element, what is less than half of the greatest not counted; "
+    "derivative: Townsend 2016, Differentiating the singular value decomposition",
 )  # fmt: skip
 
 
@@ -312,12 +339,16 @@ def _eigh_vjp(cts: Sequence[Node | None], node: Node, x: Node) -> tuple[Node]:
     return (symmetric_part(sum_of(parts)),)
 
 
+@lapack("eigh", "the iteration did not converge", finite=True)
+def _eigh_reference(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    w, v = np.linalg.eigh(symmetric_array(x))
+    return w, v * _signs(v)[..., None, :]
+
+
 EIGH = Primitive(
     name="eigh",
     infer=_eigh_infer,
-    reference=lapack("eigh", "the iteration did not converge", finite=True)(
-        lambda x: tuple(np.linalg.eigh(symmetric_array(x)))
-    ),
+    reference=_eigh_reference,
     vjp=_eigh_vjp,
     batch=over_leading,
     samples=lambda: [
@@ -327,8 +358,8 @@ EIGH = Primitive(
     ],
     failures=square_failures("eigh"),
     source="of the symmetric part (x + x.T) / 2, eigenvalues in ascending order "
-    "(LAPACK syevd); derivative: Giles 2008, An extended collection of matrix "
-    "derivative results",
+    "(LAPACK syevd), signs of vectors as those of svd; derivative: Giles 2008, An "
+    "extended collection of matrix derivative results",
 )  # fmt: skip
 
 

@@ -148,7 +148,9 @@ def svd(x: Node, *, full_matrices: bool = True) -> tuple[Node, Node, Node]:
 
     Returns:
         (U, S, Vh) of shapes (..., m, m), (..., k) and (..., n, n); or (..., m, k),
-        (..., k) and (..., k, n), with k = min(m, n). S is in descending order.
+        (..., k) and (..., k, n), with k = min(m, n). S is in descending order. In each
+        column of U the first element of at least half of the greatest is positive, on
+        every machine.
 
     Raises:
         ShapeError: fewer than two axes.
@@ -197,7 +199,7 @@ def eigh(x: Node) -> tuple[Node, Node]:
 
     Returns:
         The eigenvalues in ascending order, (..., n), and as columns of (..., n, n) the
-        orthonormal eigenvectors.
+        orthonormal eigenvectors, with signs as those of U of `svd`.
 
     Raises:
         ShapeError: the matrices are not square.

@@ -350,14 +350,14 @@ DIGAMMA_ROOT = 1.4616321449683622  # and what that leaves of it:
 DIGAMMA_ROOT_REST = 9.5499954299656977152e-17
 
 # Bernoulli's numbers B_2, B_4, ..., B_24.
-_BERNOULLI = (
+BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510,
     43867 / 798, -174611 / 330, 854513 / 138, -236364091 / 2730,
 )  # fmt: skip
-STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1))[
+STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(BERNOULLI[:8], 1))[
     ::-1
 ]
-STIRLING_DERIVATIVE = tuple(b / (2 * k) for k, b in enumerate(_BERNOULLI[:9], 1))[::-1]
+STIRLING_DERIVATIVE = tuple(b / (2 * k) for k, b in enumerate(BERNOULLI[:9], 1))[::-1]
 
 
 def _distance_to_integer(x: Array) -> Array:
@@ -485,7 +485,7 @@ def _hurwitz_zeta(s: int, x: Array) -> Array:
     inverse = _inverse_power(x, s)
     series = 0.5 + x / (s - 1)
     factor = s / x
-    for k, b in enumerate(_BERNOULLI, 1):
+    for k, b in enumerate(BERNOULLI, 1):
         series += b / math.factorial(2 * k) * factor
         factor = factor * (s + 2 * k - 1) * (s + 2 * k) / (x * x)
     return total + inverse * series

@@ -65,7 +65,8 @@ class _Columns:
         across = outer[-1] if outer else 1
         length = math.prod(self.sizes)
         vectors = -(-across // self.width)
-        side = min(_SIDE_BY_SIDE, vectors) if lowering.reductions else 1
+        most = 1 if lowering.across else _SIDE_BY_SIDE
+        side = min(most, vectors) if lowering.reductions else 1
         if lowering.reductions and vectors >= 2:
             side = min(side, -(-vectors // 2))  # two threads can share it
         columns = side * self.width

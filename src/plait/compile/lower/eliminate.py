@@ -39,9 +39,6 @@ from .lowered import Lanes, Lowered
 from .memory import ALARM
 from .piece import Piece
 
-# LAPACK is better at larger matrices, and at more right-hand sides.
-MOST_ROWS, MOST_COLUMNS = 64, 512
-
 
 def lower_solve(
     node: Node, results: Sequence[Hashable], lanes: Lanes, name: str
@@ -49,8 +46,8 @@ def lower_solve(
     """Return the kernel that solves systems of linear equations."""
     a, b = node.operands
     n, k = b.shape[-2:]
-    if not 0 < n <= MOST_ROWS or k > MOST_COLUMNS:
-        return None
+    if not n:
+        return Lowered([])
     width = lanes(node.dtype)
     right = ScratchMatrix("b", n, k, node.dtype, width)
     elimination = _Elimination(n, node.dtype, width, right)
@@ -83,12 +80,10 @@ def lower_determinant(
     """Return the kernel of determinants, or of their signs and logarithms."""
     (x,) = node.operands
     n = x.shape[-1]
-    if not 0 < n <= MOST_ROWS:
-        return None
     dtype = x.dtype
     elimination = _Elimination(n, dtype, lanes(dtype))
     count = math.prod(x.shape[:-2])
-    blocks = Blocks(count, CHUNK_COST // n**3, name="matrix")
+    blocks = Blocks(count, CHUNK_COST // max(n**3, 1), name="matrix")
     given = Buffer("x", dtype, x.size)
     outs = [Buffer(f"y{i}", dtype, count, "out") for i in range(len(results))]
     total = Registers("total", dtype)

@@ -37,6 +37,7 @@ def lower_fused(
     outputs: Sequence[Node],
     lanes: Callable[[DType], int],
     name: str,
+    compact: bool = False,
 ) -> Piece:
     """Return the kernel that computes a group.
 
@@ -44,8 +45,9 @@ def lower_fused(
         stored: whether a node lies in memory before the kernel runs.
         outputs: the members that shall lie in memory afterwards.
         lanes: how many numbers of a dtype a vector register holds.
+        compact: code shall be small.
     """
-    lowering = Lowering(group, stored, outputs, lanes)
+    lowering = Lowering(group, stored, outputs, lanes, compact)
     along = crossed(lowering)
     if along is not None:
         chunks, body = write_tiles(lowering, along)

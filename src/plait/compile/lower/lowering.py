@@ -31,6 +31,8 @@ class Lowering:
         element: about what one element costs, in additions.
         width: lanes of a vector.
         kept: members whose values are kept from pass to pass.
+        compact: whether code shall be small.
+        across: whether lanes are neighbouring rows to make it so.
         cuts: places along the last loop where something else begins, such as the next
             operand of a concatenation.
     """
@@ -41,8 +43,10 @@ class Lowering:
         stored: Callable[[Node], bool],
         outputs: Sequence[Node],
         lanes: Callable[[DType], int],
+        compact: bool = False,
     ) -> None:
         self.group = group
+        self.compact = compact
         self.stored = stored
         self.outputs = [node for node in group.members if node in set(outputs)]
         self.reductions = [node for node in group.members if node in group.spaces]
@@ -59,6 +63,8 @@ class Lowering:
         self.element = max(1, sum(costs.values()) + len(group.reads))
         widths = {computed(node.dtype).bits for node in group.members}
         self.width = lanes(float64 if widths == {64} else float32)
+        self.across = compact and self._is_short_row()
+        self.lanes_along_row = self.lanes_along_row and not self.across
         later = {
             x
             for node in group.members
@@ -72,6 +78,17 @@ class Lowering:
             if node in group.spaces or not group.is_row(node)
         ]
         self.passes = max(last, default=-1) + 1
+
+    def _is_short_row(self) -> bool:
+        """Return whether rows are short, no whole vectors, but those side by side are.
+
+        Code for them is less than for the vectors of a row, and its last part.
+        """
+        if not self.lanes_along_row or not self.outer:
+            return False
+        length = self.inner[-1].size
+        rows = self.outer[-1].size
+        return length < 4 * self.width and length % self.width != 0 == rows % self.width
 
     def _loops(self) -> list[Loop]:
         """Return the loops over the domain, found by writing all of it out once."""

@@ -47,7 +47,7 @@ class Copy(NamedTuple):
         parts: of pairs, how many bfloat16 a number is the sum of.
         apart: how far the parts of an element are from one another.
         scale: what numbers of several parts are multiplied by.
-        compact: code shall be small.
+        compact: code shall be small: numbers are copied one by one, if they must turn.
     """
 
     operand: Operand
@@ -196,20 +196,17 @@ def pack_steps(
     pitch = vectors * copy.lanes
     body = Body()
     columns = [bind(body, f"{copy.name}_c{v}", column(v)) for v in range(vectors)]
-    if copy.operand.k_stride == 1 and copy.operand.outer_stride != 1:
+    along = copy.operand.k_stride == 1 and copy.operand.outer_stride != 1
+    if along and not copy.compact:
         squares = Body()
-        if vectors > 1 and (copy.compact or not tail):
+        if not tail and vectors > 1:
             each = Variable(f"{copy.name}_vector")
             first = columns[0] + each * copy.lanes
-            last, end = column(vectors - 1), None
-            if tail:
-                # Beyond the last one, it is taken again.
-                end = columns[0] + ((vectors - 1) * copy.lanes + tail - 1)
-            else:
-                # As `column`, for a vector that is not known before it runs.
-                first = bind(squares, f"{copy.name}_first", smaller_of(first, last))
+            last = column(vectors - 1)
+            # As `column`, for a vector that is not known before it runs.
+            first = bind(squares, f"{copy.name}_first", smaller_of(first, last))
             to = place + each * copy.lanes
-            squares += _turned(copy, b, first, copy.lanes, to, pitch, copy.name, end)
+            squares += _turned(copy, b, first, copy.lanes, to, pitch, copy.name)
             return [*body, For(each, vectors, squares)]
         for v in range(vectors):
             rows = tail if tail and v == vectors - 1 else copy.lanes
@@ -245,24 +242,16 @@ def _turned(
     place: Expression,
     pitch: int,
     name: str,
-    end: Expression | None = None,
 ) -> Body:
-    """Copy columns that lie along the sum: squares of numbers are transposed.
-
-    Args:
-        end: the last of the columns that there may be.
-    """
+    """Copy columns that lie along the sum: squares of numbers are transposed."""
     lanes, k = copy.lanes, copy.k
     lane, at = Variable("lane"), Variable(f"{name}_at")
-    found = [first + u for u in range(columns)]
-    if end is not None:
-        found = [smaller_of(column, end) for column in found]
 
     def square(start: Expression, extent: int, name: str) -> Body:
         numbers = Registers(f"{name}_square", copy.dtype, lanes, lanes)
         loads: Body = [
-            Set(numbers, u, copy.load(b, column, start + lane))
-            for u, column in enumerate(found)
+            Set(numbers, u, copy.load(b, first + u, start + lane))
+            for u in range(columns)
         ]
         stores = Body()
         if copy.pairs:

@@ -34,6 +34,8 @@ from .scalar import computed
 _IN_REGISTERS = 6
 # Vectors of accumulators, to have as many additions under way at once.
 _ACCUMULATORS = 4
+# The same where code shall be small, and vectors of a row that make two worth it.
+_FEW_ACCUMULATORS, _LONG = 2, 32
 
 
 def write_rows(lowering: Lowering) -> tuple[int, Body]:
@@ -49,7 +51,12 @@ class _Rows:
         self.sizes = tuple(loop.size for loop in lowering.inner)
         self.full, self.rest = divmod(self.sizes[-1], self.width)
         self.vectors = self.full + (self.rest > 0)
-        self.short = len(self.sizes) == 1 and self.vectors <= _IN_REGISTERS
+        self.most = _ACCUMULATORS
+        kept = _IN_REGISTERS
+        if lowering.compact:
+            self.most = _FEW_ACCUMULATORS if self.full >= _LONG else 1
+            kept = 1
+        self.short = len(self.sizes) == 1 and self.vectors <= kept
         self.kept: dict[Node, Registers | Buffer] = {}
 
     def write(self) -> tuple[int, Body]:
@@ -93,9 +100,9 @@ class _Rows:
     def _write_pass(self, level: int, row: Sequence[Expression]) -> None:
         lowering, values = self.lowering, self.values
         reductions = lowering.reductions_of(level)
-        together = self.full if self.short else min(self.full, _ACCUMULATORS)
+        together = self.full if self.short else min(self.full, self.most)
         together = max(1, together)
-        count = min(together, _ACCUMULATORS)
+        count = min(together, self.most)
         totals = {
             node: Accumulator(values, node, count, self.width) for node in reductions
         }

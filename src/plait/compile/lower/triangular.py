@@ -33,7 +33,7 @@ from ..loops.grammar import (
     Vector,
 )
 from .chunk import CHUNK_COST, Blocks
-from .eliminate import MOST_ROWS, ScratchMatrix
+from .eliminate import ScratchMatrix
 from .index import ZERO
 from .lowered import Lanes, Lowered
 from .memory import ALARM
@@ -49,8 +49,8 @@ def lower_triangular_solve(
     """Return the kernel that solves triangular systems."""
     a, b = node.operands
     n, k = b.shape[-2:]
-    if not 0 < n <= MOST_ROWS:
-        return None
+    if not n:
+        return Lowered([])
     dtype = node.dtype
     turned, unit = node.attributes["transpose"], node.attributes["unit_diagonal"]
     down = node.attributes["lower"] is not turned
@@ -135,8 +135,8 @@ def lower_cholesky(
     """
     (x,) = node.operands
     n, upper = x.shape[-1], node.attributes["upper"]
-    if not 0 < n <= MOST_ROWS:
-        return None
+    if not n:
+        return Lowered([])
     dtype = x.dtype
     width = lanes(dtype)
     count = math.prod(x.shape[:-2])

@@ -307,7 +307,11 @@ class Block:
     def _lowered(self, one: Group, outputs: list[Node], lasting: bool) -> list[Piece]:
         name, target = _name_of(one), self.stock.target
         if one.kind != CONTRACTION:
-            return [lower_fused(one, self._is_stored, outputs, target.lanes, name)]
+            return [
+                lower_fused(
+                    one, self._is_stored, outputs, target.lanes, name, target.compact
+                )
+            ]
         facts = replace(facts_of(target), lasting=lasting)
         precision = self.stock.precision
         if one.head.primitive is not DOT:
@@ -522,7 +526,8 @@ class Block:
     ) -> bool:
         """Compute a node with kernels of its own, if there are any."""
         node = one.head
-        found = lower_opaque(node, results, self.stock.target.lanes, _name_of(one))
+        machine = self.stock.target
+        found = lower_opaque(node, results, machine.lanes, _name_of(one), machine.alone)
         if found is None:
             return False
         if found.start is not None:

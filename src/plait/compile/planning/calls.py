@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # which they can do nothing.
 _REFUSING = (
     "class_number", "gather", "scatter", "wrap_index", "solve", "triangular_solve",
-    "cholesky",
+    "cholesky", "svd", "eigh",
 )  # fmt: skip
 
 
