@@ -28,7 +28,7 @@ import re
 import signal
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from processes import FOLDER, PEERS, USUAL, Missing, Worker, cores
 
 ROUNDS, QUICK_ROUNDS = 15, 2
 SAMPLE, QUICK_SAMPLE = 0.02, 0.002  # seconds of one sample
+FEW = 3  # samples of a peer that takes long
 LONG = 0.1  # seconds of a run
 TOLERANCE = 2e-4
 DISTURBED = 0.02  # part of the processor's time taken by others that is worth a word
@@ -83,6 +84,7 @@ class Section:
         measure: takes the options, a number of threads and the results so far, and
             adds to them.
         peers: which peers take part.
+        threads: numbers of threads that make a difference; as asked for, if empty.
         limits: whether the machine's rates are to be measured.
     """
 
@@ -91,7 +93,33 @@ class Section:
     show: Callable[[Section, Found], Iterator[str]]
     measure: Callable[[Section, Options, int, Found], None]
     peers: Sequence[str] = USUAL
+    threads: Sequence[int] = ()
     limits: bool = False
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What scripts of one folder share.
+
+    Attributes:
+        folder: where `results` and README.md are.
+        peers: who may take part, in the order in which they are shown.
+        worker: takes a peer, a number of threads and the options, and returns what is
+            asked as a `Worker` is.
+        seconds: returns how long processes of ours that still run, and whose time is
+            not otherwise known, have used the processor.
+        slow: a peer of which a sample takes as many seconds gives FEW samples.
+        place: whatever the script's own functions need.
+    """
+
+    folder: Path = FOLDER
+    peers: Sequence[str] = tuple(PEERS)
+    worker: Callable[[str, int, Options], Any] = lambda peer, threads, options: Worker(
+        peer, threads, options.interpreter(peer)
+    )
+    seconds: Callable[[], float] = lambda: 0.0
+    slow: float = math.inf
+    place: Any = None
 
 
 @dataclass
@@ -105,6 +133,7 @@ class Options:
     rounds: int = 0
     python: str = sys.executable
     write: bool = False
+    suite: Suite = field(default_factory=Suite)
     save: Callable[[], None] = field(default=lambda: None)
 
     def samples(self, case: Case) -> int:
@@ -125,9 +154,13 @@ class Options:
                 yield case, peers
 
 
-def main(sections: Sequence[Section], arguments: Sequence[str] | None = None) -> None:
+def main(
+    sections: Sequence[Section],
+    arguments: Sequence[str] | None = None,
+    suite: Suite | None = None,
+) -> None:
     """Run a script's sections as the command line says, and print their tables."""
-    options = parse(sections, arguments)
+    options = parse(sections, arguments, suite or Suite())
     # Workers are ended by what is done on the way out, which needs an exception.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for section in sections:
@@ -135,12 +168,14 @@ def main(sections: Sequence[Section], arguments: Sequence[str] | None = None) ->
             run(section, options)
 
 
-def parse(sections: Sequence[Section], arguments: Sequence[str] | None) -> Options:
+def parse(
+    sections: Sequence[Section], arguments: Sequence[str] | None, suite: Suite
+) -> Options:
     """Return the options of the command line."""
     new = argparse.ArgumentParser(formatter_class=argparse.RawTextHelpFormatter)
     new.add_argument("--quick", action="store_true", help="does it run at all?")
     new.add_argument(
-        "--peers", default=",".join(PEERS), help="comma-separated, or none"
+        "--peers", default=",".join(suite.peers), help="comma-separated, or none"
     )
     new.add_argument("--threads", default="", help="such as 1,2 (default: 1 and all)")
     names = ",".join(section.name for section in sections)
@@ -150,11 +185,10 @@ def parse(sections: Sequence[Section], arguments: Sequence[str] | None) -> Optio
     new.add_argument("--write", action="store_true", help="keep results and tables")
     given = new.parse_args(arguments)
     peers = [] if given.peers == "none" else given.peers.split(",")
-    unknown = set(peers) - set(PEERS)
+    unknown = set(peers) - set(suite.peers)
     if unknown:
-        new.error(
-            f"no such peer: {', '.join(sorted(unknown))}; there are {list(PEERS)}"
-        )
+        known = ", ".join(suite.peers)
+        new.error(f"no such peer: {', '.join(sorted(unknown))}; there are {known}")
     if given.quick and given.write:
         new.error("figures of --quick are not to be kept: leave out --write")
     most = len(cores(1 << 10)) or 2
@@ -167,12 +201,14 @@ def parse(sections: Sequence[Section], arguments: Sequence[str] | None) -> Optio
         given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
         given.python,
         given.write,
+        suite,
     )
 
 
 def run(section: Section, options: Options) -> None:
     """Measure a section, print its tables and keep them if asked."""
-    path = FOLDER / "results" / f"{section.name}.json"
+    folder = options.suite.folder
+    path = folder / "results" / f"{section.name}.json"
     # Hasty figures are not shown beside those that were kept.
     results = load(None if options.quick else path, describe())
 
@@ -182,18 +218,18 @@ def run(section: Section, options: Options) -> None:
             path.write_text(as_json(results), encoding="utf-8")
 
     options.save = save
-    for threads in options.threads if options.peers else ():
+    for threads in (section.threads or options.threads) if options.peers else ():
         found = results["threads"].setdefault(str(threads), {"cases": {}})
         if section.limits:
             found["limits"] = limits(threads, 0.02 if options.quick else 1.0)
-        others = Others()
+        others = Others(options.suite.seconds)
         section.measure(section, options, threads, found)
         found["others"] = round(others.share(), 3)
         save()
     lines = list(report(section, results))
     print("\n".join(lines), flush=True)
     if options.write:
-        insert(FOLDER / "README.md", section.name, lines)
+        insert(folder / "README.md", section.name, lines)
 
 
 def as_json(results: Found) -> str:
@@ -222,7 +258,7 @@ def workers(
     try:
         for peer in peers:
             try:
-                started[peer] = Worker(peer, threads, options.interpreter(peer))
+                started[peer] = options.suite.worker(peer, threads, options)
             except Missing as error:
                 print(f"left out: {error}", file=sys.stderr)
                 continue
@@ -243,7 +279,7 @@ def measure(section: Section, options: Options, threads: int, found: Found) -> N
             entry = found["cases"].setdefault(case.name, {"peers": {}})
             failed = time_case(case, options, several, entry)
             for peer in failed:
-                running[peer] = Worker(peer, threads, options.interpreter(peer))
+                running[peer] = options.suite.worker(peer, threads, options)
             shown = " ".join(
                 f"{peer} {duration(entry['peers'][peer]['median'])}"
                 for peer in several
@@ -266,10 +302,11 @@ def time_case(
     samples: dict[str, list[float]] = {}
     failed: list[str] = []
     length = QUICK_SAMPLE if options.quick else SAMPLE
+    slow = options.suite.slow
     for peer, worker in running.items():
         try:
             checks[peer] = worker.ask({"make": case.spec})["check"]
-            requests[peer], samples[peer] = one_sample(worker, length), []
+            requests[peer], samples[peer] = one_sample(worker, length, slow), []
         except RuntimeError as error:
             # The others' figures are wanted all the same.
             print(f"{case.name}: {error}", file=sys.stderr, flush=True)
@@ -279,6 +316,8 @@ def time_case(
     for turn in range(options.samples(case)):
         first = turn % max(1, len(order))
         for peer in order[first:] + order[:first]:
+            if turn >= FEW and max(samples[peer]) * requests[peer]["run"] >= slow:
+                continue
             seconds = running[peer].ask(requests[peer])["seconds"]
             samples[peer].append(seconds / requests[peer]["run"])
     entry["agree"] = agreement(checks, entry.get("expected"), case.tolerance)
@@ -298,13 +337,16 @@ def time_case(
     return failed
 
 
-def one_sample(worker: Worker, length: float) -> dict[str, int]:
+def one_sample(worker: Worker, length: float, slow: float = math.inf) -> dict[str, int]:
     """Return the request for a sample of about `length` seconds.
 
-    The first runs are left out of account: some peers compile then.
+    The first runs are left out of account: some peers compile then. If a run takes as
+    long as `slow`, what the check has run must do.
     """
     n = 1
-    seconds: float = worker.ask({"run": 1, "warm": 3})["seconds"]
+    seconds: float = worker.ask({"run": 1, "warm": 0})["seconds"]
+    if seconds < slow:
+        seconds = worker.ask({"run": 1, "warm": 2})["seconds"]
     while seconds < length / 2 and n < 1 << 16:
         n *= 2
         seconds = worker.ask({"run": n, "warm": 0})["seconds"]
@@ -323,18 +365,24 @@ def agreement(
     if expected is None:
         expected = next(iter(checks.values()), [])
     scale = max(1e-30, *map(abs, expected)) if expected else 1.0
-    worst = 0.0
+    most = 0.0
     faults = []
     for peer, numbers in checks.items():
         # Not every peer has the derivatives' part.
         pairs = list(zip(numbers, expected, strict=False))
-        apart = max((abs(a - b) / scale for a, b in pairs), default=0.0)
+        apart = worst(abs(a - b) / scale for a, b in pairs)
         if not apart <= tolerance:
             faults.append(f"{peer} differs by {apart:.1e}")
-        worst = max(worst, apart)
+        most = max(most, apart)
     if faults:
         return ", ".join(faults)
-    return f"agree within {worst:.0e}" if worst else "agree in every bit"
+    return f"agree within {most:.0e}" if most else "agree in every bit"
+
+
+def worst(differences: Iterable[float]) -> float:
+    """Return the greatest, or nan if there is one."""
+    known = list(differences)
+    return next(filter(math.isnan, known), max(known, default=0.0))
 
 
 def quartiles(seconds: Sequence[float]) -> tuple[float, float, float]:
@@ -412,9 +460,10 @@ def table(
     others as a multiple of plait's time.
     """
     peers = [
-        peer for peer in PEERS
+        peer for peer in dict.fromkeys((*PEERS, *section.peers))
         if any(peer in entry["peers"] for entry in found["cases"].values())
     ]  # fmt: skip
+    # Other builds of plait are shown as the rivals are, but are none.
     rivals = [peer for peer in peers if peer != "plait"]
     yield f"| | {' | '.join(peers)} | best other ÷ plait |"
     yield f"|---{'|---:' * (len(peers) + 1)}|"
@@ -435,7 +484,7 @@ def table(
                 ratios[peer].append(medians[peer] / own)
                 text += f" ({medians[peer] / own:.2f})"
             cells.append(text)
-        others = [medians[peer] for peer in rivals if peer in medians]
+        others = [medians[p] for p in medians if not p.startswith("plait")]
         best = min(others) / own if own and others else 0.0
         if best:
             ratios["best"].append(best)

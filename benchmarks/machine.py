@@ -78,15 +78,18 @@ class Others:
     """How much of the processor's time processes other than ours and our children took.
 
     Children count when they have ended. Linux only (proc(5), /proc/stat).
+
+    Args:
+        running: returns the seconds of children that have not ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, running: Callable[[], float] = lambda: 0.0) -> None:
+        self.running = running
         self.start = self.now()
 
-    @staticmethod
-    def now() -> tuple[float, float, float]:
+    def now(self) -> tuple[float, float, float]:
         """Return seconds of all cores, of those the busy ones, and of ours."""
-        ours = sum(os.times()[:4])
+        ours = sum(os.times()[:4]) + self.running()
         with suppress(OSError), open("/proc/stat", encoding="utf-8") as file:
             ticks = [int(word) for word in file.readline().split()[1:9]]
             idle = ticks[3] + ticks[4]  # and waiting for devices

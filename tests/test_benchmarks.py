@@ -1,14 +1,18 @@
 """The benchmarks run, their peers agree, and their tables say what was measured."""
 
 import json
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,6 +85,58 @@ def test_nets_run_and_agree_with_those_of_a_peer():
     assert re.search(r"^\| CIFAR CNN.* \| plait \| \d+ \|", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_pages_run_and_agree_with_python():
+    sections = "mlp-train,mlp-infer,start,size"
+    done = run("browser/run.py", "--peers", "plait", "--sections", sections)
+    rows = {
+        "1 x 64": "us|ms", "1 x 64, batch 64": "us|ms", "1 x 64, batch 1": "us|ms",
+        "2 x 128, first training step": "ms|s", "2 x 128, training and inference": "kB",
+    }  # fmt: skip
+    for row, unit in rows.items():
+        pattern = rf"^\| {re.escape(row)} \| [\d.]+ ({unit}) \|"
+        assert re.search(pattern, done.stdout, re.MULTILINE), row
+    assert done.stdout.count("Results of all peers agree.") == 2
+    assert "NOT" not in done.stdout
+    assert "FAILED" not in done.stdout
+
+
+def test_a_page_that_fails_says_why(harness, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER / "browser"))
+    chromium = import_module("chromium")
+    server = SimpleNamespace(asked={"t": Queue()}, answers={"t": Queue()})
+    closed = []
+    browser = SimpleNamespace(server=server, ask=closed.append, seconds=int)
+    tab = chromium.Tab(browser, "t", "number")
+    server.answers["t"].put({"check": [1.0]})
+    assert tab.ask({"make": {}}) == {"check": [1.0]}
+    server.answers["t"].put({"error": "TypeError: x is not a function"})
+    with pytest.raises(RuntimeError, match="page says: TypeError: x is not"):
+        tab.ask({"make": {}})
+    assert closed == ["/json/close/number"]
+
+
+def test_losses_that_differ_are_found(harness, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER / "browser"))
+    apart = import_module("run").apart
+    losses = {"plait in Python": [2.0, 1.0], "tfjs": [2.0, 1.001]}
+    assert apart(losses, 0.01) == "agree"
+    assert apart(losses, 1e-4) == "tfjs differs by 1.0e-03"
+    losses["tfjs"][1] = math.nan
+    assert apart(losses, 1e-4) == "tfjs differs by nan"
+
+
+def test_a_slow_peer_gives_few_samples(harness):
+    class Slow:
+        def ask(self, request):
+            return {"check": [1.0]} if "make" in request else {"seconds": 2.0}
+
+    case, entry = harness.Case("work", {}), {"peers": {}}
+    options = harness.Options(rounds=9, suite=harness.Suite(slow=1.0))
+    assert not harness.time_case(case, options, {"plait": Slow()}, entry)
+    assert entry["peers"]["plait"]["samples"] == harness.FEW
+
+
 def test_a_job_runs_and_its_results_agree():
     done = run("jobs.py", "--peers", "plait,torch", "--rounds", "1")
     row = re.search(r"^\| mnist.*$", done.stdout, re.MULTILINE).group()
@@ -131,6 +187,8 @@ def test_the_check_finds_a_peer_that_computes_something_else(
 
 def test_no_number_is_not_agreement(harness):
     found = harness.agreement({"plait": [np.nan]}, [1.0], 1e-5)
+    assert found == "plait differs by nan"
+    found = harness.agreement({"plait": [1.0, np.nan]}, [1.1, 1.0], 0.5)
     assert found == "plait differs by nan"
 
 
@@ -191,9 +249,13 @@ def test_tables_go_between_the_marks_of_their_section(harness, tmp_path):
         harness.insert(path, "y", [])
 
 
-def test_every_section_has_its_place_in_the_page(harness):
-    page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    scripts = ("mlp", "elementwise", "matmul", "start", "memory", "nets", "jobs")
+SCRIPTS = ("mlp", "elementwise", "matmul", "start", "memory", "nets", "jobs")
+
+
+@pytest.mark.parametrize(("folder", "scripts"), [(".", SCRIPTS), ("browser", ("run",))])
+def test_every_section_has_its_place_in_the_page(harness, monkeypatch, folder, scripts):
+    monkeypatch.syspath_prepend(str(FOLDER / folder))
+    page = (FOLDER / folder / "README.md").read_text(encoding="utf-8")
     for script in scripts:
         for section in import_module(script).SECTIONS:
             assert page.count(f"<!-- begin {section.name} -->") == 1

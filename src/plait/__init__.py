@@ -23,6 +23,7 @@ from .dtypes import (
     uint64,
 )
 from .dtypes import bool_ as bool
+from .export.face import export
 from .settings import settings
 from .tensor import linalg, random
 from .tensor.create import (
@@ -63,6 +64,7 @@ from .tensor.methods import *  # noqa: F403
 from .tensor.methods import FUNCTIONS as _functions
 from .tensor.modes import (
     autocast,
+    device,
     enable_grad,
     flush,
     get_num_threads,
@@ -122,6 +124,7 @@ __all__ = [  # noqa: F405
     "cond",
     "custom_vjp",
     "data",
+    "device",
     "Device",
     "DType",
     "e",
@@ -129,6 +132,7 @@ __all__ = [  # noqa: F405
     "empty_like",
     "enable_grad",
     "errors",
+    "export",
     "eye",
     "finfo",
     "float16",

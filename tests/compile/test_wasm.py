@@ -204,6 +204,25 @@ def test_vectors_and_fused_operations_are_used():
     assert "f32x4.relaxed_madd" in texts["wasm-relaxed"]
 
 
+def test_no_instruction_may_lose_a_nan():
+    """Relaxed minimum and maximum may, and LLVM takes choices for them."""
+    x, y = (make_input((8, 16), float32) for _ in range(2))
+    z = e.select(e.less(x, y), x, y)
+    graph = Graph(
+        [x, y],
+        [
+            e.maximum(x, y),
+            e.minimum(x, 2.0),
+            e.select(e.less_equal(x, 0.0), 0.0, x),
+            e.add(z, e.select(e.less_equal(y, z), y, z)),
+        ],
+    )
+    program = compile_graph(graph, named("wasm-relaxed"))
+    text = "\n".join(code.stages["assembly"]() for code in program.kernels)
+    assert "f32x4.pmax" in text
+    assert "relaxed_m" not in text
+
+
 def test_offsets_are_parts_of_instructions():
     """Elements at constant distances need no additions of their own."""
     x, y = make_input((64, 32), float32), make_input((32, 64), float32)

@@ -232,3 +232,12 @@ def test_signatures_speak_of_tensors():
         assert function.__doc__
     assert seen > 100
     assert str(inspect.signature(plait.add)) == f"{ADD[3:]} -> 'Tensor'"
+
+
+@pytest.mark.parametrize("name", ["eigh", "slogdet"])
+def test_an_op_of_one_tensor_with_several_results_is_recorded_again(name):
+    x = plait.asarray(np.eye(3))
+    for _ in range(3):
+        first, second = getattr(plait.linalg, name)(x + 1.0)
+        assert isinstance(first, plait.Tensor)
+        assert np.isfinite(second.numpy()).all()

@@ -20,12 +20,14 @@ from collections.abc import Callable, Sequence
 import plait
 
 from ..errors import PlaitError
-from . import cache, doctor, plan, predict, profile, show, train
+from . import cache, doctor, export, plan, playground, predict, profile, show, train
 from .console import Failure, new_parser
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train.run,
     "predict": predict.run,
+    "export": export.run,
+    "playground": playground.run,
     "show": show.run,
     "profile": profile.run,
     "plan": plan.run,
@@ -39,6 +41,9 @@ Plait trains neural networks.
 commands:
   train     train an example such as `mnist`, or run a script of your own
   predict   ask a model that was trained, about pictures or texts
+  export    make a web page of a model, or a part of a C program
+  playground
+            train networks and ask them on pages in the browser
   show      print the graphs and programs that a script's computations become
   profile   run a script, and say which of its kernels takes how long
   plan      say what a graph will need and cost when it is run

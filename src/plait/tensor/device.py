@@ -1,6 +1,6 @@
-"""Where bytes live. There is one device so far: the CPU.
+"""Where bytes live, which is the CPU's memory, and where programs run.
 
-Read first: `Device`, `as_device`.
+Read first: `Device`, `as_device`, `running_on`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from ..errors import DeviceError
 
 
 class Device:
-    """A place that holds tensors and runs programs.
+    """A place that holds tensors, or runs programs.
 
     Attributes:
-        kind: `cpu`.
+        kind: `cpu`, or `webgpu`, which runs programs only.
     """
 
     __slots__ = ("kind",)
@@ -36,6 +36,23 @@ class Device:
 
 
 CPU = Device("cpu")
+WEBGPU = Device("webgpu")
+
+
+class Place:
+    """Where programs run.
+
+    Attributes:
+        device: there, in all threads.
+    """
+
+    __slots__ = ("device",)
+
+    def __init__(self) -> None:
+        self.device = CPU
+
+
+place = Place()
 
 
 def as_device(what: object) -> Device:
@@ -46,4 +63,27 @@ def as_device(what: object) -> Device:
     """
     if what is None or what == "cpu":
         return CPU
+    if what == WEBGPU:
+        raise DeviceError(
+            "tensors lie in the CPU's memory",
+            got=repr(what),
+            expected="'cpu'",
+            fix="`with plait.device('webgpu'):` runs programs on that device",
+        )
     raise DeviceError("there is no such device", got=repr(what), expected="'cpu'")
+
+
+def as_place(what: object) -> Device:
+    """Return the device that programs shall run on.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    for known in (CPU, WEBGPU):
+        if what == known:
+            return known
+    raise DeviceError(
+        "there is no such device to run programs on",
+        got=repr(what),
+        expected="'cpu' or 'webgpu'",
+    )

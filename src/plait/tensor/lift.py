@@ -238,6 +238,8 @@ def _lift_unary(spec: Lifted) -> Callable[..., Any]:
                 return _slowly(spec, args, named)
             step = trace.step.next.get((spec, node))
             if step is not None:
+                if step.result.__class__ is tuple:
+                    return _advance(trace, step)
                 # What _advance does, written out.
                 trace.step = step
                 tensor = new(trie.handle)

@@ -14,10 +14,12 @@ from ..errors import DTypeError
 from ..late import late
 from ..settings import settings
 from . import record, run, trie
+from .device import WEBGPU, Device, as_place, place
 
 if TYPE_CHECKING:
-    from ..runtime import pool
+    from ..runtime import pool, webgpu
 else:
+    webgpu = late("plait.runtime.webgpu")
     pool = late("plait.runtime.pool")
 
 
@@ -88,6 +90,51 @@ def autocast(
             expected="bfloat16 or float16",
         )
     return record.autocast_mode(found if enabled else None)
+
+
+def device(what: Any) -> AbstractContextManager[None]:
+    """Run programs on another device, in a `with` block or as a decorator.
+
+    What is recorded in the block is run there, in all threads, and compiled at its
+    first run. Tensors stay in the CPU's memory: each run copies its inputs to the
+    device, and its results back, so it pays for much work on few numbers only. What was
+    recorded before the block runs before it.
+
+    WebGPU computes in float32 as the CPU does, up to rounding. Integers of 64 bits and
+    float64 are emulated, with the same results, but slowly.
+
+    Args:
+        what: "webgpu": a graphics card, or whatever else the package `wgpu` finds;
+            "cpu" inside of such a block.
+
+    Raises:
+        DeviceError: there is no such device, here or at all; or, when a program is
+            run, it needs more memory than the device has for one.
+        MissingExtraError: the package `wgpu` is not installed.
+
+    Example:
+        >>> import plait
+        >>> x = plait.ones(3)
+        >>> with plait.device("cpu"):
+        ...     y = (x + x).tolist()
+        >>> y
+        [2.0, 2.0, 2.0]
+    """
+    found = as_place(what)
+    if found == WEBGPU:
+        webgpu.device()
+    return _running(found)
+
+
+@contextmanager
+def _running(there: Device) -> Iterator[None]:
+    flush()
+    before, place.device = place.device, there
+    try:
+        yield
+        flush()
+    finally:
+        place.device = before
 
 
 def trace_nonfinite(enabled: bool = True) -> AbstractContextManager[None]:

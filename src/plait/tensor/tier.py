@@ -40,14 +40,17 @@ from ..stopwatch import taken
 from . import profile
 from .compare import compare
 from .compiled import compiled
+from .device import CPU, place
 from .family import family_of
 from .nonfinite import traced, wrong_outputs
 
 if TYPE_CHECKING:
     from .. import runtime
-    from ..compile import listing
-    from ..runtime import timeline
+    from ..compile import listing, wgsl
+    from ..runtime import timeline, webgpu
 else:
+    webgpu = late("plait.runtime.webgpu")
+    wgsl = late("plait.compile.wgsl")
     listing = late("plait.compile.listing")
     runtime = late("plait.runtime")
     timeline = late("plait.runtime.timeline")
@@ -76,7 +79,7 @@ class Tiered:
     """
 
     __slots__ = (
-        "graph", "recorded", "runs", "_ahead", "_cost", "_due", "_family",
+        "graph", "recorded", "runs", "_ahead", "_cost", "_due", "_elsewhere", "_family",
         "_interpreted", "_lasts", "_lock", "_passes", "_runner", "_trains", "_updated",
         "_waits",
     )  # fmt: skip
@@ -99,6 +102,7 @@ class Tiered:
         self._lock = threading.Lock()
         self._interpreted: Interpreted | None = None
         self._runner: runtime.Runner | None = None
+        self._elsewhere: webgpu.Runner | None = None
         self._cost = interpreting_cost(graph)
         self._ahead = updates and not trains  # else histories hold what may change
         self._trains = updates or (trains and self._cost >= _CHEAP)
@@ -111,6 +115,8 @@ class Tiered:
         The list is the run's own: inputs that nothing else refers to may be
         overwritten.
         """
+        if place.device is not CPU:
+            return self._run_elsewhere(values)
         if settings.trace_nonfinite:
             return self._run_traced(values)
         if settings.check:
@@ -137,6 +143,21 @@ class Tiered:
         # It raises; or it does not, if it rounds otherwise and a matrix that seemed to
         # be singular is not.
         return self.interpret(values)
+
+    def _run_elsewhere(self, values: list[Any]) -> list[np.ndarray]:
+        """Run on WebGPU, which is compiled for at once."""
+        finish()
+        if self._elsewhere is None and self._first_compiled_run() == math.inf:
+            return self.interpret(values)  # nothing is computed
+        with self._lock:
+            if self._elsewhere is None:
+                precision = settings.matmul_precision
+                program = wgsl.compile_graph(self.graph, precision)
+                self._elsewhere = webgpu.Runner(program)
+        try:
+            return self._elsewhere.run(values)
+        except WrongIndex:
+            return self.interpret(values)
 
     def _run_traced(self, values: list[Any]) -> list[np.ndarray]:
         """Run, and raise if results are not finite that should be."""

@@ -1,5 +1,6 @@
 """Orders of groups: they need little memory, and respect what must come first."""
 
+import numpy as np
 import pytest
 
 from plait.compile.flatten import flatten
@@ -10,6 +11,12 @@ from plait.compile.schedule.group import group
 from plait.compile.schedule.lives import held_bytes, most_held, stored
 from plait.compile.schedule.order import ordered, orders
 from plait.compile.split import split
+from plait.dtypes import float64
+from plait.ir.build import make_input
+from plait.ir.evaluate import interpret
+from plait.ir.graph import Graph
+from plait.ops import special
+from plait.runtime import Runner
 
 from ..nets import mlp, transformer
 from ..programs import random_case
@@ -82,3 +89,13 @@ def test_held_bytes_are_those_of_the_arena(layers):
     assert held[0] == 256 * 32 * 4
     # Besides there is a copy of a matrix for a while.
     assert max(held) <= arena <= max(held) + 2 * 32 * 32 * 4
+
+
+def test_what_is_computed_again_by_all_who_read_it_is_not_computed_before():
+    # A long chain of elementwise steps, in several groups: the later ones compute again
+    # all that the first would keep for them.
+    x = make_input((120, 100), float64)
+    graph = Graph((x,), (special.polygamma(2, x),))
+    given = np.random.default_rng(0).uniform(0.5, 9, (120, 100))
+    (found,) = Runner(compile_graph(graph, host())).run((given,))
+    np.testing.assert_allclose(found, interpret(graph, [given])[0], rtol=1e-12)

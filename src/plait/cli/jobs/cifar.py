@@ -46,7 +46,7 @@ _SEED = 0  # of what is for testing, in a folder of images
 
 def new_model(config: Mapping[str, Any]) -> nn.Sequential:
     """Return three convolutions, each with pooling, and two linear layers above."""
-    _scale(config)  # a file with other numbers is refused here
+    scale(config)  # a file with other numbers is refused here
     return nn.Sequential(
         *(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
@@ -143,16 +143,16 @@ def images(source: str | None) -> ColourImages:
 
 def as_input(images: Any, config: Mapping[str, Any]) -> Any:
     """Return uint8 images, shape (n, 3, height, width), with mean 0 and variance 1."""
-    mean, deviation = _scale(config)
+    mean, deviation = scale(config)
     return (images / np.float32(255) - mean) / np.maximum(deviation, np.float32(1e-3))
 
 
-def _scale(config: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+def scale(config: Mapping[str, Any]) -> list[NDArray[np.float32]]:
     """Return mean and deviation of each colour, from 0 to 1."""
-    scale = [np.array(config[x], np.float32) for x in ("mean", "deviation")]
-    if not all(one.shape == (3,) and np.isfinite(one).all() for one in scale):
+    found = [np.array(config[x], np.float32) for x in ("mean", "deviation")]
+    if not all(one.shape == (3,) and np.isfinite(one).all() for one in found):
         raise ValueError("mean and deviation are not three numbers each")
-    return [one.reshape(3, 1, 1) for one in scale]
+    return [one.reshape(3, 1, 1) for one in found]
 
 
 def predict(

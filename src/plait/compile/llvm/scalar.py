@@ -111,7 +111,12 @@ def _extreme(name: str, compare: str) -> Callable[[Writer, DType, Value, Value],
         # the first is mostly a register that waits for the result before.
         if not x.constant:
             x, y = y, x
-        chosen = writer.select(writer.compare(f"fcmp {compare}", x, y), x, y)
+        lanes = max(x.lanes, y.lanes)
+        if writer.target.relaxed and lanes * dtype.bits == writer.target.vector_bits:
+            # The one instruction that gives the second operand for a nan, always.
+            chosen = writer.call(f"wasm.p{name}", y, x)
+        else:
+            chosen = writer.select(writer.compare(f"fcmp {compare}", x, y), x, y)
         if x.constant and "7FF8" not in x.text:
             return chosen
         return writer.select(writer.compare("fcmp uno", x, x), x, chosen)

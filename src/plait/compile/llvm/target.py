@@ -48,6 +48,7 @@ class Target:
             runs: where they are used, they would be put together anew.
         alone: programs run where there is no Python that could do a part of them.
         options: switches of LLVM's code generation, on while code is made for it.
+        finer: it runs so many times more chunks at once than processors do.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Target:
     alone: bool = False
     keeps_constants: bool = False
     options: tuple[str, ...] = ()
+    finer: int = 1
 
     @property
     def index_type(self) -> str:
@@ -109,7 +111,7 @@ class Target:
             *(self.triple, self.cpu, self.features, self.vector_bits),
             *(self.fma, sorted(self.masked), self.half, self.bf16_dot, self.amx),
             *(self.relaxed, self.address_bits, self.movable, self.compact),
-            *(self.keeps_constants, self.options),
+            *(self.keeps_constants, self.options, self.nan_minimum),
             *(optional("llvmlite", "compile", "name a target").__version__, version),
         )
         return "|".join(map(str, parts))

@@ -10,6 +10,7 @@ from .value import Linear, Range, Value, integer, lane_numbers, spell, suffix
 
 # More loads than this are not moved out of one loop: they would fill the registers.
 _MOVED_LOADS = 8
+_AS_BITS = {"float": "i32", "double": "i64"}
 _INT32 = 1 << 31
 # Types of constants that may be kept in registers, and those that are easily made.
 _KEPT = frozenset({"float", "double", "i32", "i64"})
@@ -182,6 +183,12 @@ class Writer:
         x, y = self.together(x, y)
         if condition.lanes and not x.lanes:
             x, y = (self.broadcast(v, condition.lanes) for v in (x, y))
+        if self.target.relaxed and condition.lanes and x.type in _AS_BITS:
+            # LLVM would take a choice between what was compared for a relaxed minimum,
+            # which may lose a nan. It does not see through bits.
+            bits = _AS_BITS[x.type]
+            words = [self.convert("bitcast", v, bits) for v in (x, y)]
+            return self.convert("bitcast", self.select(condition, *words), x.type)
         type = spell(x.type, x.lanes)
         text = (
             f"select {spell('i1', condition.lanes)} {condition.text}, "

@@ -51,6 +51,7 @@ class Facts:
         tiles: rows of a tile, and pairs of bfloat16 in one; 0: it has no tiles.
         l1, l2: bytes of the first and the second cache of one core.
         lasting: what is made of a convolution's kernel is there from the last run.
+        finer: chunks are worth handing out that are so many times smaller.
         compact: code shall be small rather than fit for every size.
     """
 
@@ -62,6 +63,7 @@ class Facts:
     l1: int = 32 << 10
     l2: int = 1 << 20
     lasting: bool = False
+    finer: int = 1
     compact: bool = False
 
     def lanes(self, dtype: DType) -> int:
@@ -157,7 +159,7 @@ def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) ->
         and shape.k > 8 * spread
     ):
         spread *= 2
-    items, parts = _chunks(shape)
+    items, parts = _chunks(shape, facts)
     slice = _slice(shape, itemsize, facts, packed)
     panel_bytes = slice * vectors * lanes * itemsize
     if slice < shape.k:
@@ -176,7 +178,7 @@ def plan(shape: Shape, lanes: int, facts: Facts, itemsize: int, packed: bool) ->
         row_parts = max(1, parts // ceil(panels, panels_per_chunk))
         if packed:
             # Each of these parts copies the same columns again.
-            row_parts = min(row_parts, max(1, shape.m // _COPY_ROWS))
+            row_parts = min(row_parts, max(1, shape.m * facts.finer // _COPY_ROWS))
     blocks_per_chunk = ceil(blocks, row_parts)
     return Plan(
         lanes, rows, blocks, vectors, panels, wide, spread, slice, shape.k, items,
@@ -203,7 +205,7 @@ def plan_tiles(
     wide = all_vectors - panels * (vectors - 1)
     steps = ceil(shape.k, 2 * depth)
     work = shape._replace(k=ceil(steps * 2 * depth * products, TILE_SPEED))
-    items, wanted = _chunks(work)
+    items, wanted = _chunks(work, facts)
     # The fewer rows and columns a chunk reads for its part of the result, the better.
     cuts = []
     for column_parts in range(1, min(wanted, panels) + 1):
@@ -233,12 +235,12 @@ def _slice(shape: Shape, itemsize: int, facts: Facts, packed: bool) -> int:
     return ceil(shape.k, ceil(size, facts.l1 // 16))
 
 
-def _chunks(shape: Shape) -> tuple[int, int]:
+def _chunks(shape: Shape, facts: Facts) -> tuple[int, int]:
     """Return how many of the batch one chunk takes, and the parts of one product."""
     one = shape.m * shape.n * shape.k
     # With few rows it is memory that takes the time.
-    enough = _CHUNK_PRODUCTS // (3 if shape.m <= _FEW_ROWS else 1)
-    wanted = min(_MOST_CHUNKS, max(1, shape.products // enough))
+    enough = _CHUNK_PRODUCTS // (3 if shape.m <= _FEW_ROWS else 1) // facts.finer
+    wanted = min(_MOST_CHUNKS * facts.finer, max(1, shape.products // enough))
     if shape.batch >= wanted:
         return ceil(shape.batch, wanted), 1
     return 1, min(ceil(wanted, shape.batch), max(1, one // enough))

@@ -18,4 +18,5 @@ def facts_of(target: Target) -> Facts:
         bf16_dot=target.bf16_dot,
         tiles=16 if target.amx else 0,
         compact=target.compact,
+        finer=target.finer,
     )

@@ -367,8 +367,8 @@ class _Rotations:
         p, later, q = Variable("p"), Variable("later"), Variable("q")
         aa, bb, ab = (Variable(one, dtype) for one in ("aa", "bb", "ab"))
         ratio, size = Variable("ratio", dtype), Variable("tangent_size", dtype)
-        tangent, cosine = Variable("tangent", dtype), Variable("cosine", dtype)
-        sine = Variable("sine", dtype)
+        tangent, half = Variable("tangent", dtype), Variable("half", dtype)
+        sine, root = Variable("sine", dtype), Variable("secant", dtype)
         active = Registers("active", int64)
         one = self.constant(1.0)
         epsilon = float(np.finfo(dtype.numpy).eps) * math.sqrt(self.columns)
@@ -380,8 +380,8 @@ class _Rotations:
         difference = Operation("subtract", (bb, aa))
         twice = Operation("multiply", (ab, self.constant(2.0)))
         square = Operation("multiply", (ratio, ratio))
-        root = Operation("sqrt", (Operation("add", (one, square)),))
-        sum_ = Operation("add", (Operation("abs", (ratio,)), root))
+        length = Operation("sqrt", (Operation("add", (one, square)),))
+        sum_ = Operation("add", (Operation("abs", (ratio,)), length))
         negative = Operation("less", (ratio, self.constant(0.0)), bool_)
         turned = Operation(
             "select", (negative, Operation("negative", (size,)), size), dtype
@@ -395,9 +395,10 @@ class _Rotations:
             Let(ratio, Operation("divide", (difference, twice))),
             Let(size, Operation("divide", (one, sum_))),
             Let(tangent, turned),
-            Let(cosine, Operation("divide", (one, secant))),
-            Let(sine, Operation("multiply", (cosine, tangent))),
-            *[self.turned(part, p, q, cosine, sine) for part in (self.w, self.j)],
+            Let(root, secant),
+            Let(sine, Operation("divide", (tangent, root))),
+            Let(half, Operation("divide", (tangent, Operation("add", (one, root))))),
+            *[self.turned(part, p, q, sine, half) for part in (self.w, self.j)],
         ]
         sweep: Body = [
             Set(active, 0, ZERO),
@@ -421,27 +422,30 @@ class _Rotations:
         matrix: ScratchMatrix,
         p: Expression,
         q: Expression,
-        cosine: Expression,
         sine: Expression,
+        half: Expression,
     ) -> Statement:
-        """Return what rotates two rows."""
+        """Return what rotates two rows: x - s (y + h x) and y + s (x - h y).
+
+        With h, the tangent of half the angle, small rotations have small errors
+        (Rutishauser 1966, The Jacobi method for real symmetric matrices).
+        """
         x = Variable(self.name_of("x"), self.dtype)
         y = Variable(self.name_of("y"), self.dtype)
 
-        def both(name: str, one: Expression, other: Expression) -> Expression:
-            products = (
-                Operation("multiply", (one, x)),
-                Operation("multiply", (other, y)),
-            )
-            return Operation(name, products)
+        def moved(
+            name: str, one: Expression, other: str, two: Expression
+        ) -> Expression:
+            inner = Operation(other, (two, Operation("multiply", (half, one))))
+            return Operation(name, (one, Operation("multiply", (sine, inner))))
 
         def write(column: Expression) -> Body:
             here, there = p * matrix.pitch + column, q * matrix.pitch + column
             return [
                 Let(x, Load(matrix.buffer, here)),
                 Let(y, Load(matrix.buffer, there)),
-                Store(matrix.buffer, here, both("subtract", cosine, sine)),
-                Store(matrix.buffer, there, both("add", sine, cosine)),
+                Store(matrix.buffer, here, moved("subtract", x, "add", y)),
+                Store(matrix.buffer, there, moved("add", y, "subtract", x)),
             ]
 
         return matrix.along(0, write)

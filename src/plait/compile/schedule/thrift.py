@@ -60,8 +60,24 @@ def thrifty(groups: Sequence[Group], graph: Graph) -> tuple[list[Group], Graph]:
     for one in sorted(groups, key=lambda x: (x.before.bit_count(), x.number)):
         reads = dict.fromkeys(y for x in one.reads for y in instead.get(x, (x,)))
         result.append(copied(one, one.members, current, reads))
-    result.sort(key=lambda x: x.number)
-    return result, Graph(graph.inputs, [current.get(x, x) for x in graph.outputs])
+    graph = Graph(graph.inputs, [current.get(x, x) for x in graph.outputs])
+    return sorted(_needed(result, graph), key=lambda x: x.number), graph
+
+
+def _needed(groups: Sequence[Group], graph: Graph) -> set[Group]:
+    """Return the groups that make outputs, or what these need.
+
+    Nobody needs a group any more all of whose values others compute again.
+    """
+    home = {node: one for one in groups for node in one.members}
+    found: set[Group] = set()
+    stack = [home[x] for x in graph.outputs if x in home]
+    while stack:
+        one = stack.pop()
+        if one not in found:
+            found.add(one)
+            stack += [home[x] for x in (*one.reads, *one.waits) if x in home]
+    return found
 
 
 def _can_compute(reader: Group, node: Node) -> bool:

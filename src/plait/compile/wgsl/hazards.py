@@ -1,0 +1,193 @@
+"""Where invocations of a workgroup must wait for one another.
+
+They do not run in lockstep, as lanes do. What one of them has stored another one may
+load only after a barrier, and the other way round. Most buffers need none: they are
+only read, or only written, or each element belongs to one lane, as a buffer does that
+is stored and loaded at `... * lanes + lane`.
+
+Read first: `Hazards`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from ..loops.grammar import (
+    Body,
+    Buffer,
+    Constant,
+    Expression,
+    For,
+    Let,
+    Load,
+    Operation,
+    Statement,
+    Store,
+    Variable,
+    Vector,
+)
+from ..loops.traverse import bodies, ordered, roots
+
+# Of whom an element is: of the first invocation, of all, of one that is not known, or
+# of lane (index - constant) modulo lanes.
+FIRST, ALL, SOMEBODY = "first", "all", "somebody"
+# lane * first + second, modulo the lanes.
+Rest = tuple[int, int]
+
+
+def rest_of(
+    index: Expression, lanes: int, names: Mapping[str, Rest | None]
+) -> Rest | None:
+    """Return an index modulo the lanes, if it is known but for the lane."""
+    found: dict[int, Rest | None] = {}
+    for one in ordered([index]):
+        result: Rest | None = None
+        if isinstance(one, Constant) and isinstance(one.value, int):
+            result = (0, one.value % lanes)
+        elif isinstance(one, Variable):
+            result = names.get(one.name)
+        elif isinstance(one, Operation) and len(one.operands) == 2:
+            x, y = (found[id(part)] for part in one.operands)
+            if one.name == "add" and x and y:
+                result = ((x[0] + y[0]) % lanes, (x[1] + y[1]) % lanes)
+            elif one.name == "subtract" and x and y:
+                result = ((x[0] - y[0]) % lanes, (x[1] - y[1]) % lanes)
+            elif one.name == "multiply":
+                for part, other in zip(one.operands, (y, x), strict=True):
+                    if isinstance(part, Constant):
+                        n = part.value
+                        if other:
+                            result = (other[0] * n % lanes, other[1] * n % lanes)
+                        elif n % lanes == 0:
+                            result = (0, 0)
+        found[id(one)] = result
+    return found[id(index)]
+
+
+class Hazards:
+    """What has been done to memory since the last barrier.
+
+    Args:
+        lanes: invocations of a workgroup.
+        shared: buffers that lie in the same memory as another one.
+        loaded: buffers that are loaded from. Of others each element is stored once.
+    """
+
+    def __init__(
+        self, lanes: int, shared: frozenset[Buffer], loaded: frozenset[Buffer]
+    ) -> None:
+        self.lanes = lanes
+        self.names: dict[str, Rest | None] = {}
+        self._shared = shared
+        self._loaded = loaded
+        self._loads: set[tuple[Buffer, Hashable]] = set()
+        self._stores: set[tuple[Buffer, Hashable, int]] = set()
+
+    def accesses(
+        self, statement: Statement, vector: int
+    ) -> tuple[set[tuple[Buffer, Hashable]], set[tuple[Buffer, Hashable, int]]]:
+        """Return what a statement itself loads and stores, and whose it is.
+
+        Args:
+            vector: the lanes of the `vector` around it; 0 if there is none.
+        """
+        loads: set[tuple[Buffer, Hashable]] = set()
+        stores: set[tuple[Buffer, Hashable, int]] = set()
+        for node in ordered(roots(statement)):
+            if isinstance(node, Load):
+                loads.add((node.buffer, self._owner(node.index, vector, ALL)))
+        if isinstance(statement, Store):
+            owner = self._owner(statement.index, vector, FIRST)
+            stores.add((statement.buffer, owner, id(statement)))
+        return loads, stores
+
+    def _owner(self, index: Expression, vector: int, otherwise: str) -> Hashable:
+        if not vector:
+            return otherwise
+        rest = rest_of(index, vector, self.names)
+        if vector != self.lanes or rest is None or rest[0] != 1:
+            return SOMEBODY
+        return rest
+
+    def must_wait(self, statement: Statement, vector: int) -> bool:
+        """Return whether a barrier must come before a statement, and take it down."""
+        if self.lanes == 1:
+            return False
+        loads, stores = self.accesses(statement, vector)
+        wait = self._meets(loads, stores)
+        if wait:
+            self.passed()
+        self._loads |= loads
+        self._stores |= stores
+        return wait
+
+    def _meets(
+        self,
+        loads: set[tuple[Buffer, Hashable]],
+        stores: set[tuple[Buffer, Hashable, int]],
+    ) -> bool:
+        for buffer, owner in loads:
+            for other, whose, _ in self._stores:
+                if buffer is other and not _same(owner, whose):
+                    return True
+        for buffer, owner, who in stores:
+            if buffer not in self._loaded and buffer not in self._shared:
+                continue
+            for other, whose, wrote in self._stores:
+                if buffer is other and who != wrote and not _same(owner, whose):
+                    return True
+            for other, whose in self._loads:
+                if buffer is other and not _same(owner, whose):
+                    return True
+                # An element of such a buffer is loaded by whoever stores it.
+                if other in self._shared and owner == FIRST and whose == ALL:
+                    return True
+        return False
+
+    def passed(self) -> None:
+        """Take down that there is a barrier."""
+        self._loads, self._stores = set(), set()
+
+    def enter_loop(self, statement: For) -> None:
+        """Take down all that an earlier turn of a loop may have done."""
+        before = dict(self.names)
+        self.names[statement.variable.name] = None
+        self._take_down(statement.body, 0)
+        self.names = before
+
+    def _take_down(self, body: Body, vector: int) -> None:
+        for one in body:
+            loads, stores = self.accesses(one, vector)
+            self._loads |= loads
+            self._stores |= stores
+            if isinstance(one, Let):
+                self.names[one.variable.name] = self.rest(one.value)
+            elif isinstance(one, For):
+                self.names[one.variable.name] = None
+            elif isinstance(one, Vector):
+                self.names[one.variable.name] = (1, 0)
+            for inner in bodies(one):
+                inside = one.lanes if isinstance(one, Vector) else vector
+                self._take_down(inner, inside)
+
+    def rest(self, value: Expression) -> Rest | None:
+        """Return a value modulo the lanes."""
+        return rest_of(value, self.lanes, self.names)
+
+    def snapshot(self) -> tuple[set[object], set[object]]:
+        """Return the state, for `restore` and `join`."""
+        return set(self._loads), set(self._stores)
+
+    def restore(self, state: tuple[set[object], set[object]]) -> None:
+        """Go back to a state."""
+        self._loads, self._stores = set(state[0]), set(state[1])  # type: ignore[arg-type]
+
+    def join(self, state: tuple[set[object], set[object]]) -> None:
+        """Add what was done on another way to the same place."""
+        self._loads |= state[0]  # type: ignore[arg-type]
+        self._stores |= state[1]  # type: ignore[arg-type]
+
+
+def _same(owner: Hashable, whose: Hashable) -> bool:
+    """Return whether two accesses to one element are surely of one invocation."""
+    return owner == whose and owner not in (SOMEBODY, ALL)
