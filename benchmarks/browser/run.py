@@ -185,7 +185,7 @@ import {{ first, serve }} from "/pages/protocol.js";
         """Write a file, and return its address."""
         name = f"{digest(spec)}{ending}"
         (self.work / name).write_bytes(data)
-        return f"/work/{name}"
+        return f"/data/{name}"
 
     def export(self, spec: dict[str, Any]) -> str:
         """Return the address of the folder that plait exports for a net."""
@@ -193,7 +193,7 @@ import {{ first, serve }} from "/pages/protocol.js";
         folder = self.work / digest(of_net)
         if not folder.exists():
             models.export({**spec, "batch": BATCH}, folder)
-        return f"/work/{folder.name}/"
+        return f"/data/{folder.name}/"
 
     def seconds(self) -> float:
         """Return how long the browsers used the processor."""

@@ -4,7 +4,7 @@ It listens on this machine only. Each peer has a host name of its own below loca
 (RFC 6761, section 6.3), so that browsers give it a process and a cache of its own.
 
     /pages/FILE, /npm/FILE     the pages' scripts, and the peers'
-    /work/FILE                 weights, batches and models
+    /data/FILE                 weights, batches and models
     /page?peer=P&tab=T&...     a peer's page
     /ask?tab=T                 the next request to a tab; 204 if there is none for long
     /answer?tab=T              where it posts the answer
@@ -46,7 +46,7 @@ class Server:
     def __init__(
         self, folders: dict[str, Path], page: Callable[[Query], str], work: Path
     ) -> None:
-        self.folders, self.page, self.work = {**folders, "work": work}, page, work
+        self.folders, self.page, self.work = {**folders, "data": work}, page, work
         self.seen: dict[str, dict[str, Path]] = {}
         self.asked: dict[str, queue.Queue[str]] = {}
         self.answers: dict[str, queue.Queue[dict[str, Any]]] = {}
