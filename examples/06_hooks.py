@@ -1,4 +1,4 @@
-"""Training with an engine: meters, a log, and a hook of your own.
+"""Training with an engine: metrics, a log, and a hook of your own.
 
 usage: python examples/06_hooks.py [mnist | mnist-5k | FOLDER [EPOCHS]]
 """
@@ -12,7 +12,8 @@ import numpy as np
 import plait
 from plait import nn, optim
 from plait.data import Loader, digits
-from plait.train import ClassErrorMeter, Hook, JSONLinesLog, RateSchedule, fit
+from plait.metrics import Accuracy
+from plait.train import Hook, JSONLinesLog, RateSchedule, fit
 
 data = digits(sys.argv[1] if len(sys.argv) > 1 else "mnist-5k")
 epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
@@ -38,7 +39,7 @@ class StopEarly(Hook):
         self.best = 0.0
 
     def on_end_epoch(self, state):
-        """Read what the meters have written."""
+        """Read what the metrics have written."""
         accuracy = state.record["test_accuracy"]
         if accuracy <= self.best:
             state.stop()
@@ -54,7 +55,7 @@ records = fit(
     loss_function=nn.CrossEntropyLoss(),
     optimizer=optim.Adam(model.parameters()),
     epochs=epochs,
-    meters={"accuracy": ClassErrorMeter(accuracy=True)},
+    metrics={"accuracy": Accuracy()},
     evaluate_on=Loader((rows(data.test_images), data.test_labels), 1000),
     hooks=[
         ClipGradients(),

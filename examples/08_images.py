@@ -10,7 +10,8 @@ import numpy as np
 import plait
 from plait import nn, optim
 from plait.data import Loader, digits
-from plait.train import ClassErrorMeter, RateSchedule, evaluate, fit
+from plait.metrics import Accuracy
+from plait.train import RateSchedule, evaluate, fit
 
 source = sys.argv[1] if len(sys.argv) > 1 else None
 epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 3
@@ -40,5 +41,5 @@ fit(
     epochs=epochs,
     hooks=[RateSchedule()],  # the rate falls on a line
 )
-found = evaluate(model, test, meters={"accuracy": ClassErrorMeter(accuracy=True)})
+found = evaluate(model, test, metrics={"accuracy": Accuracy()})
 print(f"accuracy {found['accuracy']:.2%} on pictures that it has never seen")

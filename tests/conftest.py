@@ -14,7 +14,10 @@ hypothesis.settings.load_profile("patient")
 
 # These are about what is computed, not how: their many small programs are interpreted.
 # PLAIT_EXECUTION=compile runs them compiled.
-INTERPRETED = ("conformance", "data", "nn", "optim", "tensor", "transform")
+INTERPRETED = (
+    *("conformance", "data", "distributions", "models", "nn", "optim", "tensor"),
+    "transform",
+)
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 

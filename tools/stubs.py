@@ -55,7 +55,7 @@ KNOWN = {
 
 # Rooms that are none of the user's, and those that are written out below.
 INNER = (
-    "compile", "ir", "late", "linalg", "ops", "program", "random", "runtime",
+    "compile", "ir", "late", "names", "linalg", "ops", "program", "random", "runtime",
     "stopwatch", "tensor", "transform",
 )  # fmt: skip
 
@@ -131,13 +131,13 @@ def class_lines(name: str, cls: type) -> list[str]:
 def stub() -> str:
     """Return the whole stub."""
     lines = [HEADER]
-    imported: list[str] = []
+    imported = [f"from . import {name} as {name}" for name in plait._ROOMS]
     for name in sorted(vars(plait)):
         value = getattr(plait, name)
         if name.startswith("_") and not name.startswith(("__array", "__version")):
             continue
         if inspect.ismodule(value):
-            if name not in INNER:
+            if name not in (*INNER, *plait._ROOMS):
                 imported.append(f"from . import {name} as {name}")
         elif name in methods.FUNCTIONS or inspect.isfunction(value):
             lines.append(f"def {name}{signature(value)}: ...")

@@ -118,8 +118,13 @@ class Chromium:
     def prefer(self) -> None:
         """Raise the priority of all its threads, if that is allowed.
 
-        The browser sets its renderers' own, so they cannot inherit it.
+        The browser sets its renderers' own, so they cannot inherit it. Where Linux
+        groups processes by sessions, that is only among themselves: the group has one
+        too.
         """
+        with suppress(OSError):
+            group = Path(f"/proc/{self.process.pid}/autogroup")
+            group.write_text(f"{PRIORITY}", encoding="ascii")
         for process, _ in self.processes():
             for task in Path(f"/proc/{process}/task").glob("*"):
                 with suppress(OSError):

@@ -17,7 +17,8 @@ from plait import data as plait_data
 from plait import nn, optim
 from plait.cli.jobs import chars, cifar, mnist, sentiment, style
 from plait.data import Loader, Vocabulary, Windows
-from plait.train import ClassErrorMeter, RateSchedule, fit
+from plait.metrics import Accuracy
+from plait.train import RateSchedule, fit
 
 JOBS: dict[str, Any] = {
     "mnist": mnist, "cifar": cifar, "sentiment": sentiment, "chars": chars,
@@ -135,7 +136,7 @@ def train(spec: dict[str, Any], data: Arrays) -> float:
     records = fit(
         model, loader, loss_function=loss_function, optimizer=made,
         epochs=spec["epochs"], evaluate_on=test, hooks=[hook], quiet=True,
-        meters={"accuracy": ClassErrorMeter(accuracy=True)} if spec["accuracy"] else {},
+        metrics={"accuracy": Accuracy()} if spec["accuracy"] else {},
     )  # fmt: skip
     return float(records[-1]["test_accuracy" if spec["accuracy"] else "test_loss"])
 

@@ -24,6 +24,8 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .export.face import export
+from .late import late_rooms
+from .names import missing
 from .settings import settings
 from .tensor import linalg, random
 from .tensor.create import (
@@ -85,6 +87,13 @@ from .tensor.sets import (
     unique_inverse,
     unique_values,
 )
+from .tensor.sound import (
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    mel_filters,
+)
 from .tensor.stages import Compiled, Lowered, Traced
 from .tensor.tensor import HookHandle, Tensor
 from .tensor.transforms import (
@@ -103,9 +112,12 @@ from .tensor.transforms import (
 )
 from .tensor.updating import updating
 
-# Written with the names above, as users write. The rooms `plait.data` and `plait.train`
-# are imported when asked for: they bring archives, processes and progress bars.
+# Written with the names above, as users write.
 from . import nn, optim  # isort: skip
+
+# Rooms that are imported when asked for: not every program needs what they bring.
+_ROOMS = ("data", "distributions", "metrics", "models", "train")
+__getattr__ = late_rooms("plait", _ROOMS, missing("plait"))
 
 __version__ = "0.1.0.dev0"
 __array_api_version__ = "2024.12"
@@ -116,7 +128,9 @@ __all__ = [  # noqa: F405
     "asarray",
     "astype",
     "autocast",
+    "bartlett_window",
     "bfloat16",
+    "blackman_window",
     "bool",
     "bool_",
     "can_cast",
@@ -126,6 +140,7 @@ __all__ = [  # noqa: F405
     "data",
     "device",
     "Device",
+    "distributions",
     "DType",
     "e",
     "empty",
@@ -146,6 +161,8 @@ __all__ = [  # noqa: F405
     "full_like",
     "Generator",
     "grad",
+    "hamming_window",
+    "hann_window",
     "hessian",
     "HookHandle",
     "iinfo",
@@ -164,6 +181,9 @@ __all__ = [  # noqa: F405
     "linspace",
     "Lowered",
     "manual_seed",
+    "mel_filters",
+    "metrics",
+    "models",
     "nan",
     "newaxis",
     "nn",

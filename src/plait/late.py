@@ -9,12 +9,13 @@ and once for Python:
     else:
         pipeline = late("plait.compile.pipeline")
 
-Read first: `late`.
+Read first: `late`, `late_rooms`.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Collection
 from typing import Any
 
 
@@ -39,3 +40,22 @@ def late(module: str) -> Any:
     For functions and classes: what a module assigns to a name later is not seen.
     """
     return _Late(module)
+
+
+def late_rooms(
+    package: str, rooms: Collection[str], otherwise: Callable[[str], Any]
+) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a package: some of its modules are imported late.
+
+    Args:
+        package: the package's name.
+        rooms: the names of those modules.
+        otherwise: is called for all other names.
+    """
+
+    def get(name: str) -> Any:
+        if name in rooms:
+            return importlib.import_module(f"{package}.{name}")
+        return otherwise(name)
+
+    return get

@@ -56,7 +56,7 @@ def learning_curves(
     *,
     over: str = "epoch",
 ) -> Any:
-    """Draw how each measure went: one graph for the loss, one for each meter.
+    """Draw how each measure went: one graph for the loss, one for each metric.
 
     A measure of an evaluation, `test_loss`, is drawn in the graph of the training's,
     `loss`. What is not a number, and times, are left out.
@@ -113,7 +113,7 @@ def confusion_matrix(
 
     Args:
         counts: shape (classes, classes): rows are the right classes, columns the
-            predicted ones, as `plait.train.ConfusionMeter` gives.
+            predicted ones, as `plait.metrics.ConfusionMatrix` gives.
         names: of the classes. Default: their numbers.
         path: a file to write, ending in .png, .pdf or .svg.
 

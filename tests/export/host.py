@@ -62,8 +62,12 @@ class Host:
     def restore(self, path):
         arrays = load_file(path)
         for place in self.manifest["state"]:
-            value, way = arrays[place["name"]], place.get("stored")
-            if way is not None:
+            name, way = place["name"], place.get("stored")
+            if way == {"zeros": True} and name not in arrays:
+                value = np.zeros(place["shape"], dtype(place["dtype"]))
+            else:
+                value = arrays[name]
+            if way is not None and "dtype" in way:
                 value = value.astype(np.float32)
                 if way["dtype"] == "int8":
                     scale = arrays[way["scale"]]

@@ -16,9 +16,11 @@ from plait.errors import (
     ArgumentError,
     ArgumentTypeError,
     FileFormatError,
+    StateDictError,
     TracingError,
 )
 from plait.export import load_state
+from plait.nn import load_weights
 from plait.train import TrainStep
 
 from .host import Host
@@ -146,6 +148,28 @@ def test_rates_are_inputs_of_a_step(tmp_path):
     for i in range(3):
         found = host.call("train_step", PIXELS[i], LABELS[i], lr=1e-3)["loss"]
         close(found, slow(PIXELS[i], LABELS[i]).item())
+
+
+def test_the_loss_is_evaluated(tmp_path):
+    step = new_step()
+    step(PIXELS[0], LABELS[0])
+    plait.export(
+        step, tmp_path, inputs=(16, 12), target=LABELS[0], evaluate=True, **SIMD
+    )
+    host = Host(tmp_path)
+    before = host.state()
+    found = host.call("evaluate", PIXELS[1], LABELS[1])
+    wanted = asked(step.model, PIXELS[1])
+    close(found["output"], wanted)
+    loss = plait.cross_entropy(plait.asarray(wanted), plait.asarray(LABELS[1]))
+    close(found["loss"], loss.numpy())
+    assert all((host.state()[name] == x).all() for name, x in before.items())
+    places = function_of(host, "evaluate")["inputs"]
+    assert [x["name"] for x in places] == ["input", "target"]
+    wrong = LABELS[1].copy()
+    wrong[3] = 3
+    line = host.call("evaluate", PIXELS[1], wrong)
+    assert re.fullmatch(r"test_export\.py:\d+", line)
 
 
 def test_a_wrong_label_ends_a_step_before_anything_changes(tmp_path):
@@ -318,6 +342,33 @@ def test_quantized_weights(tmp_path, way, error):
     assert (tmp_path / "weights.safetensors").stat().st_size < 1200 + 960 * size
 
 
+def test_what_an_optimizer_begins_with_is_not_stored_where_it_is_zero(tmp_path):
+    def written(step, name):
+        plait.export(step, tmp_path / name, inputs=(16, 12), target=LABELS[0], **SIMD)
+        return load_weights(tmp_path / name / "weights.safetensors").keys()
+
+    fresh, changed = new_step(), new_step()
+    changed(PIXELS[0], LABELS[0])
+    kept = {name for name in fresh.state() if name.startswith("optimizer.")}
+    assert len(kept) == 1 + 2 * 5
+    assert kept & written(fresh, "fresh") == {"optimizer.step"}
+    assert kept & written(changed, "changed") == kept
+    host = Host(tmp_path / "fresh")
+    assert not host.state()["optimizer.0.weight.exp_avg"].any()
+    # They are there again for whoever reads the folder or the file.
+    wanted = fresh.state()
+    state = load_state(tmp_path / "fresh")
+    assert state.keys() == wanted.keys()
+    changed.load(tmp_path / "fresh" / "weights.safetensors")
+    for found in (state, changed.state()):
+        for name, x in wanted.items():
+            np.testing.assert_array_equal(found[name].numpy(), x.numpy(), name)
+    # Later they must not be missing.
+    state = {name: x for name, x in new_step().state().items() if name not in kept}
+    with pytest.raises(StateDictError, match=r"missing: optimizer\.0\.weight"):
+        changed.load_state({**state, "optimizer.step": plait.tensor(3)})
+
+
 def test_scales_of_rows(tmp_path):
     model = nn.Linear(3, 4, bias=False)
     weight = [[127, -64, 1], [0, 0, 0], [1e-30, -1e-30, 0], [0.5, 0.25, -0.5]]
@@ -437,6 +488,7 @@ def test_an_op_that_runs_in_python_is_named_with_its_line(tmp_path, monkeypatch)
         ({"rows": [0]}, r"positive integers. Got: \[0\]"),
         ({"inputs": (), "rows": 1}, r"an input has no rows"),
         ({"target": (2,)}, r"only a training step takes a target"),
+        ({"evaluate": True}, r"only a training step has a loss to evaluate"),
         ({"single_file": True}, r"a single file is a page"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 import plait
 from plait import nn
+from plait.nn.lazy import LazyModule
 from plait.trees import flatten, map_leaves, unflatten
 
 try:
@@ -46,6 +47,9 @@ def make(name: str, sample: nn.Sample, seed: int = 0) -> nn.Module:
         for key, value in sample.named.items()
     }
     layer: nn.Module = LAYERS[name](*args, **named)
+    if isinstance(layer, LazyModule):  # what it becomes
+        layer.double().eval()(*map_leaves(plait.tensor, sample.inputs))
+        layer.train()
     # Other than the initial values, which may be all 0 or 1.
     rng = np.random.default_rng(seed)
     for parameter in layer.parameters():
@@ -98,9 +102,12 @@ def test_dtype_follows_the_input(name, sample):
             sample.inputs,
         )
         results = leaves(call(layer, inputs))
-        assert results[0].dtype is dtype
+        # Numbers of categories are integers.
+        whole = not results[0].dtype.is_float
+        assert results[0].dtype is (plait.int64 if whole else dtype)
         for result in results:
-            assert result.dtype in (dtype, plait.int64)  # positions are integers
+            # Positions are integers, masks are bool.
+            assert result.dtype in (dtype, plait.int64, plait.bool)
             assert np.isfinite(result.to(plait.float64).numpy()).all()
         shapes.add(tuple(result.shape for result in results))
     assert len(shapes) == 1
@@ -165,7 +172,10 @@ def test_equals_torch(name, sample, training):
         key: torch.tensor(value) if isinstance(value, np.ndarray) else value
         for key, value in sample.named.items()
     }
-    theirs = getattr(torch.nn, name)(*args, **named).double().train(training)
+    theirs = getattr(torch.nn, name)(*args, **named).double()
+    if issubclass(LAYERS[name], LazyModule):  # what it becomes, here too
+        theirs.eval()(*map_leaves(torch.tensor, sample.inputs))
+    theirs.train(training)
     state = layer.state_dict()
     assert list(state) == list(theirs.state_dict())
     theirs.load_state_dict({n: torch.tensor(x.numpy()) for n, x in state.items()})
@@ -195,6 +205,54 @@ def test_equals_torch(name, sample, training):
         close(parameter.grad, their_parameters[key].grad)
     for key, buffer in layer.named_buffers():
         close(buffer, dict(theirs.named_buffers())[key])
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [case for case in CASES if case.values[1].reference is not None],
+)
+def test_equals_its_reference(name, sample):
+    layer = make(name, sample).eval()
+    inputs = map_leaves(plait.tensor, sample.inputs)
+    results = leaves(call(layer, inputs))
+    expected = leaves(sample.reference(layer, *sample.inputs))
+    for found, wanted in zip(results, expected, strict=True):
+        assert found.shape == np.shape(wanted)
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-10, atol=1e-12)
+
+
+def results_and_gradients(name, sample, training):
+    layer = make(name, sample).float().train(training)
+    inputs = map_leaves(
+        lambda x: plait.tensor(x, dtype=plait.float32 if x.dtype.kind == "f" else None),
+        sample.inputs,
+    )
+    for i in sample.wrt:
+        leaves(inputs)[i].requires_grad_()
+    results = leaves(call(layer, inputs))
+    pull(results, cotangents(results), lambda x: plait.tensor(x, dtype=plait.float32))
+    found = [*results, *(leaves(inputs)[i].grad for i in sample.wrt)]
+    found += [p.grad for p in layer.parameters()] + list(layer.buffers())
+    return [None if x is None else x.numpy() for x in found]
+
+
+@every_sample
+def test_compiled_equals_interpreted(name, sample, monkeypatch):
+    for training in (True, False):
+        found = []
+        for execution in ("interpret", "compile"):
+            monkeypatch.setattr(plait.settings, "execution", execution)
+            found.append(results_and_gradients(name, sample, training))
+        for interpreted, compiled in zip(*found, strict=True):
+            assert (interpreted is None) == (compiled is None)
+            if interpreted is None:
+                continue
+            assert interpreted.dtype == compiled.dtype
+            assert interpreted.shape == compiled.shape
+            size = np.abs(interpreted).max(initial=0)
+            np.testing.assert_allclose(
+                compiled, interpreted, rtol=2e-5, atol=2e-5 * size + 1e-6
+            )
 
 
 def torch_layer(layer: nn.Module) -> Any:
@@ -265,7 +323,7 @@ def test_copies_and_text(name, sample):
     layer = make(name, sample).eval()
     twin = copy.deepcopy(layer)
     assert repr(twin) == repr(layer)
-    assert repr(layer).startswith(f"{name}(")
+    assert repr(layer).startswith(f"{type(layer).__name__}(")
     for n, parameter in twin.named_parameters():
         assert parameter is not layer.get_parameter(n)
     inputs = arguments(sample)

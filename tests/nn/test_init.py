@@ -105,6 +105,46 @@ def test_sparse_columns(sparsity):
         assert is_normal(weight[weight != 0], 0, 0.01)
 
 
+def test_variances_scaled():
+    bound = math.sqrt(3 * 2.0 / 50)
+    values = drawn(init.variance_scaling_, 2.0, distribution="uniform")
+    assert is_uniform(values, -bound, bound)
+    values = drawn(init.variance_scaling_, 2.0, "fan_out", "normal")
+    assert is_normal(values, 0, math.sqrt(2 / 80))
+    cut = drawn(init.variance_scaling_, 3.0, "fan_avg", shape=(300, 100))
+    wide = math.sqrt(3 / 200) / stats.truncnorm.std(-2, 2)
+    exact = stats.truncnorm(-2, 2, 0, wide)
+    assert stats.kstest(cut.ravel(), exact.cdf).pvalue > 1e-3
+    assert cut.var() == pytest.approx(3 / 200, rel=0.03)
+    kernel = drawn(init.lecun_normal_, shape=(40, 10, 3, 5))
+    assert kernel.var() == pytest.approx(1 / 150, rel=0.1)
+    assert abs(kernel).max() <= 2 / math.sqrt(150) / stats.truncnorm.std(-2, 2)
+    bound = math.sqrt(3 / 50)
+    assert is_uniform(drawn(init.lecun_uniform_), -bound, bound)
+
+
+def test_bilinear_weights_enlarge_smoothly():
+    line = drawn(init.bilinear_, shape=(1, 1, 4))[0, 0]
+    np.testing.assert_allclose(line, [0.25, 0.75, 0.75, 0.25])
+    kernel = drawn(init.bilinear_, shape=(3, 1, 4, 5))
+    other = drawn(init.bilinear_, shape=(1, 1, 5))[0, 0]
+    np.testing.assert_allclose(other, [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(kernel[2, 0], np.outer(line, other), rtol=1e-6)
+    larger = nn.ConvTranspose2d(2, 2, 4, stride=2, padding=1, groups=2, bias=False)
+    init.bilinear_(larger.weight)
+    ramp = plait.tensor(np.broadcast_to(np.arange(6.0, dtype=np.float32), (1, 2, 6, 6)))
+    found = larger(ramp).detach().numpy()[0, :, 2:-2, 2:-2]
+    expected = np.broadcast_to(np.arange(8) / 2 + 0.75, (2, 8, 8))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_rows_that_add_up_to_one():
+    weight = drawn(init.positive_unitball_, shape=(6, 4, 3))
+    np.testing.assert_allclose(weight.sum(axis=(1, 2)), np.ones(6), rtol=1e-6)
+    assert (weight > 0).all()
+    assert len(np.unique(weight)) == weight.size
+
+
 def test_generators_give_the_same_again():
     for function, args in (
         (init.uniform_, ()),
@@ -112,6 +152,10 @@ def test_generators_give_the_same_again():
         (init.orthogonal_, ()),
         (init.sparse_, (0.5,)),
         (init.trunc_normal_, ()),
+        (init.lecun_normal_, ()),
+        (init.lecun_uniform_, ()),
+        (init.variance_scaling_, (2.0, "fan_in", "normal")),
+        (init.positive_unitball_, ()),
     ):
         one, two = (
             function(plait.zeros(4, 3), *args, generator=plait.Generator(5)).numpy()
@@ -122,8 +166,12 @@ def test_generators_give_the_same_again():
 
 def test_dtypes_are_kept():
     for dtype in (plait.float64, plait.float16, plait.bfloat16):
-        for function in (init.uniform_, init.normal_, init.orthogonal_, init.ones_):
+        for function in (
+            *(init.uniform_, init.normal_, init.orthogonal_, init.ones_),
+            *(init.lecun_normal_, init.positive_unitball_),
+        ):
             assert function(plait.zeros(2, 3, dtype=dtype)).dtype is dtype
+        assert init.bilinear_(plait.zeros(1, 1, 4, dtype=dtype)).dtype is dtype
 
 
 def test_gains():
@@ -148,3 +196,13 @@ def test_wrong_arguments():
         init.kaiming_normal_(plait.zeros(3, 3), mode="fan")
     with pytest.raises(errors.ArgumentError, match=r"0\.\.1"):
         init.sparse_(plait.zeros(3, 3), 1.5)
+    with pytest.raises(errors.ArgumentError, match="fan_in, fan_out or fan_avg"):
+        init.variance_scaling_(plait.zeros(3, 3), mode="fan")
+    with pytest.raises(errors.ArgumentError, match="this distribution is unknown"):
+        init.variance_scaling_(plait.zeros(3, 3), distribution="cauchy")
+    with pytest.raises(errors.ArgumentError, match="scale is not above 0"):
+        init.variance_scaling_(plait.zeros(3, 3), 0.0)
+    with pytest.raises(errors.ShapeError, match="3 to 5 axes"):
+        init.bilinear_(plait.zeros(3, 3))
+    with pytest.raises(errors.ShapeError, match="2 or more axes"):
+        init.lecun_normal_(plait.zeros(3))

@@ -427,3 +427,40 @@ def test_the_contents_of_parameter_lists_stand_in_the_text():
         "    (0): Parameter of shape (2,), float32\n"
         "    (1): Parameter of shape (3,), float32\n  )\n)"
     )
+
+
+# Modules at paths, and state dicts with other terms
+
+
+def test_a_module_is_put_at_a_path():
+    outer = Outer()
+    new = nn.Identity()
+    outer.set_submodule("first.linear", new)
+    assert outer.first.linear is new
+    outer.set_submodule("added", new)
+    assert outer.get_submodule("added") is new
+    with pytest.raises(
+        plait.errors.ArgumentError, match="there is no Module of this name"
+    ):
+        outer.set_submodule("first.other", new, strict=True)
+    with pytest.raises(plait.errors.ArgumentError, match="no 'none' in this module"):
+        outer.set_submodule("none.linear", new)
+
+
+def test_state_dicts_of_what_is_owned_itself():
+    layer = nn.Linear(2, 3)
+    kept = layer.state_dict(keep_vars=True)
+    assert kept["weight"] is layer.weight
+    assert not layer.state_dict()["weight"].requires_grad
+
+
+def test_values_may_keep_their_dtypes():
+    layer = nn.Linear(2, 3)
+    weight = layer.weight
+    values = {n: x.to(plait.float64) for n, x in layer.state_dict().items()}
+    layer.load_state_dict(values, assign=True)
+    assert layer.weight is weight
+    assert weight.dtype is plait.float64
+    assert weight.requires_grad
+    assert layer.cpu().load_state_dict(nn.Linear(2, 3).state_dict()) == ([], [])
+    assert weight.dtype is plait.float64

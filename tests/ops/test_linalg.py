@@ -376,6 +376,7 @@ def test_cross_of_integers():
         (linalg.slogdet, draw(3, 3)),
         (linalg.inv, definite(3, 3)),
         (linalg.pinv, draw(4, 3)),
+        (linalg.matrix_exp, draw(2, 3, 3)),
         (lambda x: linalg.matrix_power(x, 3), draw(3, 3)),
         (lambda x: linalg.matrix_norm(x, ord="nuc"), draw(3, 2)),
         (lambda x: linalg.matrix_norm(x, ord=2), draw(3, 2)),
@@ -550,6 +551,8 @@ def test_signatures_are_those_of_the_standard():
     }
     ours = {}
     for op in linalg.LINALG_OPS:
+        if op is linalg.matrix_exp:
+            continue  # the standard has none
         parts = []
         for p in inspect.signature(op).parameters.values():
             bare = p.default is p.empty
@@ -706,3 +709,17 @@ def test_a_gaussian_likelihood():
     right = y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1] / 2
     close(value(likelihood, covariance, y), right)
     check_derivatives(likelihood, [covariance, y])
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.4, 3.0, 40.0])
+def test_exponentials_of_matrices(size):
+    x = draw(2, 5, 5)
+    x = x / np.linalg.norm(x, 1, axis=(-2, -1), keepdims=True) * size
+    expected = np.stack([scipy.linalg.expm(one) for one in x])
+    found = value(linalg.matrix_exp, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13 * expected.max())
+
+
+def test_the_exponential_of_a_huge_matrix_is_not_known():
+    assert np.isnan(value(linalg.matrix_exp, np.full((2, 2), 1e6))).all()
+    assert np.isfinite(value(linalg.matrix_exp, np.zeros((0, 0)))).all()

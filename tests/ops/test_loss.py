@@ -11,7 +11,7 @@ import scipy.special
 from plait import errors
 from plait.dtypes import float32, int64
 from plait.ir.build import make_input
-from plait.ops import loss, source
+from plait.ops import loss, margin, source
 
 from .op_checks import check_derivatives, inputs_for, value
 from .torch_compare import F, agree
@@ -41,7 +41,7 @@ IMAGE_SHARES = np.moveaxis(rng.dirichlet(np.ones(4), (3, 2, 3)), -1, 1).copy()
 
 
 def labelled(name):
-    op = getattr(loss, name)
+    op = getattr(margin if "margin" in name else loss, name)
     return lambda x: op(x, source.constant(LABELS, int64))
 
 
@@ -64,9 +64,9 @@ def labelled(name):
         (labelled("nll_loss"), [X]),
         (labelled("multi_margin_loss"), [X]),
         (loss.kl_div, [X, P + 0.1]),
-        (loss.soft_margin_loss, [X, SIGNS]),
-        (loss.pairwise_distance, [X, T + 0.1]),
-        (loss.triplet_margin_loss, [X, T, P]),
+        (margin.soft_margin_loss, [X, SIGNS]),
+        (margin.pairwise_distance, [X, T + 0.1]),
+        (margin.triplet_margin_loss, [X, T, P]),
     ],
 )
 def test_derivatives_are_those_of_the_values(op, arrays):
@@ -207,7 +207,7 @@ def test_class_numbers_of_any_integer_type(dtype):
 
 
 @pytest.mark.parametrize(
-    "op", [loss.cross_entropy, loss.nll_loss, loss.multi_margin_loss]
+    "op", [loss.cross_entropy, loss.nll_loss, margin.multi_margin_loss]
 )
 @pytest.mark.parametrize("bad", [4, -1, 2**40])
 def test_a_class_number_out_of_range_is_an_error(op, bad):
@@ -290,19 +290,19 @@ def test_kl_div(reduction):
 def test_margins_of_pairs(reduction):
     settings = {"reduction": reduction}
     agree(
-        loss.hinge_embedding_loss,
+        margin.hinge_embedding_loss,
         F.hinge_embedding_loss,
         X,
         SIGNS.astype(int),
         **settings,
     )
     agree(
-        loss.margin_ranking_loss, F.margin_ranking_loss, X, T, SIGNS, fixed=[2],
+        margin.margin_ranking_loss, F.margin_ranking_loss, X, T, SIGNS, fixed=[2],
         margin=0.3, **settings,
     )  # fmt: skip
     for scale in (1, 100):
         agree(
-            loss.soft_margin_loss,
+            margin.soft_margin_loss,
             F.soft_margin_loss,
             X * scale,
             SIGNS,
@@ -314,7 +314,7 @@ def test_margins_of_pairs(reduction):
 @each_reduction
 @pytest.mark.parametrize("p", [1, 2])
 def test_multi_margin(p, reduction):
-    op, theirs = loss.multi_margin_loss, F.multi_margin_loss
+    op, theirs = margin.multi_margin_loss, F.multi_margin_loss
     settings = {"p": p, "reduction": reduction}
     agree(op, theirs, X, LABELS, margin=0.7, **settings)
     agree(op, theirs, X[0], np.array(2), **settings)
@@ -328,23 +328,23 @@ def test_multi_margin(p, reduction):
 @each_reduction
 def test_multilabel(reduction):
     settings = {"reduction": reduction}
-    op, theirs = loss.multilabel_margin_loss, F.multilabel_margin_loss
+    op, theirs = margin.multilabel_margin_loss, F.multilabel_margin_loss
     agree(op, theirs, X, LISTS, **settings)
     agree(op, theirs, X[0], LISTS[0], **settings)
-    op, theirs = loss.multilabel_soft_margin_loss, F.multilabel_soft_margin_loss
+    op, theirs = margin.multilabel_soft_margin_loss, F.multilabel_soft_margin_loss
     agree(op, theirs, X, BINARY, **settings)
     agree(op, theirs, X, BINARY, WEIGHT, fixed=[2], **settings)
 
 
 def test_a_listed_class_out_of_range_contributes_nan():
     lists = np.array([[1, 4, -1, 0], [1, -1, 9, 0]])
-    found = value(loss.multilabel_margin_loss, X[:2], lists, reduction="none")
+    found = value(margin.multilabel_margin_loss, X[:2], lists, reduction="none")
     np.testing.assert_array_equal(np.isnan(found), [True, False])
 
 
 @each_reduction
 def test_cosine_embedding(reduction):
-    op, theirs = loss.cosine_embedding_loss, F.cosine_embedding_loss
+    op, theirs = margin.cosine_embedding_loss, F.cosine_embedding_loss
     other = T.copy()
     other[1] = 0
     target = SIGNS[:, 0].copy()
@@ -357,18 +357,20 @@ def test_cosine_embedding(reduction):
     "settings", [{}, {"swap": True}, {"p": 1.0}, {"p": 3.0, "margin": 5.0}]
 )
 def test_triplet_margin(settings, reduction):
-    op, theirs = loss.triplet_margin_loss, F.triplet_margin_loss
+    op, theirs = margin.triplet_margin_loss, F.triplet_margin_loss
     agree(op, theirs, X, T, P, **settings, reduction=reduction)
 
 
 @pytest.mark.parametrize("p", [1, 2, 3.5, np.inf])
 def test_pairwise_distance(p):
-    agree(loss.pairwise_distance, F.pairwise_distance, X, T, p=p)
+    agree(margin.pairwise_distance, F.pairwise_distance, X, T, p=p)
 
     def kept(a, b):
         return F.pairwise_distance(a, b, p, keepdim=True)
 
-    agree(functools.partial(loss.pairwise_distance, p=p, keepdims=True), kept, X, T[0])
+    agree(
+        functools.partial(margin.pairwise_distance, p=p, keepdims=True), kept, X, T[0]
+    )
 
 
 # --- dtypes
@@ -383,7 +385,7 @@ def test_pairwise_distance(p):
         (loss.cross_entropy, LABELS),
         (loss.binary_cross_entropy_with_logits, P),
         (loss.kl_div, P),
-        (loss.triplet_margin_loss, None),
+        (margin.triplet_margin_loss, None),
     ],
 )
 def test_small_floats_are_computed_in_float32(op, other, dtype):
@@ -477,9 +479,9 @@ def test_targets_of_classes_are_checked():
         (loss.smooth_l1_loss, [(2,), (2,)], {"beta": -1.0}),
         (loss.huber_loss, [(2,), (2,)], {"delta": 0.0}),
         (loss.gaussian_nll_loss, [(2,), (2,), (2,)], {"eps": 0.0}),
-        (loss.multi_margin_loss, [(2, 3), integers(2)], {"p": 3}),
-        (loss.triplet_margin_loss, [(2,), (2,), (2,)], {"margin": 0.0}),
-        (loss.triplet_margin_loss, [(2,), (2,), (2,)], {"p": 0.0}),
+        (margin.multi_margin_loss, [(2, 3), integers(2)], {"p": 3}),
+        (margin.triplet_margin_loss, [(2,), (2,), (2,)], {"margin": 0.0}),
+        (margin.triplet_margin_loss, [(2,), (2,), (2,)], {"p": 0.0}),
         (loss.kl_div, [(2,), (2,)], {"reduction": "batch"}),
     ],
 )
@@ -494,13 +496,13 @@ def test_arguments_are_checked(op, shapes, settings):
     [
         (loss.gaussian_nll_loss, [(2, 3), (2, 3), (3,)]),
         (loss.binary_cross_entropy, [(2, 3), (2, 3), (4, 2, 3)]),
-        (loss.margin_ranking_loss, [(2,), (2,), (1,)]),
-        (loss.multi_margin_loss, [(2, 3, 4), integers(2, 4)]),
-        (loss.multilabel_margin_loss, [(2, 3), integers(2)]),
-        (loss.multilabel_soft_margin_loss, [(), ()]),
-        (loss.cosine_embedding_loss, [(2, 3), (2, 3), (2, 3)]),
-        (loss.triplet_margin_loss, [(2, 3), (2, 3), (3,)]),
-        (loss.pairwise_distance, [(), ()]),
+        (margin.margin_ranking_loss, [(2,), (2,), (1,)]),
+        (margin.multi_margin_loss, [(2, 3, 4), integers(2, 4)]),
+        (margin.multilabel_margin_loss, [(2, 3), integers(2)]),
+        (margin.multilabel_soft_margin_loss, [(), ()]),
+        (margin.cosine_embedding_loss, [(2, 3), (2, 3), (2, 3)]),
+        (margin.triplet_margin_loss, [(2, 3), (2, 3), (3,)]),
+        (margin.pairwise_distance, [(), ()]),
         (functools.partial(loss.kl_div, reduction="batchmean"), [(), ()]),
     ],
 )

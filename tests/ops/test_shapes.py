@@ -580,3 +580,31 @@ def test_expanded_arrays_are_views_that_cannot_be_written(dtype):
         same(found, np.broadcast_to(array, shape))
         assert not found.flags.writeable
         assert not found.size or np.shares_memory(found, array) or array.ndim == 0
+
+
+def test_bilinear():
+    rng = np.random.default_rng(0)
+    x1, x2 = rng.normal(size=(4, 2)), rng.normal(size=(4, 3))
+    weight, bias = rng.normal(size=(5, 2, 3)), rng.normal(size=5)
+    expected = np.einsum("ni,kij,nj->nk", x1, weight, x2)
+    found = value(contract.bilinear, x1, x2, weight)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    found = value(contract.bilinear, x1, x2, weight, bias)
+    np.testing.assert_allclose(found, expected + bias, rtol=1e-12)
+    for arrays, message in (
+        (
+            (x1, x1, weight),
+            "[bilinear] the inputs' features are not those of the weight. Got: inputs "
+            "(4, 2) and (4, 2), weight (5, 2, 3). Expected: inputs (..., in1_features) "
+            "and (..., in2_features), weight (out_features, in1_features, "
+            "in2_features).",
+        ),
+        (
+            (x1, x2, weight, bias[:2]),
+            "[bilinear] the bias is not one number for each output feature. Got: bias "
+            "(2,), weight (5, 2, 3). Expected: bias (5,).",
+        ),
+    ):
+        with pytest.raises(ShapeError) as error:
+            value(contract.bilinear, *arrays)
+        assert error.value.message == message

@@ -79,3 +79,37 @@ def test_values_are_limited():
     assert plait.abs(owners[0].grad).max().item() == 0.5
     with pytest.raises(errors.ArgumentError, match="must not be negative"):
         optim.clip_grad_value_(owners, -1.0)
+
+
+def test_gradients_of_units_are_limited_by_their_weights():
+    rng = np.random.default_rng(0)
+    shapes = ((4, 3), (2, 3, 2), (5,), ())
+    owners = [nn.Parameter(rng.normal(size=shape)) for shape in shapes]
+    owners[0].data = owners[0].detach() * np.array([[0.0], [1.0], [9.0], [1.0]])
+    gradients = [rng.normal(size=shape) for shape in shapes]
+    for owner, gradient in zip(owners, gradients, strict=True):
+        owner.grad = plait.tensor(gradient)
+    unused = nn.Parameter(plait.ones(2))
+    optim.adaptive_clip_grad_([*owners, unused], 0.5, eps=0.1)
+    assert unused.grad is None
+    for owner, gradient in zip(owners, gradients, strict=True):
+        rows = owner.shape[0] if owner.ndim > 1 else 1
+        weights = owner.numpy().reshape(rows, -1)
+        given, found = gradient.reshape(rows, -1), owner.grad.numpy().reshape(rows, -1)
+        for w, g, new in zip(weights, given, found, strict=True):
+            limit = 0.5 * max(np.linalg.norm(w), 0.1)
+            expected = g * min(1, limit / np.linalg.norm(g))
+            np.testing.assert_allclose(new, expected, rtol=1e-12)
+    with pytest.raises(errors.ArgumentError, match="clip_factor is negative"):
+        optim.adaptive_clip_grad_(owners, -1.0)
+
+
+def test_gradients_without_their_mean():
+    matrix, vector = nn.Parameter(plait.ones(2, 3, 2)), nn.Parameter(plait.ones(3))
+    gradient = np.random.default_rng(0).normal(size=(2, 3, 2))
+    matrix.grad = plait.tensor(gradient, dtype=plait.float32)
+    vector.grad = plait.tensor([1.0, 2.0, 3.0])
+    optim.centralize_grad_([matrix, vector])
+    expected = gradient - gradient.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(matrix.grad.numpy(), expected, atol=1e-6)
+    assert vector.grad.tolist() == [1.0, 2.0, 3.0]

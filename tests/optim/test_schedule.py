@@ -57,6 +57,42 @@ CASES = {
         "OneCycleLR",
         {"max_lr": 0.5, "total_steps": 60, "three_phase": True, "pct_start": 0.35},
     ),
+    "products": ("MultiplicativeLR", {"lr_lambda": lambda step: 1 - 1 / (9 + step)}),
+    "several products": (
+        "MultiplicativeLR",
+        {"lr_lambda": [lambda s: 0.9, lambda s: 1 + (-1) ** s / 3]},
+    ),
+    "up and down": ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 7}),
+    "half as high each time": (
+        "CyclicLR",
+        {"base_lr": [0.01, 0.2], "max_lr": [0.3, 0.1], "mode": "triangular2"}
+        | {"step_size_up": 5, "step_size_down": 8, "max_momentum": [0.7, 0.95]},
+    ),
+    "lower and lower": (
+        "CyclicLR",
+        {"base_lr": 0.01, "max_lr": 0.3, "mode": "exp_range", "gamma": 0.97}
+        | {"step_size_up": 4, "cycle_momentum": False},
+    ),
+    "a scale of one's own": (
+        "CyclicLR",
+        {"base_lr": 0.01, "max_lr": 0.3, "step_size_up": 6, "base_momentum": 0.5}
+        | {"scale_fn": lambda x: 1 / (5 + x), "scale_mode": "iterations"},
+    ),
+    "to the rate of averages": ("SWALR", {"swa_lr": [0.1, 0.3], "anneal_epochs": 20}),
+    "on a line": ("SWALR", {"swa_lr": 0.02, "anneal_strategy": "linear"}),
+    "at once": ("SWALR", {"swa_lr": 0.02, "anneal_epochs": 0}),
+    "all at once": (
+        "ChainedScheduler",
+        {
+            "schedulers": [
+                ("ConstantLR", {"factor": 0.2, "total_iters": 12}),
+                ("ExponentialLR", {"gamma": 0.97}),
+                ("MultiStepLR", {"milestones": [5, 30]}),
+                ("LinearLR", {"start_factor": 0.5, "total_iters": 20}),
+                ("PolynomialLR", {"total_iters": 70, "power": 1.5}),
+            ],
+        },
+    ),
     "sequence": (
         "SequentialLR",
         {
@@ -73,9 +109,13 @@ CASES = {
 
 def make(library, optimizer, name, arguments):
     room = library if library is optim else library.lr_scheduler
-    if name == "SequentialLR":
+    if name == "SWALR" and library is not optim:
+        room = library.swa_utils
+    if "schedulers" in arguments:
         parts = [make(library, optimizer, *part) for part in arguments["schedulers"]]
         arguments = {**arguments, "schedulers": parts}
+    if name == "ChainedScheduler":
+        return room.ChainedScheduler(**arguments)
     return getattr(room, name)(optimizer, **arguments)
 
 
@@ -100,12 +140,66 @@ def test_equals_torch(case, kind):
     ours, theirs = two_groups(optim, kind), two_groups(torch.optim, kind)
     own = make(optim, ours, *CASES[case])
     other = make(torch.optim, theirs, *CASES[case])
-    for _ in range(50):
+    for step in range(100):
+        if case.startswith("one cycle") and step > 50:
+            break
         for found, expected in zip(settings(ours), settings(theirs), strict=True):
             assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
         assert own.get_last_lr() == pytest.approx(other.get_last_lr(), abs=1e-12)
         own.step()
         other.step()
+
+
+def a_schedule_of_rates(name, arguments, steps):
+    optimizer = two_groups(optim)
+    schedule = getattr(optim, name)(optimizer, **arguments)
+    rates = []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        schedule.step()
+    return rates
+
+
+def test_schedules_that_torch_lacks():
+    steps = range(40)
+    found = a_schedule_of_rates("InverseTimeLR", {"gamma": 0.1, "power": 0.75}, 40)
+    assert found == pytest.approx([0.4 * (1 + 0.1 * s) ** -0.75 for s in steps])
+    named = {"gamma": 0.5, "decay_steps": 7, "staircase": True}
+    found = a_schedule_of_rates("InverseTimeLR", named, 40)
+    assert found == pytest.approx([0.4 / (1 + 0.5 * (s // 7)) for s in steps])
+    found = a_schedule_of_rates("SigmoidLR", {"gamma": -0.3, "step_size": 20}, 40)
+    expected = [0.4 / (1 + math.exp(0.3 * (s - 20))) for s in steps]
+    assert found == pytest.approx(expected)
+    assert a_schedule_of_rates("SigmoidLR", {"gamma": 99.0, "step_size": 50}, 1) == [0]
+    found = a_schedule_of_rates("InverseSquareRootLR", {"warmup_steps": 10}, 40)
+    # Of a model of width 64, with its rate at the end of the way up.
+    peak = (64 * 10) ** -0.5
+    noam = [64**-0.5 * min((s + 1) ** -0.5, (s + 1) * 10**-1.5) for s in steps]
+    assert found == pytest.approx([0.4 / peak * rate for rate in noam])
+    named = {"boundaries": [3, 10], "values": [1.0, 0.5, 0.1]}
+    found = a_schedule_of_rates("PiecewiseConstantLR", named, 40)
+    assert found == [1.0] * 4 + [0.5] * 7 + [0.1] * 29
+
+
+def test_a_schedule_of_products_goes_back():
+    optimizer = two_groups(optim)
+    schedule = optim.MultiplicativeLR(optimizer, lambda step: 0.5)
+    schedule.step(3)
+    assert schedule.get_last_lr()[0] == pytest.approx(0.4 / 8)
+    schedule.step(1)
+    assert schedule.get_last_lr()[0] == pytest.approx(0.2)
+
+
+def test_the_rate_of_averages_begins_at_what_is_set():
+    optimizer = two_groups(optim)
+    before = optim.ExponentialLR(optimizer, 0.5)
+    averaging = optim.SWALR(optimizer, 0.1, anneal_epochs=4, anneal_strategy="linear")
+    before.step()
+    rates = []
+    for _ in range(5):
+        averaging.step()
+        rates.append(averaging.get_last_lr()[0])
+    assert rates == pytest.approx([0.175, 0.15, 0.125, 0.1, 0.1])
 
 
 MEASURED = [math.sin(i / 3) * math.exp(-i / 9) + (i > 30) * 2 - 0.2 for i in range(60)]
@@ -185,6 +279,45 @@ def refusal(make):
     with pytest.raises((ArgumentError, ArgumentTypeError, StateDictError)) as caught:
         make(two_groups(optim))
     return caught.value.message
+
+
+def test_what_new_schedules_refuse():
+    assert refusal(lambda o: optim.MultiplicativeLR(o, [len])) == (
+        "[MultiplicativeLR] one function for each of 2 groups is needed. Got: 1."
+    )
+    assert refusal(lambda o: optim.PiecewiseConstantLR(o, [3, 1], [1, 2, 3])) == (
+        "[PiecewiseConstantLR] boundaries do not increase. Got: [3, 1]."
+    )
+    assert refusal(lambda o: optim.PiecewiseConstantLR(o, [3], [1])) == (
+        "[PiecewiseConstantLR] there is one boundary less than values. Got: '1 for 1'."
+    )
+    assert refusal(lambda o: optim.CyclicLR(o, 0.1, 0.2, mode="x")) == (
+        "[CyclicLR] mode is none of triangular, triangular2, exp_range. Got: 'x'."
+    )
+    assert refusal(lambda o: optim.CyclicLR(o, [0.1], 0.2)) == (
+        "[CyclicLR] one base_lr for each of 2 groups. Got: 1."
+    )
+    assert refusal(
+        lambda _: optim.CyclicLR(optim.Adagrad([nn.Parameter(plait.ones(2))]), 0.1, 1)
+    ) == (
+        "[CyclicLR] the optimizer has no momentum to set with cycle_momentum. Got: "
+        "'Adagrad'."
+    )
+    assert refusal(lambda o: optim.SWALR(o, 0.1, anneal_strategy="x")) == (
+        "[SWALR] anneal_strategy is neither 'cos' nor 'linear'. Got: 'x'."
+    )
+    assert refusal(lambda _: optim.ChainedScheduler([])) == (
+        "[ChainedScheduler] there are no schedulers. Got: []."
+    )
+    assert refusal(
+        lambda o: optim.ChainedScheduler([optim.ReduceLROnPlateau(o)])
+    ).startswith("[ChainedScheduler] schedules of the same optimizer are needed")
+    assert refusal(lambda o: optim.InverseTimeLR(o, -1.0)) == (
+        "[InverseTimeLR] gamma is negative. Got: -1.0."
+    )
+    assert refusal(lambda o: optim.InverseSquareRootLR(o, 0)) == (
+        "[InverseSquareRootLR] warmup_steps is below 1. Got: 0."
+    )
 
 
 def test_what_is_refused():

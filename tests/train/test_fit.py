@@ -13,9 +13,8 @@ import plait
 from plait import nn, optim
 from plait.data import Loader
 from plait.errors import ArgumentError
+from plait.metrics import Accuracy, ClassError, ConfusionMatrix
 from plait.train import (
-    ClassErrorMeter,
-    ConfusionMeter,
     ConsoleLog,
     CSVLog,
     Engine,
@@ -44,7 +43,7 @@ def trained(blobs, **more):
         "loss_function": nn.CrossEntropyLoss(),
         "optimizer": optim.Adam(model.parameters(), lr=0.05),
         "epochs": 3,
-        "meters": {"accuracy": ClassErrorMeter(accuracy=True)},
+        "metrics": {"accuracy": Accuracy()},
         "evaluate_on": Loader(blobs, 50),
         "quiet": True,
         **more,
@@ -99,10 +98,10 @@ def test_several_evaluations_have_their_names(blobs):
 
 
 def test_the_users_meters_are_not_touched(blobs):
-    meter = ClassErrorMeter()
-    meter.add(np.eye(3), np.arange(3))
-    trained(blobs, meters={"error": meter})
-    assert meter.value() == 0
+    metric = ClassError()
+    metric.add(np.eye(3), np.arange(3))
+    trained(blobs, metrics={"error": metric})
+    assert metric.value() == 0
 
 
 def test_the_console_shows_a_table_of_80_columns(blobs, capsys):
@@ -139,9 +138,9 @@ def test_without_tqdm_there_are_the_lines_alone(blobs, monkeypatch):
 
 def test_csv_and_json_lines_hold_what_was_measured(blobs, tmp_path):
     table, lines = tmp_path / "log.csv", tmp_path / "log.jsonl"
-    meters = {"error": ClassErrorMeter((1, 2)), "confusion": ConfusionMeter(4)}
+    metrics = {"error": ClassError((1, 2)), "confusion": ConfusionMatrix(4)}
     hooks = [CSVLog(table), JSONLinesLog(lines)]
-    _, records = trained(blobs, meters=meters, hooks=hooks)
+    _, records = trained(blobs, metrics=metrics, hooks=hooks)
     rows = list(csv.DictReader(table.read_text().splitlines()))
     objects = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(rows) == len(objects) == 3
@@ -164,7 +163,7 @@ def test_logs_go_on_where_they_are_told_to(blobs, tmp_path):
     assert len(table.read_text().splitlines()) == 7
     assert len(lines.read_text().splitlines()) == 6
     with pytest.raises(ArgumentError, match="not those of the header") as caught:
-        trained(blobs, meters={}, hooks=[CSVLog(table, append=True)])
+        trained(blobs, metrics={}, hooks=[CSVLog(table, append=True)])
     assert "accuracy" in caught.value.expected
 
 
@@ -203,8 +202,8 @@ def test_samples_that_cannot_be_counted_are_refused(blobs):
 
 def test_an_evaluation_alone():
     inputs = plait.tensor([[1.0, 0.0], [0.0, 1.0]])
-    meters = {"accuracy": ClassErrorMeter(accuracy=True)}
-    engine = Engine([Measure(meters)])
+    metrics = {"accuracy": Accuracy()}
+    engine = Engine([Measure(metrics)])
     loader = [(inputs, plait.tensor([0, 0]))]
     model = nn.Linear(2, 2)
     model.load_state_dict({"weight": plait.eye(2), "bias": plait.zeros(2)})

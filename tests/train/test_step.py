@@ -19,8 +19,24 @@ RULES = {
     "adam": lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1),
     "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, centered=True),
     "adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1),
+    # Each of the next ones does something with the number of the step.
+    "nadam": lambda p: optim.NAdam(p, lr=0.01),
+    "radam": lambda p: optim.RAdam(p, lr=0.01, betas=(0.9, 0.8)),
+    "adopt": lambda p: optim.ADOPT(p, lr=0.01, weight_decay=0.1),
+    "adafactor": lambda p: optim.Adafactor(p, lr=0.01),
+    "schedule-free": lambda p: optim.ScheduleFreeAdamW(p, lr=0.01, warmup_steps=3),
+    "lookahead": lambda p: optim.Lookahead(optim.SGD(p, lr=0.1, momentum=0.9), k=2),
+    "several": lambda p: several(list(p)),
 }
 STEPS = 20
+
+
+def several(parameters):
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim < 2]
+    return optim.MultiOptimizer(
+        [optim.Muon(matrices, lr=0.02), optim.Rprop(others, lr=0.01)]
+    )
 
 
 def batches():
@@ -166,7 +182,7 @@ def test_errors(tmp_path):
         ArgumentTypeError, match=r"a model is a Module. Got: a function"
     ):
         TrainStep(lambda x: x, loss, optim.SGD(parameters))
-    with pytest.raises(ArgumentError, match="has no rule that takes one gradient"):
+    with pytest.raises(ArgumentError, match="computes the loss several times"):
         TrainStep(model, loss, optim.LBFGS(parameters))
     with pytest.raises(ArgumentError, match=r"of the model. Got: a tensor"):
         TrainStep(model, loss, optim.SGD([*parameters, plait.zeros(3)]))

@@ -101,6 +101,32 @@ Object.assign(cases, {
     return told;
   },
 
+  // Runs a function that pretends to take the milliseconds `costs`, [alone, shared], of
+  // each turn [costs, calls], and to share so many `launches`. Returns, for each turn, how
+  // many calls were shared, how long all took, and how often the clock was asked.
+  async turns({ folder, turns, launches }) {
+    const { faster } = await script(folder, "threads");
+    let time = 0, asked = 0, count = 0, shared = 1, calls = 0, cost;
+    const exports = {
+      sharing: (on) => ((shared = on), count),
+      go() {
+        count += launches;
+        calls += shared;
+        time += cost[shared];
+        return launches > 0 && count == launches ? 7 : 0; // an alarm, at first
+      },
+    };
+    const run = faster(exports, () => (asked++, time));
+    const alarms = [];
+    const found = turns.map(([costs, number]) => {
+      cost = costs;
+      time = asked = calls = 0;
+      for (let i = 0; i < number; i++) alarms.push(run("go"));
+      return { calls, time, asked };
+    });
+    return { found, alarms: alarms.slice(0, 2) };
+  },
+
   // How late a timer of the page is, in milliseconds, while a net trains.
   async lateness(given) {
     const net = await opened(given);

@@ -111,6 +111,26 @@ def test_a_training_goes_from_python_to_the_page_and_back(
     same_state({name: _plain(x) for name, x in step.state().items()}, expected.state())
 
 
+def test_what_was_left_out_as_it_is_zero_is_zero_again(host, digits):
+    content = (digits.folder / "weights.safetensors").read_bytes()
+    file = {"kind": "Uint8Array", "list": list(content)}
+    batch = batches(digits, 0, 1)[0]
+    name = "optimizer.0.weight.exp_avg"
+    assert name.encode() not in content
+    calls = [
+        *(["state", name], ["trainStep", *batch], ["state", name]),
+        *(["restore", file], ["state", name], ["trainStep", *batch]),
+    ]
+    found = [
+        one["value"] for one in value(host.run("calls", digits.folder, calls=calls))
+    ]
+    before, first, between, _, after, again = found
+    assert before == after
+    assert not np.any(array(before))
+    assert np.any(array(between))
+    assert first == again
+
+
 def _plain(tensor):
     return {"list": tensor.numpy().ravel().tolist(), "shape": list(tensor.shape)}
 

@@ -7,7 +7,7 @@ import pytest
 
 import plait
 
-from .conftest import Page, message, value
+from .conftest import BATCH, Page, message, value
 from .test_numbers import BUILDS, array, batches, near, same_state
 
 BUSY = 600  # milliseconds of training
@@ -36,6 +36,31 @@ def test_fit_trains(host, digits):
         "accuracy": history[-1]["validationAccuracy"],
     }
     assert told["state"]["optimizer.step"] == 80
+
+
+def test_evaluate_says_the_loss_of_an_export_that_knows_it(host, digits, tmp_path):
+    plait.export(
+        digits.step(), tmp_path, inputs=(BATCH, 20), target=np.zeros(BATCH, np.int64),
+        rows=[4], evaluate=True, features=["simd"], page=False, quiet=True,
+    )  # fmt: skip
+    # Six batches, and four rows more.
+    inputs = digits.inputs[:10].reshape(-1, 20)[:100]
+    labels = digits.labels[:10].ravel()[:100]
+    how = {"inputs": inputs.tolist(), "targets": labels.tolist(), "yieldEvery": 1}
+    told = value(host.run("fit", tmp_path, how=how))
+    step = digits.step()
+    shown = {name: array(x) for name, x in told["state"].items()}
+    step.load_state(shown)
+    model = step.model.eval()
+    with plait.no_grad():
+        outputs = model(plait.asarray(inputs))
+        wanted = plait.cross_entropy(outputs[:96], plait.asarray(labels[:96])).item()
+    measured = told["measured"]
+    assert measured["count"] == 100
+    assert measured["loss"] == pytest.approx(wanted, rel=1e-5)
+    assert measured["accuracy"] == np.mean(outputs.numpy().argmax(1) == labels)
+    # Who knows better is heard.
+    assert told["history"][0]["validationLoss"] == 10
 
 
 def test_fit_leaves_time_for_other_things(page, digits):

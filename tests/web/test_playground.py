@@ -56,32 +56,49 @@ def screenshots(tmp_path_factory):
     return tmp_path_factory.mktemp("screenshots")
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """One page for all tests, as each new one takes time."""
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        yield page
+
+
 @pytest.fixture
-def visit(browser, address, screenshots):
-    """Open pages; in those that should be calm, nothing may have gone wrong."""
-    with contextlib.ExitStack() as stack:
-        complaints = []
+def visit(tab, address):
+    """Open a page; if it should be calm, nothing may have gone wrong."""
+    complaints = []
+    stormy = []
 
-        def visit(path, viewport=DESK, calm=True, before=None, **about):
-            context = browser.new_context(viewport=viewport, **about)
-            stack.callback(context.close)
-            page = context.new_page()
-            page.set_default_timeout(PATIENCE)
-            if calm:
-                page.on("pageerror", lambda error: complaints.append(str(error)))
-                page.on("console", lambda said: heard(said, complaints))
-            if before:
-                before(page)
-            page.goto(f"{address}/{path}")
-            return page
+    def failed(error):
+        complaints.append(str(error))
 
-        yield visit
-        assert complaints == []
+    def said(message):
+        if message.type == "error":
+            complaints.append(message.text)
 
+    def visit(path, viewport=DESK, calm=True, **media):
+        tab.set_viewport_size(viewport)
+        tab.emulate_media(**{"color_scheme": "light", "reduced_motion": None} | media)
+        tab.goto(f"{address}/{path}")
+        if not calm:
+            stormy.append(path)
+        return tab
 
-def heard(said, complaints):
-    if said.type == "error":
-        complaints.append(said.text)
+    tab.on("pageerror", failed)
+    tab.on("console", said)
+    yield visit
+    tab.remove_listener("pageerror", failed)
+    tab.remove_listener("console", said)
+    # What it keeps is not for the next test.
+    tab.goto("about:blank")
+    storage = tab.context.new_cdp_session(tab)
+    storage.send(
+        "Storage.clearDataForOrigin", {"origin": address, "storageTypes": "indexeddb"}
+    )
+    storage.detach()
+    assert stormy or complaints == []
 
 
 def shoot(page, folder, name):
@@ -221,7 +238,7 @@ def test_training_is_seen(visit, screenshots, engine):
 
 
 def test_what_was_learned_is_kept_given_away_and_brought_back(visit, tmp_path):
-    page = visit("train.html", accept_downloads=True)
+    page = visit("train.html")
     page.wait_for_selector("#go:enabled")
     page.click("#go")
     until(page, f"parseFloat({shown('#accuracy')}) > 50")
@@ -294,15 +311,15 @@ def test_a_network_that_is_lost_is_not_trained_on(visit, site, tmp_path):
         ("models/writer/weights.safetensors", "write.html"),
     ],
 )
-def test_a_missing_file_is_told_in_words(visit, file, page_name):
+def test_a_missing_file_is_told_in_words(tab, visit, file, page_name):
     def gone(route):
         route.fulfill(status=404, body="")
 
-    page = visit(
-        page_name, calm=False, before=lambda page: page.route(f"**/{file}", gone)
-    )
+    tab.route(f"**/{file}", gone)
+    page = visit(page_name, calm=False)
     page.wait_for_selector("#trouble:visible")
     said = page.inner_text("#trouble")
+    tab.unroute_all()
     assert said.startswith("A file of this page is missing or damaged.")
     assert file in said
 

@@ -232,7 +232,10 @@ def _make_reader(folder: Path, effort: Effort, tell: Tell) -> None:
         data = digits(effort.source)
         images = data.train_images[:, None].astype(np.float32) / 255
         tell(f"     learns to read {len(images):,} digits; this takes a moment")
-        loader = Loader((images, data.train_labels), BATCH, shuffle=True, seed=0)
+        loader = Loader(
+            (images, data.train_labels), BATCH, shuffle=True, seed=0,
+            drop_last=True,  # a batch of another size would be compiled for itself
+        )  # fmt: skip
         fit(
             reader,
             loader,

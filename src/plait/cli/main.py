@@ -20,7 +20,18 @@ from collections.abc import Callable, Sequence
 import plait
 
 from ..errors import PlaitError
-from . import cache, doctor, export, plan, playground, predict, profile, show, train
+from . import (
+    cache,
+    doctor,
+    export,
+    find,
+    plan,
+    playground,
+    predict,
+    profile,
+    show,
+    train,
+)
 from .console import Failure, new_parser
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -31,6 +42,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "show": show.run,
     "profile": profile.run,
     "plan": plan.run,
+    "find": find.run,
     "doctor": doctor.run,
     "cache": cache.run,
 }
@@ -47,6 +59,7 @@ commands:
   show      print the graphs and programs that a script's computations become
   profile   run a script, and say which of its kernels takes how long
   plan      say what a graph will need and cost when it is run
+  find      say what plait has for a name of another framework
   doctor    check that plait works on this machine, and say what it has found
   cache     say how much compiled code is kept, or remove it
 """

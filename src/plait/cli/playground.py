@@ -67,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Gives files of one folder, and nothing else."""
 
+    protocol_version = "HTTP/1.1"  # one connection for many files
     server_version = "plait"
     sys_version = ""
     extensions_map = {  # noqa: RUF012  (what the base class is told)

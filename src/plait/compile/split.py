@@ -22,6 +22,8 @@ _PARTS, _MOST_PARTS, _LEAST = 32, 256, 1 << 11
 _LONGEST = 1 << 14
 # As many neighbouring sums are computed together.
 _TOGETHER = 32
+# The same where many more chunks run at once, with wider vectors.
+_LARGE_THERE, _LEAST_THERE, _PARTS_THERE, _TOGETHER_THERE = 1 << 12, 1 << 7, 128, 64
 
 _JOINED = {
     "sum": elementwise.add,
@@ -31,13 +33,17 @@ _JOINED = {
 }
 
 
-def split(graph: Graph, after: After) -> tuple[Graph, After]:
-    """Return `graph` with long reductions in two steps, and `after` for its nodes."""
+def split(graph: Graph, after: After, finer: int = 1) -> tuple[Graph, After]:
+    """Return `graph` with long reductions in two steps, and `after` for its nodes.
+
+    Args:
+        finer: parts are worth sharing that are so many times smaller.
+    """
     new: dict[Node, Node] = {node: node for node in graph.inputs}
     changed = False
     for node in graph.nodes():
         operands = tuple(new[x] for x in node.operands)
-        parts = _parts(node)
+        parts = _parts(node, finer)
         if parts > 1:
             new[node] = _in_parts(node, operands[0], parts)
             changed = True
@@ -49,25 +55,29 @@ def split(graph: Graph, after: After) -> tuple[Graph, After]:
     return Graph(graph.inputs, [new[node] for node in graph.outputs]), after
 
 
-def _parts(node: Node) -> int:
+def _parts(node: Node, finer: int) -> int:
     """Return in how many parts a node should be reduced at first."""
     if node.primitive.name not in _JOINED:
         return 1
     x = node.operands[0]
-    if x.size < _LARGE:
+    large, least, wanted, together = _LARGE, _LEAST, _PARTS, _TOGETHER
+    if finer > 1:
+        large, least = _LARGE_THERE, _LEAST_THERE
+        wanted, together = _PARTS_THERE, _TOGETHER_THERE
+    if x.size < large:
         return 1
     axes = node.attributes["axes"]
     sums = node.size
     if x.ndim - 1 not in axes:
         # Lanes are neighbouring sums.
-        sums = -(-x.shape[-1] // _TOGETHER) * size_of(
+        sums = -(-x.shape[-1] // together) * size_of(
             tuple(n for a, n in enumerate(x.shape[:-1]) if a not in axes)
         )
-    if sums >= _PARTS:
+    if sums >= wanted:
         return 1
     each = x.size // max(1, node.size)
-    parts = max(-(-_PARTS // max(1, sums)), min(_MOST_PARTS // 2, each // _LONGEST))
-    return min(parts, each // _LEAST)
+    parts = max(-(-wanted // max(1, sums)), min(_MOST_PARTS // 2, each // _LONGEST))
+    return min(parts, each // least)
 
 
 def _in_parts(node: Node, x: Node, parts: int) -> Node:

@@ -1,5 +1,8 @@
 """Data sets, readers of the files they come in, and loaders of batches of tensors."""
 
+from typing import TYPE_CHECKING
+
+from ..names import missing
 from .cifar import ColourImages, cifar, emoji
 from .corpora import Corpus, corpus
 from .dataset import (
@@ -17,6 +20,7 @@ from .dataset import (
     collate,
 )
 from .digits import Digits, digits
+from .features import Category, Feature, FeatureSpace, Hashed, Numeric, Ranges
 from .idx import encode_idx, read_idx, write_idx
 from .images import (
     ImageFolder,
@@ -31,24 +35,32 @@ from .packages import cache_folder, fetch
 from .pickles import read_pickle
 from .tables import Texts, TextSplits, movie_reviews, read_texts
 from .text import Vocabulary, Windows, padded, split_text, tokenize
+from .vectorization import TextVectorization, hash_tokens
 from .vectors import WordVectors, word_vectors
 
 __all__ = [
     "ArrayDataset",
     "BatchDataset",
+    "Category",
     "ColourImages",
     "ConcatDataset",
     "Corpus",
     "Dataset",
     "Digits",
+    "Feature",
+    "FeatureSpace",
+    "Hashed",
     "ImageFolder",
     "ListDataset",
     "Loader",
+    "Numeric",
+    "Ranges",
     "ResampleDataset",
     "ShuffleDataset",
     "SplitDataset",
     "Subset",
     "TextSplits",
+    "TextVectorization",
     "Texts",
     "TransformDataset",
     "Vocabulary",
@@ -64,6 +76,7 @@ __all__ = [
     "emoji",
     "encode_idx",
     "fetch",
+    "hash_tokens",
     "movie_reviews",
     "padded",
     "photograph",
@@ -78,3 +91,6 @@ __all__ = [
     "write_idx",
     "write_image",
 ]
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing(__name__)

@@ -130,9 +130,32 @@ class Vocabulary:
         counts: Counter[str] = Counter()
         for tokens in texts:
             counts.update(tokens)
-        for special in (padding, unknown):
-            counts.pop(special, None)  # type: ignore[arg-type]
-        kept = [token for token, count in counts.items() if count >= min_count]
+        return cls.of_counts(
+            counts, min_count=min_count, max_size=max_size, padding=padding,
+            unknown=unknown,
+        )  # fmt: skip
+
+    @classmethod
+    def of_counts(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        min_count: int = 1,
+        max_size: int | None = None,
+        padding: str | None = "<pad>",
+        unknown: str | None = "<unk>",
+    ) -> Vocabulary:
+        """Return the vocabulary of tokens that were counted; see `of`.
+
+        Args:
+            counts: token -> how often it occurs.
+            min_count, max_size, padding, unknown: see `of`.
+        """
+        special = (padding, unknown)
+        kept = [
+            token for token, count in counts.items()
+            if count >= min_count and token not in special
+        ]  # fmt: skip
         kept.sort(key=lambda token: (-counts[token], token))
         if max_size is not None:
             room = max_size - (padding is not None) - (unknown is not None)
@@ -247,6 +270,64 @@ class Vocabulary:
                 f"[Vocabulary.load] {os.fspath(path)} is no vocabulary of plait's",
                 got=str(getattr(error, "message", error))[:200],
             ) from None
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        padding: str | None = "<pad>",
+        unknown: str | None = "<unk>",
+    ) -> Vocabulary:
+        """Return the vocabulary in a text file that holds a token on each line.
+
+        Lines that are `padding` or `unknown` themselves are left out: those tokens come
+        first anyway. So are empty ones.
+
+        Args:
+            path: a file in UTF-8.
+            padding, unknown: see `Vocabulary`.
+
+        Raises:
+            FileFormatError: it is no such text, or a token is there twice.
+            OSError: it cannot be opened.
+        """
+        with open(path, "rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+        try:
+            if len(content) > _LARGEST_FILE:
+                raise ValueError(f"more than {_LARGEST_FILE} bytes")
+            text = content.decode("utf-8-sig")
+            lines = [line.removesuffix("\r") for line in text.split("\n")]
+            special = ("", padding, unknown)
+            tokens = [line for line in lines if line not in special]
+            return cls(tokens, padding=padding, unknown=unknown)
+        except (ValueError, ArgumentError) as error:
+            raise FileFormatError(
+                f"[Vocabulary.read] {os.fspath(path)} is no list of tokens",
+                got=str(getattr(error, "got", "") or error)[:200],
+            ) from None
+
+    def numbers(self, tokens: Any) -> Ids:
+        """Return the numbers of tokens in an array or nested lists, in its shape.
+
+        Args:
+            tokens: texts. Of many equal ones, each is looked up once.
+
+        Returns:
+            int64.
+
+        Raises:
+            ArgumentError: a token is not in the vocabulary, which has no unknown token.
+
+        Example:
+            >>> Vocabulary(["a", "b"], padding=None).numbers([["a", "b"], ["z", "a"]])
+            array([[1, 2],
+                   [0, 1]])
+        """
+        array = np.asarray(tokens)
+        names, places = np.unique(array, return_inverse=True)
+        return self.encode(map(str, names))[places].reshape(array.shape)
 
     def _state(self) -> Mapping[str, Any]:
         def token(i: int | None) -> str | None:

@@ -139,9 +139,12 @@ def build_object(
         )
     ]
     kept = [
-        c.Tensor(label, x.value.shape, x.value.dtype, layout.state[label])
+        c.Tensor(
+            label, x.value.shape, x.value.dtype, layout.state[label],
+            x.role == "optimizer",
+        )
         for label, x in state.items()
-    ]
+    ]  # fmt: skip
     header = c.c_header(name, signatures, kept, embedded=True)
     return built, header
 

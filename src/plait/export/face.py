@@ -27,6 +27,7 @@ def export(
     rows: Sequence[int] | int | None = None,
     targets: Sequence[str] | str = ("wasm",),
     features: Sequence[str] = ("simd", "relaxed", "threads"),
+    evaluate: bool = False,
     quantize: str | None = None,
     single_file: bool = False,
     page: bool = True,
@@ -65,6 +66,9 @@ def export(
         features: the builds of wasm: "simd" for every browser, "relaxed" with a faster
             multiply-add, "threads" for several cores. The script takes the best that
             the browser has.
+        evaluate: make another function of a training step, `evaluate`: in evaluation
+            mode it takes what `train_step` takes, without hyperparameters, returns the
+            same, and changes no weights. `evaluate` of `fit.js` says the loss with it.
         quantize: store matrices with 16 bits ("f16") or 8 bits and a scale for each
             row ("int8"). They are expanded when loaded, so nothing gets slower.
         single_file: write one .html file that works by itself.
@@ -89,7 +93,7 @@ def export(
         >>> plait.export(model, folder, inputs=(16, 4), features=["simd"], quiet=True)
     """
     folder.write_export(
-        source, path, inputs, target, rows, targets, features,
+        source, path, inputs, target, rows, targets, features, evaluate,
         folder.Options(quantize, single_file, page, labels, notes, name, quiet),
     )  # fmt: skip
 

@@ -57,6 +57,7 @@ def write_export(
     rows: Sequence[int] | int | None,
     targets: Sequence[str] | str,
     features: Sequence[str],
+    evaluate: bool,
     options: Options,
 ) -> None:
     """Write an export; see `export`."""
@@ -72,7 +73,7 @@ def write_export(
         _check_folder(path)
     say = _silent if options.quiet else _printed
     say(f"recording {_name_of(source, options)}")
-    functions, state = functions_of(source, inputs, target, _counts(rows))
+    functions, state = functions_of(source, inputs, target, _counts(rows), evaluate)
     writer = _Writer(path, functions, state, options, _name_of(source, options), say)
     if any(not one.startswith("c") for one in targets):
         writer.web(features, "webgpu" in targets)

@@ -85,19 +85,20 @@ class Function(NamedTuple):
 
 
 def functions_of(
-    what: Any, inputs: Any, target: Any, rows: Sequence[int]
+    what: Any, inputs: Any, target: Any, rows: Sequence[int], evaluate: bool = False
 ) -> tuple[list[Function], dict[str, Entry]]:
     """Return the functions of an export, and the state that they share.
 
     Args:
-        what, inputs, target: as for `export`.
+        what, inputs, target, evaluate: as for `export`.
         rows: none for as many as the inputs have.
     """
     if isinstance(what, TrainStep):
-        return _of_step(what, inputs, target, rows)
-    if target is not None:
+        return _of_step(what, inputs, target, rows, evaluate)
+    if target is not None or evaluate:
+        given = "takes a target" if target is not None else "has a loss to evaluate"
         raise ArgumentError(
-            "[export] only a training step takes a target",
+            f"[export] only a training step {given}",
             got=f"a {type(what).__name__}",
             fix="export a plait.train.TrainStep",
         )
@@ -126,7 +127,7 @@ def functions_of(
 
 
 def _of_step(
-    step: TrainStep, inputs: Any, target: Any, rows: Sequence[int]
+    step: TrainStep, inputs: Any, target: Any, rows: Sequence[int], evaluate: bool
 ) -> tuple[list[Function], dict[str, Entry]]:
     if target is None:
         raise ArgumentError(
@@ -147,26 +148,37 @@ def _of_step(
         if name not in own:
             state[name] = Entry(value, "step" if name == STEP else "optimizer")
     state[KEY] = key
-    trained = _training(step, example, target, state)
-    return [*_predictions(model, example, state, rows), trained], state
+    both = _with_target(example, target)
+    trained = _training(step, both, state)
+    made = [*_predictions(model, example, state, rows), trained]
+    return [*made, _evaluation(step, both, state)] if evaluate else made, state
 
 
-def _training(
-    step: TrainStep, example: Example, target: Any, state: dict[str, Entry]
-) -> Function:
+def _with_target(example: Example, target: Any) -> Example:
+    """Return an example of inputs and a target; the structure is that of both."""
     goal = example_of([target], None)
     names = [n if len(goal.names) > 1 else "target" for n in goal.names]
-    both = Example(
+    return Example(
         [*example.names, *names], [*example.types, *goal.types],
         (example.structure, goal.structure),
     )  # fmt: skip
+
+
+def _parts(both: Example, data: Sequence[Tensor]) -> tuple[Sequence[Any], Any]:
+    """Return the inputs of a model, and the target."""
+    given, goal = both.structure
+    rest = iter(data)
+    args, _ = unflatten(given, rest)
+    (wanted,), _ = unflatten(goal, rest)
+    return args, wanted
+
+
+def _training(step: TrainStep, both: Example, state: dict[str, Entry]) -> Function:
     taken = step.hyperparameters()
     left_out: list[str] = []
 
     def call(own: Mapping[str, Tensor], data: Sequence[Tensor], numbers: Any) -> Any:
-        count = len(example.types)
-        args, _ = unflatten(example.structure, data[:count])
-        (wanted,), _ = unflatten(goal.structure, data[count:])
+        args, wanted = _parts(both, data)
         found: Outcome = step.pure(own, [*args, wanted], numbers, left_out)
         return {"loss": found.loss, **_named(found.output, "output")}, found.state
 
@@ -180,6 +192,22 @@ def _training(
     unused = _without_effect(made)
     left_out += [name for name in _parameters(state) if name in unused]
     return record() if left_out else made
+
+
+def _evaluation(step: TrainStep, both: Example, state: dict[str, Entry]) -> Function:
+    own = _of_model(state)
+
+    def call(values: Mapping[str, Tensor], data: Sequence[Tensor], _: Any) -> Any:
+        args, wanted = _parts(both, data)
+        with plait.random.keyed(values[KEY]) as keys:
+            tensors = {name: values[name] for name in own}
+            output = nn.functional_call(step.model, tensors, tuple(args))
+            loss = step.loss_function(output, wanted)
+            named = {"loss": loss, **_named(output, "output")}
+            return named, {**values, KEY: keys.following()}
+
+    with _evaluating(step.model), plait.no_grad():
+        return recorded("evaluate", "evaluate", call, both, state)
 
 
 def _without_effect(made: Function) -> set[str]:
@@ -196,6 +224,11 @@ def _without_effect(made: Function) -> set[str]:
 
 def _parameters(state: Mapping[str, Entry]) -> Iterator[str]:
     return (name for name, entry in state.items() if entry.role == "parameter")
+
+
+def _of_model(state: Mapping[str, Entry]) -> list[str]:
+    """Return the names of what belongs to the model."""
+    return [name for name, one in state.items() if one.role in ("parameter", "buffer")]
 
 
 def _state_of(model: nn.Module) -> dict[str, Entry]:
@@ -217,7 +250,7 @@ def _key_entry() -> Entry:
 def _predictions(
     model: nn.Module, example: Example, state: dict[str, Entry], rows: Sequence[int]
 ) -> list[Function]:
-    own = [name for name, one in state.items() if one.role in ("parameter", "buffer")]
+    own = _of_model(state)
 
     def call(values: Mapping[str, Tensor], args: Any, named: Any) -> Any:
         tensors = {name: values[name] for name in own}

@@ -1,4 +1,5 @@
-"""The state of an export in a file: as it is, or matrices with fewer bits.
+"""The state of an export in a file: as it is, or matrices with fewer bits. What an
+optimizer begins with is left out if it is zero.
 
 Read first: `stored`, `load_state`.
 """
@@ -18,25 +19,30 @@ import plait
 from plait import Tensor, nn
 
 from ..errors import ArgumentError, FileFormatError
+from ..train.step import STEP
 from .graphs import Entry
 
 FILE, MANIFEST = "weights.safetensors", "manifest.json"
 WAYS = (None, "f16", "int8")
+# How the manifest says that a tensor is not in the file, as it is zero.
+ZEROS = {"zeros": True}
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 def stored(
     state: Mapping[str, Entry], quantize: str | None
 ) -> tuple[dict[str, NDArray[Any]], dict[str, dict[str, Any]]]:
-    """Return what is to be written, and how it is to be read where it is quantized.
+    """Return what is to be written, and how it is to be read where it is not all there.
 
     Parameters of float32 with two axes or more are quantized: "f16" rounds them;
     "int8" makes of each row w the integers round(w / s), where the scale s is
     max(abs(w)) / 127.
 
+    Before the first step, what an optimizer keeps is not written where it is zero.
+
     Returns:
-        Arrays by name, and for each that is quantized its entry "stored" in the
-        manifest.
+        Arrays by name, and for each that is quantized, or left out, its entry "stored"
+        in the manifest.
 
     Raises:
         ArgumentError: there is no such way, or a value is too large for 16 bits.
@@ -49,8 +55,12 @@ def stored(
         )
     arrays: dict[str, NDArray[Any]] = {}
     ways: dict[str, dict[str, Any]] = {}
+    new = STEP in state and not state[STEP].value.numpy().any()
     for name, (tensor, role) in state.items():
         array = tensor.detach().numpy()
+        if new and role == "optimizer" and not array.any():
+            ways[name] = ZEROS
+            continue
         arrays[name] = array
         if quantize is None or role != "parameter":
             continue
@@ -87,6 +97,8 @@ def expanded(
     """Return what `stored` was given, rounded, as the script makes it when loading."""
     found = dict(arrays)
     for name, way in ways.items():
+        if way == ZEROS:
+            continue
         array = found[name].astype(np.float32)
         if way["dtype"] == "int8":
             scale = found.pop(way["scale"])
@@ -105,12 +117,16 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         file = str(manifest["weights"]["file"])
         if Path(file).name != file:
             raise ValueError(f"weights in another folder: {file}")
-        ways = {x["name"]: x["stored"] for x in manifest["state"] if "stored" in x}
+        places = {x["name"]: x for x in manifest["state"] if "stored" in x}
+        ways = {name: x["stored"] for name, x in places.items()}
         arrays = {name: x.numpy() for name, x in nn.load_weights(path / file).items()}
-        found = expanded(arrays, ways)
+        found = {name: plait.asarray(x) for name, x in expanded(arrays, ways).items()}
+        for name, x in places.items():
+            if ways[name] == ZEROS:
+                found[name] = plait.zeros(x["shape"], dtype=x["dtype"])
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path / MANIFEST, f"{type(error).__name__}: {error}") from None
-    return {name: plait.asarray(x) for name, x in found.items()}
+    return found
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -117,6 +117,60 @@ class KVCache:
         return self.keys, self.values, place <= last.reshape((new, 1))
 
 
+def joint_mask(
+    layer: str,
+    shape: tuple[int, ...],
+    padding: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor | None:
+    """Return one mask, as `plait.scaled_dot_product_attention` takes it.
+
+    Args:
+        shape: that of the scores: batch, heads, queries and keys.
+        padding, mask: `key_padding_mask` and `attn_mask`, true where a key is *not*
+            attended to, or added to the scores.
+
+    Raises:
+        ShapeError: a shape does not fit.
+        DTypeError: a mask is of integers.
+    """
+    batch, heads, queries, keys = shape
+    found: list[Tensor] = []
+    if padding is not None:
+        if padding.shape not in ((batch, keys), (keys,) if batch == 1 else ()):
+            raise ShapeError(
+                f"[{layer}] the key_padding_mask does not fit",
+                got=str(padding.shape),
+                expected=f"({batch}, {keys})",
+            )
+        found.append(padding.reshape((batch, 1, 1, keys)))
+    if mask is not None:
+        if mask.shape not in ((queries, keys), (batch * heads, queries, keys)):
+            raise ShapeError(
+                f"[{layer}] the attn_mask does not fit",
+                got=str(mask.shape),
+                expected=f"({queries}, {keys}) or ({batch * heads}, {queries}, {keys})",
+            )
+        if mask.ndim == 3:
+            mask = mask.reshape((batch, heads, queries, keys))
+        found.append(mask)
+    for x in found:
+        if x.dtype is not plait.bool and not plait.isdtype(x.dtype, "real floating"):
+            raise DTypeError(
+                f"[{layer}] a mask is neither bool nor floating-point",
+                got=x.dtype.name,
+            )
+    if not found:
+        return None
+    if all(x.dtype is plait.bool for x in found):
+        refused = found[0] if len(found) == 1 else found[0] | found[1]
+        return ~refused
+    added = [
+        plait.where(x, -math.inf, 0.0) if x.dtype is plait.bool else x for x in found
+    ]
+    return added[0] if len(added) == 1 else added[0] + added[1]
+
+
 class MultiheadAttention(Module):
     """Attends to different features of its input in several heads at once.
 
@@ -272,7 +326,9 @@ class MultiheadAttention(Module):
         self._check(query, key, value)
         q, k, v = self._projected(query, key, value, single)
         keys = k.shape[2]
-        mask = self._mask(q.shape[0], q.shape[2], keys, key_padding_mask, attn_mask)
+        mask = joint_mask(
+            "MultiheadAttention", (*q.shape[:3], keys), key_padding_mask, attn_mask
+        )
         if cache is not None:
             if mask is not None or self.bias_k is not None or self.add_zero_attn:
                 raise ArgumentError(
@@ -353,54 +409,6 @@ class MultiheadAttention(Module):
             )
             for x in parts
         ]
-
-    def _mask(
-        self,
-        batch: int,
-        queries: int,
-        keys: int,
-        padding: Tensor | None,
-        mask: Tensor | None,
-    ) -> Tensor | None:
-        """Return one mask, as `plait.scaled_dot_product_attention` takes it."""
-        found: list[Tensor] = []
-        if padding is not None:
-            if padding.shape not in ((batch, keys), (keys,) if batch == 1 else ()):
-                raise ShapeError(
-                    "[MultiheadAttention] the key_padding_mask does not fit",
-                    got=str(padding.shape),
-                    expected=f"({batch}, {keys})",
-                )
-            found.append(padding.reshape((batch, 1, 1, keys)))
-        if mask is not None:
-            heads = batch * self.num_heads
-            if mask.shape not in ((queries, keys), (heads, queries, keys)):
-                raise ShapeError(
-                    "[MultiheadAttention] the attn_mask does not fit",
-                    got=str(mask.shape),
-                    expected=f"({queries}, {keys}) or ({heads}, {queries}, {keys})",
-                )
-            if mask.ndim == 3:
-                mask = mask.reshape((batch, self.num_heads, queries, keys))
-            found.append(mask)
-        for x in found:
-            if x.dtype is not plait.bool and not plait.isdtype(
-                x.dtype, "real floating"
-            ):
-                raise DTypeError(
-                    "[MultiheadAttention] a mask is neither bool nor floating-point",
-                    got=x.dtype.name,
-                )
-        if not found:
-            return None
-        if all(x.dtype is plait.bool for x in found):
-            refused = found[0] if len(found) == 1 else found[0] | found[1]
-            return ~refused
-        added = [
-            plait.where(x, -math.inf, 0.0) if x.dtype is plait.bool else x
-            for x in found
-        ]
-        return added[0] if len(added) == 1 else added[0] + added[1]
 
     def _with_added(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,

@@ -77,7 +77,7 @@ class Embedding(Module):
             )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.padding_idx = _place(padding_idx, num_embeddings)
+        self.padding_idx = row_number("Embedding", padding_idx, num_embeddings)
         self.max_norm = max_norm
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
@@ -136,7 +136,7 @@ class Embedding(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.max_norm is not None:
-            self._limit(input, self.max_norm)
+            limit_rows(self.weight, input, self.max_norm, self.norm_type)
         result = plait.embedding(input, self.weight)
         if self.scale_grad_by_freq:
             result = self._shared(input, result)
@@ -148,19 +148,9 @@ class Embedding(Module):
         )
         return plait.where(nothing.unsqueeze(-1), result.detach(), result)
 
-    def _limit(self, input: Tensor, limit: float) -> None:
-        """Scale down the vectors that are looked up and have a norm above `limit`."""
-        table = self.weight.detach()
-        rows = plait.embedding(input, table)
-        norms = rows.norm(self.norm_type, axis=-1, keepdims=True)
-        # As in PyTorch, a little below the limit, so that it is not exceeded again.
-        factors = plait.where(norms > limit, limit / (norms + 1e-7), 1.0)
-        self.weight.data = plait.index_copy(table, input, rows * factors, axis=0)
-
     def _shared(self, input: Tensor, result: Tensor) -> Tensor:
         """Return `result`, the gradient of a row divided by how often it is taken."""
-        zeros = plait.zeros(self.num_embeddings, dtype=result.dtype)
-        counts = plait.index_add(zeros, input, 1.0, axis=0)
+        counts = row_counts(input, self.num_embeddings, result.dtype)
         share = 1 / plait.take(counts, input).unsqueeze(-1)
         fixed = result.detach()
         return fixed + (result - fixed) * share
@@ -193,12 +183,36 @@ class Embedding(Module):
         ]  # fmt: skip
 
 
-def _place(index: int | None, size: int) -> int | None:
+def row_number(layer: str, index: int | None, size: int) -> int | None:
+    """Return the number of a row from the start; None for none.
+
+    Raises:
+        ArgumentError: there is no such row.
+    """
     if index is None:
         return None
     if not -size <= index < size:
         raise ArgumentError(
-            "[Embedding] padding_idx numbers no row",
+            f"[{layer}] padding_idx numbers no row",
             got=f"padding_idx={index} of {size} rows",
         )
     return index % size
+
+
+def limit_rows(table: Parameter, input: Tensor, limit: float, p: float) -> None:
+    """Scale down the rows of a table that are looked up and have a norm above `limit`.
+
+    Args:
+        p: the order of the norm.
+    """
+    values = table.detach()
+    rows = plait.embedding(input, values)
+    norms = rows.norm(p, axis=-1, keepdims=True)
+    # As in PyTorch, a little below the limit, so that it is not exceeded again.
+    factors = plait.where(norms > limit, limit / (norms + 1e-7), 1.0)
+    table.data = plait.index_copy(values, input, rows * factors, axis=0)
+
+
+def row_counts(input: Tensor, size: int, dtype: Any) -> Tensor:
+    """Return how often each of `size` rows is looked up."""
+    return plait.index_add(plait.zeros(size, dtype=dtype), input, 1.0, axis=0)

@@ -19,6 +19,9 @@ from plait import Tensor
 from ..errors import ArgumentError, ShapeError
 
 Generator = Any
+# Of a normal distribution of deviation 1 that is cut off at two deviations:
+# sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
+_STD_OF_CUT_NORMAL = 0.87962566103423978
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -251,6 +254,122 @@ def _kaiming_std(
     fan_in, fan_out = _fans(op, tensor)
     fan = fan_in if mode == "fan_in" else fan_out
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+def variance_scaling_(
+    tensor: Tensor,
+    scale: float = 1.0,
+    mode: str = "fan_in",
+    distribution: str = "truncated_normal",
+    generator: Generator = None,
+) -> Tensor:
+    """Fill with random numbers of variance scale / fan: the general form of the others.
+
+    Args:
+        scale: above 0. 1 for Lecun's and Xavier's values, 2 for Kaiming's.
+        mode: `fan_in`, `fan_out`, or `fan_avg` for the mean of the two.
+        distribution: `truncated_normal`, cut off at two deviations, whose variance is
+            that of the formula after the cut; `normal` or `untruncated_normal`; or
+            `uniform`.
+
+    Raises:
+        ArgumentError: the mode or the distribution is unknown, or scale not above 0.
+
+    Source: Keras, VarianceScaling.
+    """
+    if not scale > 0:
+        raise ArgumentError(
+            "[variance_scaling_] scale is not above 0", got=f"scale={scale}"
+        )
+    std = math.sqrt(scale) * _std("variance_scaling_", tensor, mode)
+    if distribution == "truncated_normal":
+        wide = std / _STD_OF_CUT_NORMAL
+        return trunc_normal_(tensor, 0.0, wide, -2 * wide, 2 * wide, generator)
+    if distribution in ("normal", "untruncated_normal"):
+        return normal_(tensor, 0.0, std, generator)
+    if distribution == "uniform":
+        bound = math.sqrt(3.0) * std
+        return uniform_(tensor, -bound, bound, generator)
+    raise ArgumentError(
+        "[variance_scaling_] this distribution is unknown",
+        got=repr(distribution),
+        expected="truncated_normal, normal, untruncated_normal or uniform",
+    )
+
+
+def _std(op: str, tensor: Tensor, mode: str) -> float:
+    fan_in, fan_out = _fans(op, tensor)
+    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    if mode not in fans:
+        raise ArgumentError(
+            f"[{op}] this mode is unknown",
+            got=repr(mode),
+            expected="fan_in, fan_out or fan_avg",
+        )
+    return 1 / math.sqrt(fans[mode]) if fans[mode] else 0.0
+
+
+def lecun_uniform_(tensor: Tensor, generator: Generator = None) -> Tensor:
+    """Fill with uniform random numbers of variance 1 / fan_in.
+
+    Formula: U(-b, b) with b = sqrt(3 / fan_in).
+
+    Source: Y. LeCun et al., "Efficient backprop", 1998.
+    """
+    bound = math.sqrt(3.0) * _std("lecun_uniform_", tensor, "fan_in")
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def lecun_normal_(tensor: Tensor, generator: Generator = None) -> Tensor:
+    """Fill with normal random numbers of variance 1 / fan_in, cut at two deviations.
+
+    Source: Y. LeCun et al., "Efficient backprop", 1998; G. Klambauer et al.,
+    "Self-normalizing neural networks", 2017.
+    """
+    _fans("lecun_normal_", tensor)
+    return variance_scaling_(tensor, generator=generator)
+
+
+def bilinear_(tensor: Tensor) -> Tensor:
+    """Set the weight of a transposed convolution so that it enlarges pictures smoothly.
+
+    Formula: the product over the axes of the kernel of 1 - abs(i / f - c) with
+    f = ceil(n / 2) and c = (2 f - 1 - f % 2) / (2 f) for the place i in a kernel of
+    size n, for every pair of channels. With `groups` equal to the channels, each is
+    enlarged by itself; the stride is f, the padding ceil((f - 1) / 2).
+
+    Raises:
+        ShapeError: not three to five axes.
+
+    Source: J. Long, E. Shelhamer, T. Darrell, "Fully convolutional networks for
+    semantic segmentation", 2015; Caffe, the filler "bilinear".
+    """
+    _check_rank("bilinear_", tensor, 3, 5)
+    values = np.ones(())
+    for size in tensor.shape[2:]:
+        factor = math.ceil(size / 2)
+        middle = (2 * factor - 1 - factor % 2) / (2 * factor)
+        line = 1 - np.abs(np.arange(size) / factor - middle)
+        values = np.multiply.outer(values, line)
+    return _set(tensor, plait.asarray(np.broadcast_to(values, tensor.shape).copy()))
+
+
+def positive_unitball_(tensor: Tensor, generator: Generator = None) -> Tensor:
+    """Fill with uniform random numbers, divided so that each row adds up to 1.
+
+    Axes after the first count as columns.
+
+    Source: Caffe, the filler "positive_unitball".
+    """
+    _check_rank("positive_unitball_", tensor, 1)
+    draw = plait.random.uniform(
+        shape=tensor.shape, dtype=plait.float64, generator=generator
+    )
+    if not tensor.size:
+        return tensor
+    axes = tuple(range(1, tensor.ndim))
+    total = plait.sum(draw, axis=axes, keepdims=True) if axes else draw
+    return _set(tensor, draw / total)
 
 
 def orthogonal_(

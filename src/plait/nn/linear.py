@@ -164,8 +164,7 @@ class Bilinear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
-        result = plait.einsum("...i,kij,...j->...k", input1, self.weight, input2)
-        return result if self.bias is None else result + self.bias
+        return plait.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (

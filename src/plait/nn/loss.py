@@ -7,66 +7,17 @@ Read first: `CrossEntropyLoss`, `MSELoss`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import numpy as np
 
 import plait
 from plait import Tensor
 
-from .module import Module
+from .criterion import WEIGHTS, Criterion, WeightedCriterion, reductions, references
 from .parameter import Buffer
 from .sample import Sample, integers, uniform
 
-# Not drawn: `import plait` is a sixth quicker without NumPy's random numbers.
-_WEIGHTS = np.array([0.75, 1.5, 0.5, 2.0])
 
-
-def _signs(*shape: int) -> np.ndarray:
-    return integers(*shape, high=2) * 2.0 - 1.0
-
-
-def _reductions(
-    *inputs: np.ndarray, wrt: tuple[int, ...] = (0,), **named: Any
-) -> list[Sample]:
-    """Return a sample for each reduction."""
-    return [
-        Sample(
-            inputs, (), {**named, "reduction": reduction}, wrt,
-            separable=reduction == "none",
-        )
-        for reduction in ("mean", "sum", "none")
-    ]  # fmt: skip
-
-
-class _Loss(Module):
-    """A loss whose settings are attributes."""
-
-    _settings: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, reduction: str) -> None:
-        super().__init__()
-        self.reduction = reduction
-
-    def _options(self) -> dict[str, Any]:
-        names = (*self._settings, "reduction")
-        return {name: getattr(self, name) for name in names}
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self._options().items())
-
-
-class _Weighted(_Loss):
-    """A loss with weights that belong to its state but are not trained."""
-
-    weight: Buffer | None
-
-    def __init__(self, weight: Tensor | None, reduction: str) -> None:
-        super().__init__(reduction)
-        self.register_buffer("weight", weight)
-
-
-class MSELoss(_Loss):
+class MSELoss(Criterion):
     """(input - target) ** 2. See `plait.mse_loss`."""
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -77,10 +28,10 @@ class MSELoss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1))
+        return reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1))
 
 
-class L1Loss(_Loss):
+class L1Loss(Criterion):
     """abs(input - target). See `plait.l1_loss`."""
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -91,10 +42,10 @@ class L1Loss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1))
+        return reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1))
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Criterion):
     """A square over 2 * beta up to `beta`, then a line. See `plait.smooth_l1_loss`."""
 
     _settings = ("beta",)
@@ -108,10 +59,10 @@ class SmoothL1Loss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1), beta=0.7)
+        return reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1), beta=0.7)
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Criterion):
     """Half a square up to `delta`, then a line. See `plait.huber_loss`."""
 
     _settings = ("delta",)
@@ -125,10 +76,10 @@ class HuberLoss(_Loss):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1), delta=0.7)
+        return reductions(uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1), delta=0.7)
 
 
-class PoissonNLLLoss(_Loss):
+class PoissonNLLLoss(Criterion):
     """Negative log likelihood of counts. See `plait.poisson_nll_loss`.
 
     Args:
@@ -159,12 +110,12 @@ class PoissonNLLLoss(_Loss):
     def samples() -> list[Sample]:
         counts = uniform(3, 4, low=0.5, high=3.5)
         return [
-            *_reductions(uniform(3, 4), counts),
-            *_reductions(uniform(3, 4, low=0.1), counts, log_input=False, full=True),
+            *reductions(uniform(3, 4), counts),
+            *reductions(uniform(3, 4, low=0.1), counts, log_input=False, full=True),
         ]
 
 
-class GaussianNLLLoss(_Loss):
+class GaussianNLLLoss(Criterion):
     """Negative log likelihood of a normal distribution. See `plait.gaussian_nll_loss`.
 
     Args:
@@ -188,10 +139,10 @@ class GaussianNLLLoss(_Loss):
     @staticmethod
     def samples() -> list[Sample]:
         x = (uniform(3, 4), uniform(3, 4, low=0.0), uniform(3, 4, low=0.5))
-        return [*_reductions(*x, wrt=(0, 1, 2)), *_reductions(*x, full=True)]
+        return [*reductions(*x, wrt=(0, 1, 2)), *reductions(*x, full=True)]
 
 
-class CrossEntropyLoss(_Weighted):
+class CrossEntropyLoss(WeightedCriterion):
     """Cross entropy of logits and classes. See `plait.cross_entropy`.
 
     Args:
@@ -224,15 +175,15 @@ class CrossEntropyLoss(_Weighted):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            *_reductions(uniform(3, 4), integers(3, high=4)),
-            *_reductions(uniform(2, 4, 3), integers(2, 3, high=4), ignore_index=2),
-            *_reductions(uniform(3, 4), integers(3, high=4), label_smoothing=0.2),
-            *_reductions(uniform(3, 4), integers(3, high=4), weight=_WEIGHTS),
-            *_reductions(uniform(3, 4), uniform(3, 4, low=0.1, high=0.4)),
+            *reductions(uniform(3, 4), integers(3, high=4)),
+            *reductions(uniform(2, 4, 3), integers(2, 3, high=4), ignore_index=2),
+            *reductions(uniform(3, 4), integers(3, high=4), label_smoothing=0.2),
+            *reductions(uniform(3, 4), integers(3, high=4), weight=WEIGHTS),
+            *reductions(uniform(3, 4), uniform(3, 4, low=0.1, high=0.4)),
         ]
 
 
-class NLLLoss(_Weighted):
+class NLLLoss(WeightedCriterion):
     """Minus the input of the target's class. See `plait.nll_loss`.
 
     Args:
@@ -262,15 +213,15 @@ class NLLLoss(_Weighted):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            *_reductions(uniform(3, 4, high=0.0), integers(3, high=4)),
-            *_reductions(
+            *reductions(uniform(3, 4, high=0.0), integers(3, high=4)),
+            *reductions(
                 uniform(2, 4, 3, high=0.0), integers(2, 3, high=4), ignore_index=2
             ),
-            *_reductions(uniform(3, 4), integers(3, high=4), weight=_WEIGHTS),
+            *reductions(uniform(3, 4), integers(3, high=4), weight=WEIGHTS),
         ]
 
 
-class BCELoss(_Weighted):
+class BCELoss(WeightedCriterion):
     """Cross entropy of probabilities and targets in 0..1.
 
     See `plait.binary_cross_entropy`.
@@ -291,10 +242,10 @@ class BCELoss(_Weighted):
     @staticmethod
     def samples() -> list[Sample]:
         x, y = uniform(3, 4, low=0.1, high=0.9), integers(3, 4, high=2) * 1.0
-        return [*_reductions(x, y), *_reductions(x, y, weight=_WEIGHTS)]
+        return [*reductions(x, y), *reductions(x, y, weight=WEIGHTS)]
 
 
-class BCEWithLogitsLoss(_Weighted):
+class BCEWithLogitsLoss(WeightedCriterion):
     """Cross entropy of logits and targets in 0..1.
 
     See `plait.binary_cross_entropy_with_logits`.
@@ -326,12 +277,12 @@ class BCEWithLogitsLoss(_Weighted):
     def samples() -> list[Sample]:
         x, y = uniform(3, 4), integers(3, 4, high=2) * 1.0
         return [
-            *_reductions(x, y),
-            *_reductions(x, y, weight=_WEIGHTS, pos_weight=2 * _WEIGHTS),
+            *reductions(x, y),
+            *reductions(x, y, weight=WEIGHTS, pos_weight=2 * WEIGHTS),
         ]
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Criterion):
     """target * (log(target) - input). See `plait.kl_div`.
 
     Args:
@@ -355,206 +306,86 @@ class KLDivLoss(_Loss):
     def samples() -> list[Sample]:
         x, y = uniform(3, 4, high=0.0), uniform(3, 4, low=0.1, high=0.4)
         return [
-            *_reductions(x, y),
-            *_reductions(x, np.log(y), log_target=True),
+            *reductions(x, y),
+            *reductions(x, np.log(y), log_target=True),
             Sample((x, y), (), {"reduction": "batchmean"}, separable=False),
         ]
 
 
-class HingeEmbeddingLoss(_Loss):
-    """The input where the target is 1, else what it lacks to `margin`.
-
-    See `plait.hinge_embedding_loss`.
-    """
-
-    _settings = ("margin",)
-
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self.margin = margin
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return plait.hinge_embedding_loss(input, target, **self._options())
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), _signs(3, 4), margin=0.7)
-
-
-class MarginRankingLoss(_Loss):
-    """What the greater input lacks to exceed the other by `margin`.
-
-    See `plait.margin_ranking_loss`.
-    """
-
-    _settings = ("margin",)
-
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self.margin = margin
-
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        return plait.margin_ranking_loss(input1, input2, target, **self._options())
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        x, y = uniform(5), uniform(5, high=1.0)
-        return _reductions(x, y, _signs(5), margin=0.3, wrt=(0, 1))
-
-
-class SoftMarginLoss(_Loss):
-    """log(1 + exp(-target * input)). See `plait.soft_margin_loss`."""
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return plait.soft_margin_loss(input, target, **self._options())
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _reductions(uniform(3, 4), _signs(3, 4))
-
-
-class MultiMarginLoss(_Weighted):
-    """What the target's class lacks to exceed the others by `margin`.
-
-    See `plait.multi_margin_loss`.
+class LogCoshLoss(Criterion):
+    """log(cosh(input - target)). See `plait.log_cosh_loss`.
 
     Args:
-        p: 1 or 2, the power.
-        margin: the wanted distance.
-        weight: of each class, shape (classes,).
-        reduction: "mean", "sum" or "none".
-    """
+        reduction: "mean" or "sum" over all elements, or "none".
 
-    _settings = ("p", "margin")
-
-    def __init__(
-        self,
-        p: int = 1,
-        margin: float = 1.0,
-        weight: Tensor | None = None,
-        *,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(weight, reduction)
-        self.p = p
-        self.margin = margin
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return plait.multi_margin_loss(input, target, self.weight, **self._options())
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        x, y = uniform(3, 4), integers(3, high=4)
-        return [
-            *_reductions(x, y),
-            *_reductions(x, y, p=2, margin=0.7, weight=_WEIGHTS),
-        ]
-
-
-class MultiLabelMarginLoss(_Loss):
-    """What the targets' classes lack to exceed the others by 1.
-
-    See `plait.multilabel_margin_loss`.
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
     """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return plait.multilabel_margin_loss(input, target, **self._options())
+        return plait.log_cosh_loss(input, target, **self._options())
 
     @staticmethod
     def samples() -> list[Sample]:
-        labels = np.array([[3, 0, -1, 1], [1, -1, 2, 3], [0, 1, 2, 3]])
-        return _reductions(uniform(3, 4), labels)
+        return references(
+            lambda x, y: np.log(np.cosh(x - y)),
+            uniform(3, 4), uniform(3, 4, low=0.0), wrt=(0, 1),
+        )  # fmt: skip
 
 
-class MultiLabelSoftMarginLoss(_Weighted):
-    """The mean over the classes of the cross entropy of logits.
-
-    See `plait.multilabel_soft_margin_loss`.
+class MAPELoss(Criterion):
+    """The absolute error in percent of the target. See `plait.mape_loss`.
 
     Args:
-        weight: of each class, shape (classes,).
-        reduction: "mean", "sum" or "none".
+        eps: the least size to divide by.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
     """
 
-    def __init__(
-        self, weight: Tensor | None = None, *, reduction: str = "mean"
-    ) -> None:
-        super().__init__(weight, reduction)
+    _settings = ("eps",)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return plait.multilabel_soft_margin_loss(
-            input, target, self.weight, **self._options()
-        )
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        x, y = uniform(3, 4), integers(3, 4, high=2) * 1.0
-        return [*_reductions(x, y), *_reductions(x, y, weight=_WEIGHTS)]
-
-
-class CosineEmbeddingLoss(_Loss):
-    """How far two vectors point apart, or lack to do so by `margin`.
-
-    See `plait.cosine_embedding_loss`.
-    """
-
-    _settings = ("margin",)
-
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+    def __init__(self, eps: float = 1e-7, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.margin = margin
-
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        return plait.cosine_embedding_loss(input1, input2, target, **self._options())
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        x, y = uniform(5, 3), uniform(5, 3, low=-1.0)
-        return _reductions(x, y, _signs(5), margin=0.1, wrt=(0, 1))
-
-
-class TripletMarginLoss(_Loss):
-    """What the negative lacks to be farther off than the positive by `margin`.
-
-    See `plait.triplet_margin_loss`.
-
-    Args:
-        margin: the wanted distance.
-        p: the order of the norm.
-        eps: added to differences, to keep norms from 0.
-        swap: use the distance of positive and negative where it is smaller.
-        reduction: "mean", "sum" or "none".
-    """
-
-    _settings = ("margin", "p", "eps", "swap")
-
-    def __init__(
-        self,
-        margin: float = 1.0,
-        p: float = 2.0,
-        eps: float = 1e-6,
-        swap: bool = False,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction)
-        self.margin = margin
-        self.p = p
         self.eps = eps
-        self.swap = swap
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return plait.triplet_margin_loss(anchor, positive, negative, **self._options())
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return plait.mape_loss(input, target, **self._options())
 
     @staticmethod
     def samples() -> list[Sample]:
-        x = (uniform(4, 3), uniform(4, 3, low=-1.0), uniform(4, 3, high=1.0))
-        return [
-            *_reductions(*x, wrt=(0, 1, 2)),
-            *_reductions(*x, p=3.0, swap=True, margin=0.5),
-        ]
+        return references(
+            lambda x, y: 100 * np.abs(x - y) / np.maximum(np.abs(y), 1e-7),
+            uniform(3, 4), uniform(3, 4, low=1.0), wrt=(0, 1),
+        )  # fmt: skip
+
+
+class MSLELoss(Criterion):
+    """The squared error of logarithms of numbers that are not negative.
+
+    See `plait.msle_loss`.
+
+    Args:
+        eps: what smaller numbers are taken for.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
+    """
+
+    _settings = ("eps",)
+
+    def __init__(self, eps: float = 1e-7, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.eps = eps
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return plait.msle_loss(input, target, **self._options())
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return references(
+            lambda x, y: (np.log1p(np.maximum(x, 1e-7)) - np.log1p(y)) ** 2,
+            uniform(3, 4), uniform(3, 4, low=0.1), wrt=(0, 1),
+        )  # fmt: skip

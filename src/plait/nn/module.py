@@ -8,6 +8,7 @@ Read first: `Module`, `Module.__setattr__`, `Module.__call__`.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
@@ -17,6 +18,7 @@ from plait import HookHandle, Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, PlaitError, runs_layers
 from . import state
+from .backward import watched
 from .parameter import Buffer, Parameter
 
 _MISSING = object()
@@ -25,11 +27,17 @@ Owned = TypeVar("Owned")
 
 
 class _Hooks:
-    """The hooks of one module: functions and whether they want keyword arguments."""
+    """The hooks of one module: functions and whether they want keyword arguments.
 
-    __slots__ = ("before", "after")
+    Attributes:
+        before, after: those of calls; before_backward, backward: those of gradients.
+    """
+
+    __slots__ = ("before", "after", "before_backward", "backward")
 
     def __init__(self) -> None:
+        self.before_backward: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+        self.backward: OrderedDict[int, Callable[..., Any]] = OrderedDict()
         self.before: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
         self.after: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
 
@@ -88,7 +96,12 @@ class Module:
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **named)
+        before, behind = self._hooks.before_backward, self._hooks.backward
+        if before or behind:
+            run = functools.partial(self.forward, **named)
+            result = watched(self, before.values(), behind.values(), args, run)
+        else:
+            result = self.forward(*args, **named)
         for hook, wants_named in list(self._hooks.after.values()):
             changed = (
                 hook(self, args, named, result)
@@ -301,6 +314,24 @@ class Module:
         """Return the buffer at a path such as `norm.running_mean`."""
         return self._get(target, Buffer)
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as `layers.0.linear`.
+
+        Args:
+            target: the path; all but its last name must be there.
+            module: what to put there.
+            strict: there must be a module there already.
+
+        Raises:
+            ArgumentError: the path leads through something that is no module; or there
+                is none to replace and `strict`.
+        """
+        path, _, name = target.rpartition(".")
+        owner = self._get(path, Module)
+        if strict:
+            owner._get(name, Module)
+        owner.add_module(name, module)
+
     # Hooks
 
     def register_forward_pre_hook(
@@ -346,6 +377,44 @@ class Module:
         if self._hooks is None:
             self._hooks = _Hooks()
         return HookHandle(self._hooks.after, (hook, with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, grad_output)` when gradients reach the module's result.
+
+        `grad_output` is a tuple of the gradients of what `forward` returned, a tensor
+        or several; None for what has none. What the hook returns, unless None, replaces
+        them: a tuple, or one tensor.
+
+        Args:
+            prepend: call it before the hooks there are.
+
+        Returns:
+            A handle whose `remove()` takes the hook away.
+        """
+        if self._hooks is None:
+            self._hooks = _Hooks()
+        return HookHandle(self._hooks.before_backward, hook, prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, grad_input, grad_output)` when gradients left the module.
+
+        `grad_input` is a tuple of the gradients of the positional arguments of
+        `forward`, with what this call adds to them; None for what has none. What the
+        hook returns, unless None, replaces them: a tuple, or one tensor.
+
+        Args:
+            prepend: call it before the hooks there are.
+
+        Returns:
+            A handle whose `remove()` takes the hook away.
+        """
+        if self._hooks is None:
+            self._hooks = _Hooks()
+        return HookHandle(self._hooks.backward, hook, prepend)
 
     # Changing all that is inside
 
@@ -422,29 +491,44 @@ class Module:
         """Convert floating-point parameters and buffers to bfloat16 in place."""
         return self.to(plait.bfloat16)
 
+    def cpu(self) -> Self:
+        """Move parameters and buffers to the CPU; return this module."""
+        return self.to("cpu")
+
     # State
 
-    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
+    def state_dict(
+        self, *, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Tensor]:
         """Return the values of parameters and persistent buffers by name.
 
         Names and their order are those of PyTorch. The values are those of now: later
         changes of the module do not reach them.
+
+        Args:
+            prefix: set before all names.
+            keep_vars: return the parameters and buffers themselves, which change with
+                the module and require gradients.
+
+        Raises:
+            ShapeError: a lazy layer was not called yet, and has no values.
         """
-        return {
-            name: tensor.detach()
-            for name, tensor in state.entries(self, prefix).items()
-        }
+        entries = state.entries(self, prefix)
+        if keep_vars:
+            return entries
+        return {name: tensor.detach() for name, tensor in entries.items()}
 
     def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.LoadedKeys:
         """Set parameters and persistent buffers to values by name, cast as needed.
 
-        Nothing is changed if it fails.
+        Nothing is changed if it fails. Lazy layers find their sizes in the values.
 
         Args:
             state_dict: tensors or arrays by name, as `state_dict` gives them.
             strict: the names must be exactly those of this module.
+            assign: keep the dtypes of the values, rather than those of the module.
 
         Returns:
             The names that were missing and those that were not expected.
@@ -452,7 +536,7 @@ class Module:
         Raises:
             StateDictError: a shape differs, or the names do while `strict`.
         """
-        return state.load(self, state_dict, strict)
+        return state.load(self, state_dict, strict, assign)
 
     # Text
 

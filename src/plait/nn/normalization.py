@@ -224,8 +224,8 @@ class GroupNorm(_Affine):
         ]
 
 
-class _BatchNorm(_Affine):
-    """Normalises each channel by its mean and variance over the batch.
+class Tracked(_Affine):
+    """A layer that normalises channels, and may keep averages of how it did so.
 
     Attributes:
         running_mean, running_var: shape (num_features,), averages of the batches seen
@@ -236,7 +236,6 @@ class _BatchNorm(_Affine):
     running_mean: Buffer | None
     running_var: Buffer | None
     num_batches_tracked: Buffer | None
-    _ranks: ClassVar[tuple[int, ...]]
 
     def __init__(
         self,
@@ -282,18 +281,39 @@ class _BatchNorm(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def forward(self, input: Tensor) -> Tensor:
-        name = type(self).__name__
-        if input.ndim not in self._ranks or input.shape[1] != self.num_features:
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+
+def move(average: Buffer, new: Tensor, share: Any) -> None:
+    """Let an average take in a share of a new value."""
+    average.data = (average + (new - average) * share).to(average.dtype)
+
+
+class BatchNorm(Tracked):
+    """Normalises each channel by its mean and variance over the batch."""
+
+    _ranks: ClassVar[tuple[int, ...]]
+
+    def _check(self, shape: tuple[int, ...], features: int | None) -> None:
+        """Raise unless a shape has a fitting number of axes, and of `features`."""
+        if len(shape) not in self._ranks or features not in (None, shape[1]):
             rest = " or ".join(
                 str(("n", "num_features", *("...",) * (rank - 2))).replace("'", "")
                 for rank in self._ranks
             )
             raise ShapeError(
-                f"[{name}] the input does not fit",
-                got=f"shape {input.shape} for num_features={self.num_features}",
+                f"[{type(self).__name__}] the input does not fit",
+                got=f"shape {shape} for num_features={features}",
                 expected=rest,
             )
+
+    def forward(self, input: Tensor) -> Tensor:
+        name = type(self).__name__
+        self._check(input.shape, self.num_features)
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return plait.batch_norm(
@@ -327,14 +347,8 @@ class _BatchNorm(_Affine):
             return
         seen.data = seen + 1
         share = 1.0 / seen.to(mean.dtype) if self.momentum is None else self.momentum
-        for old, new in ((old_mean, mean), (old_var, var)):
-            old.data = (old + (new - old) * share).to(old.dtype)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
-        )
+        move(old_mean, mean, share)
+        move(old_var, var, share)
 
     @classmethod
     def samples(cls) -> list[Sample]:
@@ -356,7 +370,7 @@ class _BatchNorm(_Affine):
         ]
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """Normalises each channel by its mean and variance over the batch.
 
     In training, by those of the input, of which averages are kept; the variance that is
@@ -387,7 +401,7 @@ class BatchNorm1d(_BatchNorm):
     _ranks = (2, 3)
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNorm):
     """As `BatchNorm1d`, for images.
 
     Input and result: shape (n, num_features, height, width).
@@ -396,7 +410,7 @@ class BatchNorm2d(_BatchNorm):
     _ranks = (4,)
 
 
-class BatchNorm3d(_BatchNorm):
+class BatchNorm3d(BatchNorm):
     """As `BatchNorm1d`, for volumes.
 
     Input and result: shape (n, num_features, depth, height, width).

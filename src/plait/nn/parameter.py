@@ -5,10 +5,13 @@ Read first: `Parameter`, `Buffer`.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import plait
-from plait import Tensor
+from plait import DType, Tensor
+
+from ..errors import ShapeError
 
 
 class Parameter(Tensor):
@@ -62,3 +65,128 @@ class Buffer(Tensor):
         assert isinstance(copied, Buffer)
         copied.persistent = self.persistent
         return copied
+
+
+class Uninitialized(Tensor):
+    """What stands for a tensor until the first call of its layer decides its shape.
+
+    Whatever looks at its shape or its values fails. Assigning a tensor to `data` gives
+    it both, for good: it remains the same object, so that those who hold it already
+    have what it has become.
+
+    Args:
+        dtype: of the tensor to be.
+    """
+
+    _becomes: type[Tensor]
+    _wanted: DType
+    _requires_grad: bool
+
+    def __new__(cls, dtype: Any = None) -> Any:
+        new = object.__new__(cls)
+        new._wanted = plait.zeros((), dtype=dtype).dtype
+        return new
+
+    @property
+    def _node(self) -> Any:
+        """What every op and every fact but the dtype is asked of."""
+        raise ShapeError(
+            f"[{self._becomes.__name__}] it has no shape and no values yet: the first "
+            "call of its layer decides them",
+            fix="call the model once, on an example",
+        )
+
+    @property
+    def dtype(self) -> DType:
+        """The element type that it is going to have."""
+        return self._wanted
+
+    def requires_grad_(self, requires_grad: Any = True) -> Tensor:
+        """Ask for, or stop, a gradient to be accumulated here; return this tensor."""
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    def to(self, *targets: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """Return one of another dtype."""
+        dtype = plait.zeros((), dtype=self.dtype).to(*targets, dtype=dtype).dtype
+        new = copy.deepcopy(self)
+        new._wanted = dtype
+        return new
+
+    @property
+    def data(self) -> Tensor:
+        """The values; assigning a tensor gives this one its shape, too."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if isinstance(value, Uninitialized):
+            self._wanted = value.dtype
+            return
+        del self._wanted
+        self.__class__ = self._becomes  # type: ignore[assignment]
+        self.data = value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(dtype={self.dtype.name})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__, grad=None)
+        memo[id(self)] = copied
+        return copied
+
+    def __reduce__(self) -> Any:
+        facts = {name: x for name, x in self.__dict__.items() if name != "_wanted"}
+        return _restored, (type(self), self.dtype.name), facts
+
+
+def _restored(cls: type[Uninitialized], dtype: str) -> Uninitialized:
+    new: Uninitialized = cls(dtype=dtype)
+    return new
+
+
+class UninitializedParameter(Uninitialized, Parameter):
+    """A parameter whose shape the first call of its layer decides; see `LazyLinear`.
+
+    It then is a `Parameter`, the same object as before. Until then its dtype and
+    whether it requires a gradient may be changed; its shape and values are asked in
+    vain.
+
+    Args:
+        requires_grad: whether `backward()` is going to accumulate a gradient here.
+        dtype: of the parameter to be. Default: float32.
+
+    Raises:
+        ShapeError: (using it) it has no shape yet.
+    """
+
+    _becomes = Parameter
+
+    def __new__(
+        cls, requires_grad: bool = True, dtype: Any = None
+    ) -> UninitializedParameter:
+        new: UninitializedParameter = Uninitialized.__new__(cls, dtype)
+        new._requires_grad = requires_grad
+        return new
+
+
+class UninitializedBuffer(Uninitialized, Buffer):
+    """A buffer whose shape the first call of its layer decides; see `LazyBatchNorm1d`.
+
+    It then is a `Buffer`, the same object as before.
+
+    Args:
+        persistent: whether it is part of the module's `state_dict()`.
+        dtype: of the buffer to be. Default: float32.
+
+    Raises:
+        ShapeError: (using it) it has no shape yet.
+    """
+
+    _becomes = Buffer
+
+    def __new__(cls, persistent: bool = True, dtype: Any = None) -> UninitializedBuffer:
+        new: UninitializedBuffer = Uninitialized.__new__(cls, dtype)
+        new.persistent = persistent
+        return new

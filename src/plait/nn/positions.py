@@ -262,3 +262,88 @@ class RotaryPositionalEmbedding(Module):
             Sample((uniform(2, 3, 5, 4),), (4, 8), like_torch="never"),
             Sample((uniform(2, 3, 4),), (4, 3, 100.0, False), like_torch="never"),
         ]
+
+
+class ALiBi(Module):
+    """Subtracts from scores of attention what grows with the distance of the key.
+
+    Formula: y[..., h, i, j] = x[..., h, i, j] - slope[h] * abs(offset + i - j). For n
+    heads, n a power of 2, slope[h] = 2 ** (-8 * (h + 1) / n); else the slopes are those
+    of the next lower power of 2, and every second of twice that power.
+
+    Args:
+        num_heads: how many heads there are.
+        dtype: of the slopes. Default: float32.
+
+    Input: scores of shape (..., num_heads, l, s). Result: the same.
+
+    Source: O. Press et al., "Train short, test long: attention with linear biases
+    enables input length extrapolation", 2022.
+    """
+
+    def __init__(self, num_heads: int, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        sizes("ALiBi", num_heads=num_heads)
+        if num_heads == 0:
+            raise ArgumentError("[ALiBi] there is no head", got="num_heads=0")
+        self.num_heads = num_heads
+        whole = 2 ** (num_heads.bit_length() - 1)
+        slopes = 2.0 ** (-8 * np.arange(1, whole + 1) / whole)
+        between = 2.0 ** (-4 * np.arange(1, 2 * whole, 2) / whole)
+        values = np.concatenate([slopes, between])[:num_heads]
+        dtype = plait.float32 if dtype is None else dtype
+        table = plait.tensor(values, dtype=dtype, device=device)
+        self.slopes = Buffer(table, persistent=False)
+
+    def bias(self, queries: int, keys: int, offset: int | Tensor = 0) -> Tensor:
+        """Return what is added to the scores, shape (num_heads, queries, keys).
+
+        It is a mask for `plait.scaled_dot_product_attention`.
+
+        Args:
+            queries, keys: how many there are.
+            offset: the place of the first query, a number or an integer tensor of shape
+                ().
+        """
+        places = (plait.arange(queries) + offset).unsqueeze(1)
+        distance = plait.abs(places - plait.arange(keys)).to(self.slopes.dtype)
+        return -self.slopes.reshape((self.num_heads, 1, 1)) * distance
+
+    def forward(self, scores: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return the scores with the bias added.
+
+        Args:
+            scores: see the class.
+            offset: the place of the first query.
+
+        Raises:
+            ShapeError: the scores have other heads.
+        """
+        if scores.ndim < 3 or scores.shape[-3] != self.num_heads:
+            raise ShapeError(
+                "[ALiBi] the scores do not fit",
+                got=f"shape {scores.shape}",
+                expected=f"(..., {self.num_heads}, l, s)",
+            )
+        return scores + self.bias(scores.shape[-2], scores.shape[-1], offset)
+
+    def extra_repr(self) -> str:
+        return f"num_heads={self.num_heads}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: ALiBi, x: np.ndarray) -> np.ndarray:
+            slopes = {4: [1 / 4, 1 / 16, 1 / 64, 1 / 256], 3: [1 / 16, 1 / 256, 1 / 4]}
+            i, j = np.indices(x.shape[-2:])
+            each = np.reshape(slopes[x.shape[-3]], (-1, 1, 1))
+            result: np.ndarray = x - each * np.abs(i - j)
+            return result
+
+        return [
+            Sample(
+                (uniform(2, 4, 3, 5),), (4,), like_torch="never", reference=reference
+            ),
+            Sample(
+                (uniform(2, 3, 4, 4),), (3,), like_torch="never", reference=reference
+            ),
+        ]

@@ -85,12 +85,16 @@ def _relu_step(part: Tensor, state: State, weights: _Weights) -> State:
     return (plait.relu(part + plait.linear(state[0], weights.hidden)),)
 
 
+def lstm_gates(gates: Tensor, c: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the next h and c, from the sums of four gates along an axis."""
+    enter, keep, new, leave = plait.chunk(gates, 4, axis=axis)
+    c = plait.sigmoid(keep) * c + plait.sigmoid(enter) * plait.tanh(new)
+    return plait.sigmoid(leave) * plait.tanh(c), c
+
+
 def _lstm_step(part: Tensor, state: State, weights: _Weights) -> State:
     h, c = state
-    gates = part + plait.linear(h, weights.hidden)
-    enter, keep, new, leave = plait.chunk(gates, 4, axis=-1)
-    c = plait.sigmoid(keep) * c + plait.sigmoid(enter) * plait.tanh(new)
-    h = plait.sigmoid(leave) * plait.tanh(c)
+    h, c = lstm_gates(part + plait.linear(h, weights.hidden), c, -1)
     if weights.projection is not None:
         h = plait.linear(h, weights.projection)
     return h, c

@@ -5,7 +5,7 @@ Read first: `Sample`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,6 +25,9 @@ class Sample(NamedTuple):
             "never".
         separable: whether it treats every example along axis 0 alone, in the first of
             its results.
+        reference: what the layer must give in evaluation mode, by NumPy: a function of
+            the layer and the inputs, as arrays, that returns an array or a tuple of
+            arrays. For layers that PyTorch does not have.
     """
 
     inputs: tuple[Any, ...]
@@ -34,6 +37,7 @@ class Sample(NamedTuple):
     smooth: bool = True
     like_torch: str = "always"
     separable: bool = True
+    reference: Callable[..., Any] | None = None
 
 
 def uniform(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:

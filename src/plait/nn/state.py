@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from ..errors import ArgumentTypeError, StateDictError
-from .parameter import Buffer, Parameter
+from .parameter import Buffer, Parameter, Uninitialized
 
 _LONGEST_LIST = 20
 
@@ -40,7 +40,9 @@ def entries(module: Any, prefix: str = "") -> dict[str, Tensor]:
     return found
 
 
-def load(module: Any, given: Mapping[str, Any], strict: bool) -> LoadedKeys:
+def load(
+    module: Any, given: Mapping[str, Any], strict: bool, assign: bool
+) -> LoadedKeys:
     """Set the entries of `module` to the given values. See `Module.load_state_dict`."""
     if not isinstance(given, Mapping):
         raise ArgumentTypeError(
@@ -51,9 +53,13 @@ def load(module: Any, given: Mapping[str, Any], strict: bool) -> LoadedKeys:
     targets = entries(module)
     missing = [name for name in targets if name not in given]
     unexpected = [name for name in given if name not in targets]
+    # Lazy layers become what the values say, if all goes well.
+    twins = _twins(module, given, targets)
     values, unfit = {}, []
     for name, target in targets.items():
-        if name in given:
+        if name in given and isinstance(target, Uninitialized):
+            unfit.append(f"{name} of a layer that has no shape yet")
+        elif name in given:
             value = given[name]
             values[name] = value = plait.asarray(value)
             if value.shape != target.shape:
@@ -78,8 +84,36 @@ def load(module: Any, given: Mapping[str, Any], strict: bool) -> LoadedKeys:
         )
     for name, value in values.items():
         target = targets[name]
-        target.data = value if value.dtype is target.dtype else value.to(target.dtype)
+        same = assign or value.dtype is target.dtype
+        target.data = value if same else value.to(target.dtype)
+    for lazy, twin in twins:
+        lazy._settle(twin)
     return LoadedKeys(missing, unexpected)
+
+
+def _twins(
+    module: Any, given: Mapping[str, Any], targets: dict[str, Tensor]
+) -> list[tuple[Any, Any]]:
+    """Return lazy layers and what they become, whose tensors are the targets instead.
+
+    Args:
+        targets: it is changed.
+    """
+    found: dict[int, tuple[Any, Any]] = {}
+    for path, inner in module.named_modules(remove_duplicate=False):
+        lead = f"{path}." if path else ""
+        names = [n for n, x in vars(inner).items() if isinstance(x, Uninitialized)]
+        if not names:
+            continue
+        if id(inner) not in found:
+            own = {n: given[lead + n] for n in names if lead + n in given}
+            twin = inner._twin_for(own)
+            if twin is None:
+                continue
+            found[id(inner)] = (inner, twin)
+        _, twin = found[id(inner)]
+        targets.update((lead + n, vars(twin)[n]) for n in names)
+    return list(found.values())
 
 
 def _loses_kind(value: Tensor, target: Tensor) -> bool:

@@ -5,30 +5,44 @@ Read first: `PRIMITIVES`, `OPS`.
 
 from . import (
     activation,
+    bag,
+    channels,
     contract,
+    contrast,
     convolution,
+    distances,
     elementwise,
     factor,
+    focal,
     gather,
+    incomplete,
     index,
     interpolation,
     loss,
+    loss_parts,
+    margin,
     movement,
+    overlap,
     padding,
     philox,
     pooling,
     reduce,
+    sampling,
     sort,
     source,
     special,
+    spectrum,
     system,
+    unpooling,
     window,
 )
 
 MODULES = (
-    source, elementwise, special, movement, reduce, contract, gather, index, sort,
-    padding, convolution, window, pooling,
-    interpolation, factor, system, philox, activation, loss,
+    source, elementwise, special, incomplete, movement, reduce, contract, gather,
+    index, sort, padding, convolution, window, pooling,
+    interpolation, sampling, spectrum, factor, system, philox, activation, loss_parts,
+    loss, margin, focal, overlap, contrast,
+    unpooling, channels, bag, distances,
 )  # fmt: skip
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())

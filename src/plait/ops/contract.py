@@ -312,6 +312,39 @@ def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
     return result if bias is None else elementwise.add(result, bias)
 
 
+def bilinear(x1: Node, x2: Node, weight: Node, bias: Node | None = None) -> Node:
+    """Return `x1 @ weight[k] @ x2 + bias[k]` for each output feature k.
+
+    Args:
+        x1: shape (..., in1_features).
+        x2: shape (..., in2_features).
+        weight: shape (out_features, in1_features, in2_features).
+        bias: shape (out_features,).
+
+    Returns:
+        Shape (..., out_features).
+
+    Raises:
+        ShapeError: the feature counts differ.
+    """
+    features = (*x1.shape[-1:], *x2.shape[-1:])
+    if weight.ndim != 3 or features != weight.shape[1:]:
+        raise ShapeError(
+            "[bilinear] the inputs' features are not those of the weight",
+            got=f"inputs {x1.shape} and {x2.shape}, weight {weight.shape}",
+            expected="inputs (..., in1_features) and (..., in2_features), weight "
+            "(out_features, in1_features, in2_features)",
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(
+            "[bilinear] the bias is not one number for each output feature",
+            got=f"bias {bias.shape}, weight {weight.shape}",
+            expected=f"bias {weight.shape[:1]}",
+        )
+    result = einsum("...i,kij,...j->...k", x1, weight, x2)
+    return result if bias is None else elementwise.add(result, bias)
+
+
 def tensordot(x: Node, y: Node, *, axes: int | Sequence[Sequence[int]] = 2) -> Node:
     """Return the sum of products over several axes.
 
@@ -502,4 +535,4 @@ def _contract_pair(
 
 PRIMITIVES = (DOT,)
 
-OPS = (matmul, linear, tensordot, vecdot, outer, einsum)
+OPS = (matmul, linear, bilinear, tensordot, vecdot, outer, einsum)

@@ -33,7 +33,7 @@ from . import (
 from .operand import Operand, as_float
 
 
-def _standard_exponential(key: Node, shape: Shape, dtype: DType) -> Node:
+def standard_exponential(key: Node, shape: Shape, dtype: DType) -> Node:
     """Return exponentially distributed numbers, never 0, precise near 0 and far out."""
     word = philox.words64(key, shape) if dtype is float64 else philox.words(key, shape)
     width = word.dtype.bits
@@ -73,7 +73,7 @@ def exponential(
     full = random.shape_of("exponential", shape, rate)
     inner = random.computed(dtype)
     result = elementwise.divide(
-        _standard_exponential(key, full, inner),
+        standard_exponential(key, full, inner),
         random.parameter("exponential", rate, inner, full),
     )
     return elementwise.cast(result, dtype)
@@ -118,7 +118,7 @@ def categorical(
     dtype = random.computed(logits.dtype)
     full = (*asked, count)
     gumbel = elementwise.negative(
-        elementwise.log(_standard_exponential(key, full, dtype))
+        elementwise.log(standard_exponential(key, full, dtype))
     )
     scores = movement.expand(elementwise.cast(logits, dtype), full)
     return reduce.argmax(elementwise.add(scores, gumbel), -1)
@@ -166,12 +166,12 @@ def _log_gamma_parts(key: Node, concentration: Node) -> tuple[Node, Node]:
                 ),
             ),
         )
-        e = _standard_exponential(keys[2 * i + 1], shape, float64)
+        e = standard_exponential(keys[2 * i + 1], shape, float64)
         accepted = elementwise.logical_and(
             usable, elementwise.greater(elementwise.add(bound, e), 0)
         )
         v = elementwise.select(accepted, trial, v)
-    e = _standard_exponential(keys[-1], shape, float64)
+    e = standard_exponential(keys[-1], shape, float64)
     boost = elementwise.negative(elementwise.divide(e, concentration))
     return elementwise.multiply(d, v), elementwise.select(small, boost, 0)
 
@@ -223,6 +223,37 @@ def gamma(
         elementwise.cast(result, inner), random.parameter("gamma", rate, inner, full)
     )
     return elementwise.cast(result, dtype)
+
+
+def loggamma(
+    key: Node,
+    concentration: Operand,
+    *,
+    shape: int | Sequence[int] | None = None,
+    dtype: DType | None = None,
+) -> Node:
+    """Return logarithms of gamma distributed random numbers.
+
+    They are exact where the numbers themselves are too small for their dtype, as is
+    frequent where the concentration is far below 1.
+
+    Args:
+        key: uint32, shape (4,). The numbers are those of `gamma` for this key.
+        concentration: the shape parameter, positive, broadcast to `shape`.
+        shape: of the result. Default: that of `concentration`.
+        dtype: of the result. Default: that of `concentration`. Computed in float64.
+
+    Special cases: nan where `concentration` is not positive.
+
+    Gradient: none. See `loggamma_slope`.
+    """
+    philox.check_one_key("loggamma", key)
+    dtype = random.float_dtype("loggamma", dtype, concentration)
+    full = random.shape_of("loggamma", shape, concentration)
+    parameter = _concentration("loggamma", concentration, full)
+    result = _log_gamma(key, parameter)
+    positive = elementwise.greater(parameter, 0)
+    return elementwise.cast(elementwise.select(positive, result, math.nan), dtype)
 
 
 def beta(
@@ -371,7 +402,7 @@ def _poisson_large(key: Node, mean: Node) -> Node:
         u = elementwise.subtract(
             random.unit_uniform(keys[2 * i], mean.shape, float64), 0.5
         )
-        e = _standard_exponential(keys[2 * i + 1], mean.shape, float64)
+        e = standard_exponential(keys[2 * i + 1], mean.shape, float64)
         room = elementwise.maximum(
             elementwise.subtract(0.5, elementwise.abs(u)), 2.0**-54
         )
@@ -404,4 +435,4 @@ def _poisson_large(key: Node, mean: Node) -> Node:
 
 
 # The first parameter is the key. Where it is left out, plait.random supplies one.
-RANDOM_OPS = (categorical, exponential, gamma, beta, dirichlet, poisson)
+RANDOM_OPS = (categorical, exponential, gamma, loggamma, beta, dirichlet, poisson)

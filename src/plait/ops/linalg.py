@@ -26,7 +26,7 @@ from ..errors import (
 from ..ir.build import apply, picks
 from ..ir.graph import Node
 from ..shapes import broadcast, normalize_axes, normalize_axis
-from . import elementwise, factor, index, movement, reduce, system
+from . import elementwise, factor, index, movement, reduce, source, system
 from .family import NUMERIC
 from .matrix import (
     by_row,
@@ -408,6 +408,52 @@ def matrix_power(x: Node, n: int) -> Node:
     return elementwise.cast(result, dtype)
 
 
+def matrix_exp(x: Node) -> Node:
+    """Return the exponential of matrices, the sum over k of `x ** k / k!`.
+
+    Scaled by a power of 2 to a norm of at most 1 / 2, 15 terms of the sum, and squared
+    as often as it was scaled.
+
+    Args:
+        x: shape (..., n, n).
+
+    Raises:
+        ShapeError: the matrices are not square.
+
+    Special cases: nan for a matrix whose largest sum of a column, without signs, is
+    above 32,768.
+
+    Source: C. Moler, C. Van Loan, "Nineteen dubious ways to compute the exponential of
+    a matrix, twenty-five years later", 2003, method 3.
+    """
+    x, dtype = _stacked("matrix_exp", x, square=True)
+    if not x.shape[-1]:
+        return elementwise.cast(x, dtype)
+    size = reduce.max(
+        reduce.sum(elementwise.abs(x), -2, keepdims=True), -1, keepdims=True
+    )
+    halved = elementwise.ceil(
+        elementwise.log2(elementwise.maximum(elementwise.multiply(size, 2.0), 1.0))
+    )
+    halved = source.stop_gradient(halved)
+    small = elementwise.multiply(x, elementwise.exp2(elementwise.negative(halved)))
+    one = identity(x, x.shape[-1])
+    result = elementwise.add(one, elementwise.divide(small, float(_TERMS)))
+    for k in range(_TERMS - 1, 0, -1):
+        term = elementwise.divide(matmul(small, result), float(k))
+        result = elementwise.add(one, term)
+    for i in range(_SQUARINGS):
+        square = matmul(result, result)
+        result = elementwise.select(elementwise.greater(halved, i), square, result)
+    known = elementwise.less_equal(halved, _SQUARINGS)
+    return elementwise.cast(elementwise.select(known, result, math.nan), dtype)
+
+
+# Of `matrix_exp`: 0.5 ** 15 / 15! is below the last digit of float64.
+_TERMS = 14
+_SQUARINGS = 16
+
+
 def det(x: Node) -> Node:
     """Return the determinants of matrices of shape (..., n, n).
 
@@ -600,7 +646,7 @@ def matrix_norm(
 
 # Published as `plait.linalg.<name>`.
 LINALG_OPS = (
-    cholesky, cross, det, index.diagonal, eigh, eigvalsh, inv, matrix_norm,
+    cholesky, cross, det, index.diagonal, eigh, eigvalsh, inv, matrix_exp, matrix_norm,
     matrix_power, matrix_rank, pinv, qr, slogdet, solve, solve_triangular, svd, svdvals,
     index.trace, vector_norm,
 )  # fmt: skip

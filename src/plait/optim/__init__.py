@@ -1,55 +1,141 @@
 """Optimizers, schedules of their rates, limits on gradients, and loss scaling."""
 
+from typing import TYPE_CHECKING
+
+from ..names import missing
+from .accumulate import Accumulate
+from .adabelief import AdaBelief
+from .adadelta import Adadelta
+from .adafactor import Adafactor
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
-from .clip import clip_grad_norm_, clip_grad_value_
+from .adamax import Adamax
+from .adan import Adan
+from .ademamix import AdEMAMix
+from .adopt import ADOPT
+from .asgd import ASGD
+from .average import AveragedModel, update_bn
+from .chains import ChainedScheduler, SequentialLR
+from .clip import (
+    adaptive_clip_grad_,
+    centralize_grad_,
+    clip_grad_norm_,
+    clip_grad_value_,
+)
+from .cycles import SWALR, CyclicLR, OneCycleLR
+from .fromage import Fromage
+from .ftml import FTML
+from .ftrl import Ftrl
+from .lamb import LAMB, LARS
 from .lbfgs import LBFGS
+from .lion import Lion, Signum
+from .lookahead import Lookahead
+from .madgrad import MADGRAD
+from .multi import MultiOptimizer
+from .muon import Muon
+from .nadam import NAdam
+from .novograd import NovoGrad
 from .optimizer import Optimizer
+from .plateau import ReduceLROnPlateau
+from .radam import RAdam
 from .rmsprop import RMSprop
+from .rprop import Rprop
+from .sam import SAM
 from .scaler import GradScaler
 from .schedule import (
     ConstantLR,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
     ExponentialLR,
+    InverseSquareRootLR,
+    InverseTimeLR,
     LambdaLR,
     LinearLR,
     LRScheduler,
+    MultiplicativeLR,
     MultiStepLR,
-    OneCycleLR,
+    PiecewiseConstantLR,
     PolynomialLR,
-    ReduceLROnPlateau,
-    SequentialLR,
+    SigmoidLR,
     StepLR,
     cosine_decay,
     linear_decay,
 )
+from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from .sgd import SGD
+from .sm3 import SM3
+from .sparse_adam import SparseAdam
+from .yogi import Yogi
 
 __all__ = [
-    "LBFGS",
-    "SGD",
+    "Accumulate",
+    "AdaBelief",
+    "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Adan",
+    "AdEMAMix",
+    "AveragedModel",
+    "ADOPT",
+    "ASGD",
+    "ChainedScheduler",
+    "SequentialLR",
+    "adaptive_clip_grad_",
+    "centralize_grad_",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "CyclicLR",
+    "OneCycleLR",
+    "SWALR",
+    "Fromage",
+    "FTML",
+    "Ftrl",
+    "LAMB",
+    "LARS",
+    "LBFGS",
+    "Lion",
+    "Signum",
+    "Lookahead",
+    "MADGRAD",
+    "MultiOptimizer",
+    "Muon",
+    "NAdam",
+    "NovoGrad",
+    "Optimizer",
+    "ReduceLROnPlateau",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SAM",
+    "GradScaler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "ExponentialLR",
-    "GradScaler",
-    "LRScheduler",
+    "InverseSquareRootLR",
+    "InverseTimeLR",
     "LambdaLR",
     "LinearLR",
+    "LRScheduler",
+    "MultiplicativeLR",
     "MultiStepLR",
-    "OneCycleLR",
-    "Optimizer",
+    "PiecewiseConstantLR",
     "PolynomialLR",
-    "RMSprop",
-    "ReduceLROnPlateau",
-    "SequentialLR",
+    "SigmoidLR",
     "StepLR",
-    "clip_grad_norm_",
-    "clip_grad_value_",
     "cosine_decay",
     "linear_decay",
+    "update_bn",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "SGD",
+    "SM3",
+    "SparseAdam",
+    "Yogi",
 ]
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing(__name__)

@@ -11,7 +11,8 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer, unless_zero
+from .optimizer import Optimizer
+from .terms import directed, unless_zero
 
 
 class Adagrad(Optimizer):
@@ -55,25 +56,13 @@ class Adagrad(Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def check(
-        self,
-        *,
-        lr: float | Tensor,
-        lr_decay: float,
-        weight_decay: float,
-        initial_accumulator_value: float,
-        eps: float,
-        maximize: bool,
-    ) -> None:
-        self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
-        self.refuse(not lr_decay >= 0, "lr_decay is negative", lr_decay)
-        self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
+    def check(self, *, initial_accumulator_value: float, **others: Any) -> None:
+        super().check(**others)
         self.refuse(
             not initial_accumulator_value >= 0,
             "initial_accumulator_value is negative",
             initial_accumulator_value,
         )
-        self.refuse(not eps >= 0, "eps is negative", eps)
 
     @staticmethod
     def init(
@@ -110,10 +99,7 @@ class Adagrad(Optimizer):
         weight_decay: float | None,
         maximize: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if maximize:
-            gradient = -gradient
-        if weight_decay is not None:
-            gradient = gradient + parameter * weight_decay
+        gradient = directed(parameter, gradient, weight_decay, maximize)
         total = state["sum"] + gradient * gradient
         step = gradient / (plait.sqrt(total) + eps)
         return parameter - step * lr, {"sum": total}

@@ -11,7 +11,8 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer, root, unless_zero
+from .optimizer import Optimizer
+from .terms import directed, mixed, root, shrinking, unless_zero
 
 
 class Adam(Optimizer):
@@ -34,6 +35,7 @@ class Adam(Optimizer):
         weight_decay: factor of the L2 penalty.
         amsgrad: never let the divisor shrink.
         maximize: go up instead of down.
+        decoupled_weight_decay: step 2 is p = p - lr * weight_decay * p, as in `AdamW`.
 
     Source: D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015;
     S. Reddi et al., "On the convergence of Adam and beyond", 2018.
@@ -49,29 +51,14 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
             "amsgrad": amsgrad, "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
         super().__init__(params, defaults)
-
-    def check(
-        self,
-        *,
-        lr: float | Tensor,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float,
-        amsgrad: bool,
-        maximize: bool,
-    ) -> None:
-        self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
-        self.refuse(
-            not all(0 <= b < 1 for b in betas), "betas are not in [0, 1)", betas
-        )
-        self.refuse(not eps >= 0, "eps is negative", eps)
-        self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
 
     @staticmethod
     def init(parameter: Tensor, *, amsgrad: bool, **_: Any) -> dict[str, Tensor]:
@@ -88,8 +75,10 @@ class Adam(Optimizer):
         weight_decay: float,
         amsgrad: bool,
         maximize: bool,
+        decoupled_weight_decay: bool,
     ) -> dict[str, Any]:
         beta1, beta2 = betas
+        apart = decoupled_weight_decay
         return {
             "step_size": lr / (1 - beta1**step),
             "new1": 1 - beta1,
@@ -97,8 +86,8 @@ class Adam(Optimizer):
             "new2": 1 - beta2,
             "scale": root(1 - beta2**step),
             "eps": eps,
-            "weight_decay": unless_zero(weight_decay),
-            "shrink": None,
+            "weight_decay": None if apart else unless_zero(weight_decay),
+            "shrink": shrinking(lr, weight_decay) if apart else None,
             "amsgrad": amsgrad,
             "maximize": maximize,
         }
@@ -120,14 +109,11 @@ class Adam(Optimizer):
         amsgrad: bool,
         maximize: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if maximize:
-            gradient = -gradient
-        if weight_decay is not None:
-            gradient = gradient + parameter * weight_decay
+        gradient = directed(parameter, gradient, weight_decay, maximize)
         if shrink is not None:
             parameter = parameter * shrink
         first, second = state["exp_avg"], state["exp_avg_sq"]
-        first = first + (gradient - first) * new1
+        first = mixed(first, gradient, new1)
         second = second * old2 + gradient * gradient * new2
         new = {"exp_avg": first, "exp_avg_sq": second}
         if amsgrad:
@@ -144,6 +130,7 @@ class Adam(Optimizer):
             {"lr": 0.1, "amsgrad": True},
             {"lr": 0.1, "amsgrad": True, "maximize": True},
             {"lr": 0.1, "betas": (0.0, 0.0)},
+            {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True},
         ]
 
 
@@ -177,18 +164,15 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize
+            *(params, lr, betas, eps, weight_decay, amsgrad),
+            maximize=maximize,
+            decoupled_weight_decay=True,
         )
 
     @staticmethod
-    def coefficients(
-        step: int, *, lr: float, weight_decay: float, **others: Any
-    ) -> dict[str, Any]:
-        numbers = Adam.coefficients(step, lr=lr, weight_decay=0.0, **others)
-        decay = unless_zero(weight_decay)
-        numbers["shrink"] = None if decay is None else 1 - lr * decay
-        return numbers
-
-    @staticmethod
     def samples() -> list[dict[str, Any]]:
-        return [{"lr": 0.03, "weight_decay": 0.0}, *Adam.samples()]
+        return [
+            {"lr": 0.03, "weight_decay": 0.0},
+            {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1},
+            {"lr": 0.1, "amsgrad": True, "maximize": True},
+        ]

@@ -123,6 +123,88 @@ def _limited(limit: Any, gradients: list[Tensor]) -> list[Tensor]:
         return [plait.clip(g, -limit, limit) for g in gradients]
 
 
+def adaptive_clip_grad_(
+    parameters: Tensor | Iterable[Tensor], clip_factor: float = 0.01, eps: float = 1e-3
+) -> None:
+    """Limit the gradient of each unit to a share of the size of its weights.
+
+    Formula: g * min(1, clip_factor * max(norm(w), eps) / norm(g)) for each unit, which
+    is a row along the first axis; a parameter of at most one axis is one unit.
+
+    Args:
+        parameters: a tensor or several; those without a gradient are passed over.
+        clip_factor: the share.
+        eps: the least norm that counts for weights, so that zeros can learn.
+
+    Raises:
+        ArgumentError: a number is negative.
+
+    Source: A. Brock et al., "High-performance large-scale image recognition without
+    normalization", 2021, equation 3. It is left to you to pass over the last layer.
+    """
+    for name, number in (("clip_factor", clip_factor), ("eps", eps)):
+        if not number >= 0:
+            raise ArgumentError(
+                f"[adaptive_clip_grad_] {name} is negative", got=f"{name}={number}"
+            )
+    owners = _with_gradient(parameters)
+    limited = _limited_by_weights(
+        [owner.detach() for owner in owners],
+        [owner.grad for owner in owners],
+        float(clip_factor),
+        float(eps),
+    )
+    for owner, gradient in zip(owners, limited, strict=True):
+        owner.grad = gradient
+
+
+@plait.jit
+def _limited_by_weights(
+    weights: list[Tensor], gradients: list[Tensor], factor: Any, eps: Any
+) -> list[Tensor]:
+    with plait.no_grad():
+        new = []
+        for weight, gradient in zip(weights, gradients, strict=True):
+            size = _norm_of_units(gradient)
+            limit = plait.maximum(_norm_of_units(weight), eps) * factor
+            over = size > limit
+            share = plait.where(over, limit / plait.where(over, size, 1.0), 1.0)
+            new.append((gradient * share).to(gradient.dtype))
+        return new
+
+
+def _norm_of_units(x: Tensor) -> Tensor:
+    axes = tuple(range(1, x.ndim)) if x.ndim > 1 else None
+    wide = _at_least_float32(x)
+    return plait.sqrt(plait.sum(wide * wide, axis=axes, keepdims=x.ndim > 0))
+
+
+def centralize_grad_(parameters: Tensor | Iterable[Tensor]) -> None:
+    """Take the mean off each unit's gradient, of weights with two axes or more.
+
+    Formula: g - mean(g) for each row along the first axis.
+
+    Args:
+        parameters: a tensor or several; those without a gradient are passed over.
+
+    Source: H. Yong et al., "Gradient centralization: a new optimization technique for
+    deep neural networks", 2020.
+    """
+    owners = [owner for owner in _with_gradient(parameters) if owner.ndim > 1]
+    central = _centralized([owner.grad for owner in owners])
+    for owner, gradient in zip(owners, central, strict=True):
+        owner.grad = gradient
+
+
+@plait.jit
+def _centralized(gradients: list[Tensor]) -> list[Tensor]:
+    with plait.no_grad():
+        return [
+            g - plait.mean(g, axis=tuple(range(1, g.ndim)), keepdims=True)
+            for g in gradients
+        ]
+
+
 def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
     owners = [parameters] if isinstance(parameters, Tensor) else parameters
     return [owner for owner in owners if owner.grad is not None]

@@ -12,7 +12,6 @@ Read first: `Optimizer`, `Optimizer.step`.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,9 @@ from plait import Tensor
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError, StateDictError
 
 Group = dict[str, Any]
+Rule = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+# Hyperparameters of the same meaning everywhere; numbers or tensors.
+_NEVER_NEGATIVE = ("lr", "eps", "weight_decay", "momentum", "lr_decay", "l1", "l2")
 
 
 class Optimizer:
@@ -44,6 +46,10 @@ class Optimizer:
         ArgumentTypeError: a parameter is no tensor.
     """
 
+    # Numbers among the hyperparameters that say how much is done, as a count of turns:
+    # they are known while a step is recorded, in an exported one too.
+    fixed: tuple[str, ...] = ()
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
@@ -64,11 +70,21 @@ class Optimizer:
             self.add_param_group(entry)
 
     # What a concrete optimizer says, with hyperparameters by name. (Positional ones
-    # stand
-    # here for type checkers alone: they then accept each optimizer's own names.)
+    # stand here for type checkers alone: they then accept each optimizer's own names.)
 
     def check(self, *_: Any, **hyperparameters: Any) -> None:
-        """Raise ArgumentError unless the hyperparameters of a group are in range."""
+        """Raise ArgumentError unless the hyperparameters of a group are in range.
+
+        Here: those whose range is the same for all optimizers that have them.
+        """
+        for name in _NEVER_NEGATIVE:
+            number = hyperparameters.get(name)
+            if number is not None and not isinstance(number, Tensor):
+                self.refuse(not number >= 0, f"{name} is negative", number)
+        betas = hyperparameters.get("betas", ())
+        self.refuse(
+            not all(0 <= beta < 1 for beta in betas), "betas are not in [0, 1)", betas
+        )
 
     @staticmethod
     def init(parameter: Tensor, *_: Any, **hyperparameters: Any) -> dict[str, Tensor]:
@@ -84,7 +100,7 @@ class Optimizer:
         between numbers is to be done here: in `update` it would be done in 32 bits.
 
         In an exported step the number of the step and the hyperparameters that are not
-        0 are float64 tensors without values: use `unless_zero` and `root`, and no `if`.
+        0 are float64 tensors without values: no `if`, but what `terms.py` has.
         """
         raise NotImplementedError
 
@@ -118,6 +134,15 @@ class Optimizer:
     def name(self) -> str:
         """The name of the optimizer."""
         return type(self).__name__
+
+    @property
+    def rule(self) -> Rule | None:
+        """`update`, or None if there is no rule that takes one gradient."""
+        return None if type(self).update is Optimizer.update else self.update
+
+    def owners(self) -> list[Optimizer]:
+        """Return for each group the optimizer that updates it: this one, as a rule."""
+        return [self] * len(self.param_groups)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimize further parameters, with hyperparameters of their own.
@@ -204,21 +229,21 @@ class Optimizer:
         tensors: list[Tensor] = []
         operands: list[Any] = []
         updated = []
-        for group in self.param_groups:
+        for owner, group in zip(self.owners(), self.param_groups, strict=True):
             active = [p for p in group["params"] if p.grad is not None]
             if active:
-                updated.append(active)
-                layout.append(self._gather(group, active, tensors, operands))
+                updated.append((owner, active))
+                layout.append(owner._gather(group, active, tensors, operands))
         if layout:
             if skip is not None:
                 operands.append(skip)
-            rule = _updating(self.update, tuple(layout), skip is not None)
+            rule = _updating(tuple(layout), skip is not None)
             rule(tensors, operands)
         else:
             plait.flush()
-        for active in updated:
+        for owner, active in updated:
             for parameter in active:
-                self.steps[parameter] += 1
+                owner.steps[parameter] += 1
         return loss
 
     def _gather(
@@ -251,7 +276,7 @@ class Optimizer:
             numbers = self.coefficients(count + 1, **hyperparameters)
             for x in numbers.values():
                 operands.append(float(x) if x.__class__ is int else x)
-        return tuple(names), tuple(numbers), len(counts)
+        return self.rule or self.update, tuple(names), tuple(numbers), len(counts)
 
     # A step as a function
 
@@ -282,7 +307,8 @@ class Optimizer:
             name: x.to(parameter.dtype) if isinstance(x, Tensor) else x
             for name, x in numbers.items()
         }
-        return _update_one(self.update, parameter, gradient, dict(state), numbers)
+        rule = self.rule or self.update
+        return _update_one(rule, parameter, gradient, dict(state), numbers)
 
     # State
 
@@ -323,8 +349,8 @@ class Optimizer:
         steps: dict[Tensor, int] = {}
         parameters = self._parameters()
         at = 0
-        for group in groups:
-            hyperparameters = {name: group[name] for name in self.defaults}
+        for owner, group in zip(self.owners(), groups, strict=True):
+            hyperparameters = {name: group[name] for name in owner.defaults}
             for i in group["params"]:
                 parameter = parameters[at]
                 at += 1
@@ -333,7 +359,7 @@ class Optimizer:
                 tensors = dict(given[i])
                 try:
                     steps[parameter] = int(tensors.pop("step"))
-                    expected = self.init(parameter, **hyperparameters)
+                    expected = owner.init(parameter, **hyperparameters)
                     state[parameter] = _fitted(tensors, expected)
                 except (KeyError, TypeError, ValueError) as error:
                     raise self._unfit(
@@ -341,6 +367,11 @@ class Optimizer:
                     ) from None
         for own, group in zip(self.param_groups, groups, strict=True):
             own.update((n, x) for n, x in group.items() if n != "params")
+        self._keep(state, steps)
+
+    def _keep(
+        self, state: dict[Tensor, dict[str, Tensor]], steps: dict[Tensor, int]
+    ) -> None:
         self.state, self.steps = state, steps
 
     def _checked_groups(self, state_dict: Any) -> tuple[list[Group], Mapping[Any, Any]]:
@@ -348,7 +379,8 @@ class Optimizer:
             groups = [dict(group) for group in state_dict["param_groups"]]
             given = dict(state_dict["state"])
             sizes = [len(group["params"]) for group in groups]
-            missing = [n for g in groups for n in self.defaults if n not in g]
+            pairs = zip(self.owners(), groups, strict=False)
+            missing = [n for owner, g in pairs for n in owner.defaults if n not in g]
         except (KeyError, TypeError, ValueError) as error:
             raise self._unfit(f"no state dict of an optimizer: {error!r}") from None
         own = [len(group["params"]) for group in self.param_groups]
@@ -376,16 +408,6 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def unless_zero(number: Any) -> Any:
-    """Return a hyperparameter, or None if it is 0, which leaves its term out."""
-    return number if isinstance(number, Tensor) else number or None
-
-
-def root(number: Any) -> Any:
-    """Return the square root of a number or of a scalar tensor."""
-    return plait.sqrt(number) if isinstance(number, Tensor) else math.sqrt(number)
-
-
 def _fitted(
     given: Mapping[str, Any], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -401,17 +423,15 @@ def _fitted(
     return result
 
 
-# What the flat lists of a group hold: the names of the state of each parameter, the
-# names of the coefficients, and how many sets of coefficients there are: one for all
-# parameters, or one for each.
-_Layout = tuple[tuple[tuple[str, ...], ...], tuple[str, ...], int]
+# What the flat lists of a group hold: the rule, the names of the state of each
+# parameter, the names of the coefficients, and how many sets of coefficients there are:
+# one for all parameters, or one for each.
+_Layout = tuple[Rule, tuple[tuple[str, ...], ...], tuple[str, ...], int]
 
 
 @functools.cache
-def _updating(
-    update: Callable[..., Any], layout: tuple[_Layout, ...], may_skip: bool
-) -> Callable[..., None]:
-    """Return the function that applies the rule `update` to all parameters at once.
+def _updating(layout: tuple[_Layout, ...], may_skip: bool) -> Callable[..., None]:
+    """Return the function that applies the rules to all parameters at once.
 
     It takes flat lists, which are quick to record: for each group the parameters, then
     their states; and for each group the gradients, then the coefficients. With
@@ -421,7 +441,7 @@ def _updating(
     def rule(tensors: Sequence[Tensor], operands: Sequence[Any]) -> list[Tensor]:
         rest, others = iter(tensors), iter(operands)
         new = []
-        for names, labels, sets in layout:
+        for update, names, labels, sets in layout:
             parameters = [next(rest) for _ in names]
             gradients = [next(others) for _ in names]
             states = [{name: next(rest) for name in own} for own in names]
@@ -442,7 +462,7 @@ def _updating(
 
 
 def _update_one(
-    update: Callable[..., Any],
+    update: Rule,
     parameter: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],

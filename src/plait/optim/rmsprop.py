@@ -11,7 +11,8 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer, unless_zero
+from .optimizer import Optimizer
+from .terms import directed, unless_zero
 
 
 class RMSprop(Optimizer):
@@ -61,22 +62,9 @@ class RMSprop(Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def check(
-        self,
-        *,
-        lr: float | Tensor,
-        alpha: float,
-        eps: float,
-        weight_decay: float,
-        momentum: float,
-        centered: bool,
-        maximize: bool,
-    ) -> None:
-        self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
+    def check(self, *, alpha: float, **others: Any) -> None:
+        super().check(**others)
         self.refuse(not 0 <= alpha <= 1, "alpha is not in 0..1", alpha)
-        self.refuse(not eps >= 0, "eps is negative", eps)
-        self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
-        self.refuse(not momentum >= 0, "momentum is negative", momentum)
 
     @staticmethod
     def init(
@@ -125,10 +113,7 @@ class RMSprop(Optimizer):
         centered: bool,
         maximize: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if maximize:
-            gradient = -gradient
-        if weight_decay is not None:
-            gradient = gradient + parameter * weight_decay
+        gradient = directed(parameter, gradient, weight_decay, maximize)
         square = state["square_avg"] * old + gradient * gradient * new
         kept = {"square_avg": square}
         if centered:
@@ -146,7 +131,7 @@ class RMSprop(Optimizer):
     @staticmethod
     def samples() -> list[dict[str, Any]]:
         return [
-            {"lr": 5e-4, "momentum": 0.9},
+            {"lr": 1e-3, "momentum": 0.9},
             {"lr": 0.03},
             {"lr": 0.01, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1},
             {"lr": 0.01, "alpha": 0.8, "centered": True, "momentum": 0.5},

@@ -12,7 +12,7 @@ Source for names, arguments and defaults: PyTorch, torch.optim.lr_scheduler.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -143,6 +143,43 @@ class LambdaLR(LRScheduler):
         return [{"lr": initial * factor(step)} for initial, factor in pairs]
 
 
+class MultiplicativeLR(LRScheduler):
+    """initial_lr * lr_lambda(1) * lr_lambda(2) * ... * lr_lambda(step).
+
+    Args:
+        lr_lambda: from the number of the step to a factor; or one for each group.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        count = len(optimizer.param_groups)
+        if callable(lr_lambda):
+            lr_lambda = [lr_lambda] * count
+        self.lr_lambdas = list(lr_lambda)
+        self._refuse(
+            len(self.lr_lambdas) != count,
+            f"one function for each of {count} groups is needed",
+            len(self.lr_lambdas),
+        )
+        self._products = (0, [1.0] * count)  # at the step asked for last
+        super().__init__(optimizer, last_epoch)
+
+    def values(self, step: int) -> list[dict[str, Any]]:
+        at, products = self._products
+        if step < at:
+            at, products = 0, [1.0] * len(products)
+        for i in range(at + 1, step + 1):
+            pairs = zip(products, self.lr_lambdas, strict=True)
+            products = [product * factor(i) for product, factor in pairs]
+        self._products = max(step, 0), products
+        pairs_of_rates = zip(self.base_lrs, products, strict=True)
+        return [{"lr": initial * product} for initial, product in pairs_of_rates]
+
+
 class StepLR(LRScheduler):
     """initial_lr * gamma ** (step // step_size)."""
 
@@ -178,6 +215,39 @@ class MultiStepLR(LRScheduler):
 
     def rate(self, step: int, initial: float) -> float:
         return float(initial * self.gamma ** bisect_right(self.milestones, step))
+
+
+class PiecewiseConstantLR(LRScheduler):
+    """values[how many of `boundaries` are below step], as they are: no factors.
+
+    Args:
+        boundaries: the last step with each value but the last.
+        values: of the rate, one more than boundaries.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        boundaries: Sequence[int],
+        values: Sequence[float],
+        last_epoch: int = -1,
+    ) -> None:
+        self.boundaries = list(boundaries)
+        self.rates = list(values)
+        self._refuse(
+            sorted(self.boundaries) != self.boundaries,
+            "boundaries do not increase",
+            self.boundaries,
+        )
+        self._refuse(
+            len(self.rates) != len(self.boundaries) + 1,
+            "there is one boundary less than values",
+            f"{len(self.boundaries)} for {len(self.rates)}",
+        )
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, step: int, initial: float) -> float:
+        return self.rates[bisect_left(self.boundaries, step)]
 
 
 class ConstantLR(LRScheduler):
@@ -261,6 +331,89 @@ class PolynomialLR(LRScheduler):
         return float(initial * linear_decay(progress) ** self.power)
 
 
+class InverseTimeLR(LRScheduler):
+    """initial_lr / (1 + gamma * n) ** power, where n is step / decay_steps.
+
+    Args:
+        gamma: how fast it goes down. At least 0.
+        power: at which power.
+        decay_steps: what n counts in.
+        staircase: round n down.
+
+    Source: Keras, InverseTimeDecay; Caffe, the policy "inv".
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        gamma: float,
+        power: float = 1.0,
+        decay_steps: int = 1,
+        staircase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        self._refuse(not gamma >= 0, "gamma is negative", gamma)
+        self._refuse(decay_steps < 1, "decay_steps is below 1", decay_steps)
+        self.gamma = gamma
+        self.power = power
+        self.decay_steps = decay_steps
+        self.staircase = staircase
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, step: int, initial: float) -> float:
+        n = step / self.decay_steps
+        n = math.floor(n) if self.staircase else n
+        return float(initial / (1 + self.gamma * n) ** self.power)
+
+
+class InverseSquareRootLR(LRScheduler):
+    """initial_lr * min(n / warmup_steps, sqrt(warmup_steps / n)), where n is step + 1.
+
+    Up on a line to the rate the group began with, then down with the root of the number
+    of the step: the schedule of the first transformers ("Noam"), whose greatest rate is
+    (d_model * warmup_steps) ** -0.5.
+
+    Args:
+        warmup_steps: how long the rate goes up. At least 1.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017, equation 3.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, warmup_steps: int = 4000, last_epoch: int = -1
+    ) -> None:
+        self._refuse(warmup_steps < 1, "warmup_steps is below 1", warmup_steps)
+        self.warmup_steps = warmup_steps
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, step: int, initial: float) -> float:
+        n = (step + 1) / self.warmup_steps
+        return initial * min(n, 1 / math.sqrt(n))
+
+
+class SigmoidLR(LRScheduler):
+    """initial_lr / (1 + exp(-gamma * (step - step_size))).
+
+    Args:
+        gamma: how fast the rate changes; below 0 for down.
+        step_size: the step at which it is half of the initial one.
+
+    Source: Caffe, the policy "sigmoid".
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, gamma: float, step_size: int, last_epoch: int = -1
+    ) -> None:
+        self.gamma = gamma
+        self.step_size = step_size
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, step: int, initial: float) -> float:
+        # The hyperbolic tangent does not overflow.
+        half = self.gamma * (step - self.step_size) / 2
+        return initial * (1 + math.tanh(half)) / 2
+
+
 class CosineAnnealingLR(LRScheduler):
     """eta_min + (initial_lr - eta_min) * (1 + cos(pi step / T_max)) / 2.
 
@@ -320,282 +473,3 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 length *= self.T_mult
         share = cosine_decay(step / length)
         return self.eta_min + (initial - self.eta_min) * share
-
-
-class OneCycleLR(LRScheduler):
-    """Up to a greatest rate and down again, far below the first; the momentum the
-    other way round.
-
-    From max_lr / div_factor to max_lr over the first `pct_start` of all steps, then to
-    max_lr / div_factor / final_div_factor over the rest. With `three_phase`, the way
-    down to the first rate is as long as that up, and then follows the rest.
-
-    Args:
-        max_lr: the greatest rate, or one for each group.
-        total_steps: how many steps there are.
-        epochs, steps_per_epoch: give them instead of `total_steps`, their product.
-        pct_start: the share of steps on which the rate grows.
-        anneal_strategy: "cos" for a half wave of a cosine, or "linear".
-        cycle_momentum: also set the momentum, or the first of betas, from
-            `max_momentum` to `base_momentum` and back.
-
-    Source: L. Smith, N. Topin, "Super-convergence: very fast training of neural
-    networks using large learning rates", 2018.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        max_lr: float | Sequence[float],
-        total_steps: int | None = None,
-        epochs: int | None = None,
-        steps_per_epoch: int | None = None,
-        pct_start: float = 0.3,
-        anneal_strategy: str = "cos",
-        cycle_momentum: bool = True,
-        base_momentum: float = 0.85,
-        max_momentum: float = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-        three_phase: bool = False,
-        last_epoch: int = -1,
-    ) -> None:
-        if total_steps is None:
-            self._refuse(
-                not epochs or not steps_per_epoch,
-                "total_steps is needed, or epochs and steps_per_epoch",
-                {"epochs": epochs, "steps_per_epoch": steps_per_epoch},
-            )
-            total_steps = (epochs or 0) * (steps_per_epoch or 0)
-        self._refuse(total_steps < 1, "total_steps is below 1", total_steps)
-        self._refuse(not 0 <= pct_start <= 1, "pct_start is not in 0..1", pct_start)
-        self._refuse(
-            anneal_strategy not in ("cos", "linear"),
-            "anneal_strategy is neither 'cos' nor 'linear'",
-            anneal_strategy,
-        )
-        count = len(optimizer.param_groups)
-        rates = [max_lr] * count if isinstance(max_lr, (int, float)) else list(max_lr)
-        self._refuse(
-            len(rates) != count, f"one max_lr for each of {count} groups", len(rates)
-        )
-        self.total_steps = total_steps
-        self.max_lrs = rates
-        self.div_factor = div_factor
-        self.final_div_factor = final_div_factor
-        self.momenta = (base_momentum, max_momentum)
-        self._decay = cosine_decay if anneal_strategy == "cos" else linear_decay
-        self._momentum = None
-        if cycle_momentum:
-            known = ("momentum", "betas")
-            self._momentum = next((x for x in known if x in optimizer.defaults), None)
-            self._refuse(
-                self._momentum is None,
-                "the optimizer has no momentum to set with cycle_momentum",
-                type(optimizer).__name__,
-            )
-        # Where each phase ends, and which of (least, first, greatest) rates it ends at.
-        up = float(pct_start * total_steps) - 1
-        ends = [(up, 2), (2 * up, 1), (total_steps - 1, 0)]
-        self._phases = ends if three_phase else [ends[0], ends[2]]
-        super().__init__(optimizer, last_epoch)
-
-    def values(self, step: int) -> list[dict[str, Any]]:
-        self._refuse(
-            step > self.total_steps,
-            f"the cycle of {self.total_steps} steps is over",
-            f"step {step}",
-        )
-        step = min(step, self.total_steps - 1)
-        start, before = 0.0, 1
-        for end, after in self._phases:
-            if step <= end:
-                break
-            start, before = end, after
-        progress = (step - start) / (end - start) if end > start else 1.0
-        share = self._decay(progress)  # of what was before
-
-        def between(low: float, high: float) -> float:
-            return high + (low - high) * share
-
-        result = []
-        low, high = self.momenta
-        momenta = (high, high, low)
-        groups = self.optimizer.param_groups
-        for group, greatest in zip(groups, self.max_lrs, strict=True):
-            first = greatest / self.div_factor
-            rates = (first / self.final_div_factor, first, greatest)
-            values: dict[str, Any] = {"lr": between(rates[before], rates[after])}
-            momentum = between(momenta[before], momenta[after])
-            if self._momentum == "betas":
-                values["betas"] = (momentum, *group["betas"][1:])
-            elif self._momentum is not None:
-                values["momentum"] = momentum
-            result.append(values)
-        return result
-
-
-class SequentialLR(LRScheduler):
-    """One schedule after another.
-
-    Args:
-        schedulers: of the same optimizer. Each begins with its step 0.
-        milestones: the steps at which all but the first begin.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        schedulers: Sequence[Any],
-        milestones: Sequence[int],
-        last_epoch: int = -1,
-    ) -> None:
-        self.schedulers: list[Any] = list(schedulers)
-        self.milestones = list(milestones)
-        self._refuse(
-            len(self.schedulers) != len(self.milestones) + 1,
-            "there is one milestone less than schedulers",
-            f"{len(self.milestones)} for {len(self.schedulers)}",
-        )
-        self._refuse(
-            sorted(self.milestones) != self.milestones,
-            "milestones do not increase",
-            self.milestones,
-        )
-        for one in self.schedulers:
-            # A plateau is a matter of results, not of the number of the step.
-            if not isinstance(one, LRScheduler) or one.optimizer is not optimizer:
-                raise ArgumentTypeError(
-                    "[SequentialLR] schedules of the same optimizer are needed, which "
-                    "depend on the number of the step alone",
-                    got=f"a {type(one).__name__}",
-                )
-        super().__init__(optimizer, last_epoch)
-
-    def values(self, step: int) -> list[dict[str, Any]]:
-        at = bisect_right(self.milestones, step)
-        begin = self.milestones[at - 1] if at else 0
-        schedule: LRScheduler = self.schedulers[at]
-        return schedule.values(step - begin)
-
-
-class ReduceLROnPlateau:
-    """Multiplies rates by `factor` when a measured number has stopped getting better.
-
-    Args:
-        mode: "min" if less is better, or "max".
-        patience: how many steps without a better number are borne with.
-        threshold: how much better counts as better.
-        threshold_mode: "rel" for a share of the best number, or "abs".
-        cooldown: steps after a reduction that are not counted.
-        min_lr: rates do not go below it; or one for each group.
-        eps: a change below this is left out.
-
-    Attributes:
-        best: the best number.
-        num_bad_epochs: how many steps have passed since, that count.
-        cooldown_counter: steps that will not be counted.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr: float | Sequence[float] = 0.0,
-        eps: float = 1e-8,
-    ) -> None:
-        refusals = (
-            (not factor < 1, "factor is not below 1", factor),
-            (mode not in ("min", "max"), "mode is neither 'min' nor 'max'", mode),
-            (
-                threshold_mode not in ("rel", "abs"),
-                "threshold_mode is neither 'rel' nor 'abs'",
-                threshold_mode,
-            ),
-        )
-        for condition, what, got in refusals:
-            if condition:
-                raise ArgumentError(f"[ReduceLROnPlateau] {what}", got=repr(got))
-        count = len(optimizer.param_groups)
-        least = [min_lr] * count if isinstance(min_lr, (int, float)) else list(min_lr)
-        if len(least) != count:
-            raise ArgumentError(
-                f"[ReduceLROnPlateau] one min_lr for each of {count} groups",
-                got=str(len(least)),
-            )
-        self.optimizer = optimizer
-        self.mode = mode
-        self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
-        self.threshold_mode = threshold_mode
-        self.cooldown = cooldown
-        self.min_lrs = least
-        self.eps = eps
-        self.best = math.inf if mode == "min" else -math.inf
-        self.num_bad_epochs = 0
-        self.cooldown_counter = 0
-        self.last_epoch = 0
-
-    def step(self, metrics: Any) -> None:
-        """Take in a number, a tensor or a Python number, and set the rates."""
-        value = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(value):
-            self.best = value
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            self._reduce()
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
-
-    def _is_better(self, value: float) -> bool:
-        less = self.mode == "min"
-        margin = -self.threshold if less else self.threshold
-        if self.threshold_mode == "rel":
-            bound = self.best * (1 + margin)
-        else:
-            bound = self.best + margin
-        return value < bound if less else value > bound
-
-    def _reduce(self) -> None:
-        for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-            new = max(group["lr"] * self.factor, least)
-            if group["lr"] - new > self.eps:
-                group["lr"] = new
-
-    def get_last_lr(self) -> list[float]:
-        """Return the rates that are set."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what was measured. Rates are saved with the optimizer."""
-        return {name: getattr(self, name) for name in _PLATEAU}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
-
-        Raises:
-            StateDictError: it is not of such a schedule; nothing is changed.
-        """
-        if state_dict.keys() != set(_PLATEAU):
-            raise StateDictError(
-                "[load_state_dict] the state does not fit this ReduceLROnPlateau; "
-                "nothing was changed",
-                got=", ".join(map(str, state_dict)) or "nothing",
-                expected=", ".join(_PLATEAU),
-            )
-        vars(self).update(state_dict)
-
-
-_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")

@@ -11,7 +11,8 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from .optimizer import Optimizer, unless_zero
+from .optimizer import Optimizer
+from .terms import choose, directed, unless_zero
 
 
 class SGD(Optimizer):
@@ -57,18 +58,9 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def check(
-        self,
-        *,
-        lr: float | Tensor,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
-        nesterov: bool,
-        maximize: bool,
+        self, *, momentum: float, dampening: float, nesterov: bool, **others: Any
     ) -> None:
-        self.refuse(not isinstance(lr, Tensor) and not lr >= 0, "lr is negative", lr)
-        self.refuse(not momentum >= 0, "momentum is negative", momentum)
-        self.refuse(not weight_decay >= 0, "weight_decay is negative", weight_decay)
+        super().check(momentum=momentum, **others)
         self.refuse(
             nesterov and not (momentum and dampening == 0),
             "nesterov needs a momentum and no dampening",
@@ -93,11 +85,7 @@ class SGD(Optimizer):
         share: Any = unless_zero(dampening)
         if share is not None:
             # A buffer of zeros takes the first gradient whole.
-            first = step == 1
-            if isinstance(first, Tensor):
-                share = plait.where(first, 1.0, 1.0 - dampening)
-            else:
-                share = 1.0 if first else 1.0 - dampening
+            share = choose(step == 1, 1.0, 1.0 - dampening)
         return {
             "lr": lr,
             "momentum": unless_zero(momentum),
@@ -120,10 +108,7 @@ class SGD(Optimizer):
         nesterov: bool,
         maximize: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if maximize:
-            gradient = -gradient
-        if weight_decay is not None:
-            gradient = gradient + parameter * weight_decay
+        gradient = directed(parameter, gradient, weight_decay, maximize)
         if momentum is not None:
             entering = gradient if share is None else gradient * share
             buffer = state["momentum_buffer"] * momentum + entering
@@ -134,7 +119,7 @@ class SGD(Optimizer):
     @staticmethod
     def samples() -> list[dict[str, Any]]:
         return [
-            {"lr": 1e-3, "momentum": 0.9},
+            {"lr": 0.05, "momentum": 0.9},
             {"lr": 0.1},
             {"lr": 0.1, "weight_decay": 0.1, "maximize": True},
             {"lr": 0.1, "momentum": 0.9, "dampening": 0.3},

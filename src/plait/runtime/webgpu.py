@@ -8,15 +8,17 @@ Read first: `Runner`.
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import program as plan
+from ..compile.wgsl.gate import GATE
 from ..errors import DeviceError, PlaitError, optional
 from ..ir.graph import TensorType
 from ..program import Code, Launch, Place, Program, WrongIndex
@@ -28,7 +30,8 @@ _MOST_GROUPS = 65535
 # them needs no more.
 _SCRATCH = 16 << 20
 # Words before the places of a launch.
-_HEAD = 4
+_HEAD, _WORD = 4, 4
+_HALF = "shader-f16"
 
 
 def unavailable() -> str:
@@ -58,24 +61,27 @@ class Device:
         if adapter is None:
             raise DeviceError("[webgpu] there is no adapter on this machine")
         limits = adapter.limits
+        self.half = _HALF in adapter.features
         names = ("max-storage-buffer-binding-size", "max-buffer-size")
         self.most_bytes = min(limits[name] for name in names)
         self.device = adapter.request_device_sync(
-            required_limits={name: limits[name] for name in names}
+            required_limits={name: limits[name] for name in names},
+            required_features=[_HALF] if self.half else [],
         )
         self.name = str(adapter.info.get("device") or adapter.info.get("description"))
         self.usage = wgpu.BufferUsage
-        visible = wgpu.ShaderStage.COMPUTE
-        self.layout = self.device.create_bind_group_layout(
-            entries=[
-                {"binding": 0, "visibility": visible, "buffer": {"type": "storage"}},
-                {
-                    "binding": 1,
-                    "visibility": visible,
-                    "buffer": {"type": "uniform", "has_dynamic_offset": True},
-                },
+        stage = wgpu.ShaderStage.COMPUTE
+
+        def layout(*buffers: dict[str, Any]) -> Any:
+            entries = [
+                {"binding": i, "visibility": stage, "buffer": one}
+                for i, one in enumerate(buffers)
             ]
-        )
+            return self.device.create_bind_group_layout(entries=entries)
+
+        storage, told = {"type": "storage"}, {"type": "uniform", "has_dynamic_offset": True}
+        self.layout = layout(storage, told)
+        self.gate_layout = layout(storage, told, storage)
         self._pipelines: dict[str, Any] = {}
 
     def pipeline(self, code: Code) -> Any:
@@ -83,14 +89,30 @@ class Device:
         found = self._pipelines.get(code.key)
         if found is None:
             text = code.build().decode()
-            module = self.device.create_shader_module(code=text)
-            layout = self.device.create_pipeline_layout(
-                bind_group_layouts=[self.layout]
-            )
-            found = self._pipelines[code.key] = self.device.create_compute_pipeline(
-                layout=layout, compute={"module": module, "entry_point": "kernel"}
-            )
+            if self.half and "wgsl half" in code.stages:
+                text = code.stages["wgsl half"]()
+            # Kernels may differ in what the launch says only.
+            found = self._pipelines.get(text)
+            if found is None:
+                found = self._pipelines[text] = self._compiled(text, self.layout)
+            self._pipelines[code.key] = found
         return found
+
+    def gate(self) -> Any:
+        """Return the kernel that stops what comes after a wrong index."""
+        found = self._pipelines.get(GATE)
+        if found is None:
+            found = self._pipelines[GATE] = self._compiled(GATE, self.gate_layout)
+        return found
+
+    def _compiled(self, text: str, layout: Any) -> Any:
+        return self.device.create_compute_pipeline(
+            layout=self.device.create_pipeline_layout(bind_group_layouts=[layout]),
+            compute={
+                "module": self.device.create_shader_module(code=text),
+                "entry_point": "kernel",
+            },
+        )
 
 
 @cache
@@ -102,6 +124,13 @@ def device() -> Device:
         DeviceError: the machine has no adapter.
     """
     return Device()
+
+
+class _Flag(NamedTuple):
+    """A byte that is set if an index was wrong, and the first launch after it."""
+
+    address: int
+    first: int
 
 
 class Runner:
@@ -119,6 +148,7 @@ class Runner:
         self._program = program
         self._device = device()
         self._code = [self._device.pipeline(one) for one in program.kernels]
+        self._verdict = 0
         self._addresses, self._scratch_at = self._places()
         self._room = max(
             [_SCRATCH, *(one.scratch for one in program.kernels)]
@@ -140,9 +170,12 @@ class Runner:
         )
         self._write(program.constants_slot, program.constants)
         self._table: Any = None
+        self._gates: Any = None
         self._group: Any = None
+        self._gate_group: Any = None
         self._entries: list[bytes] = []
-        self._todo: list[tuple[int, int, int]] = []  # kernel, workgroups of x and y
+        # Kernel and workgroups of x and y; or a flag, where the way on may be closed.
+        self._todo: list[tuple[int, int, int] | _Flag] = []
 
     def run(self, values: Sequence[Any]) -> list[np.ndarray]:
         """Return the values of the outputs, given those of the inputs.
@@ -163,13 +196,20 @@ class Runner:
             for one in program.lasts:
                 self._put(start + one.flag // 4 * 4, b"\x01\x01\x01\x01")
         self._slots = list(self._addresses)
+        self._put(self._verdict, bytes(_WORD))
         self._go(0, len(program.instructions))
-        self._flush()
-        first = len(program.inputs)
+        # Outputs lie side by side, and then the verdict: they are read at once.
+        places = self._addresses[len(program.inputs) :]
+        start = min([*places[: len(program.outputs)], self._verdict])
+        found = self._get(start, self._verdict + _WORD - start)
+        if any(found[-_WORD:]):
+            raise WrongIndex
         return [
-            self._array(Place(first + i), type)
-            for i, type in enumerate(program.outputs)
-        ]
+            np.frombuffer(
+                found, type.dtype.numpy, math.prod(type.shape), place - start
+            ).reshape(type.shape).copy()
+            for place, type in zip(places, program.outputs, strict=False)
+        ]  # fmt: skip
 
     def _places(self) -> tuple[list[int], int]:
         """Return where each slot begins, and where scratch memory does."""
@@ -178,7 +218,9 @@ class Runner:
         sizes = [type.nbytes for type in types]
         sizes += [program.arena, program.constants.nbytes]
         addresses, at = [], 0
-        for size in sizes:
+        for i, size in enumerate(sizes):
+            if i == len(types):
+                self._verdict, at = at, at + _ALIGNMENT
             addresses.append(at)
             at += _rounded(size)
         addresses += [0] * (program.slots - len(addresses))
@@ -249,15 +291,20 @@ class Runner:
                     self._slots = slots
                     at = target
                 case plan.Alarm(place):
-                    if self._byte(place):
-                        raise WrongIndex
+                    flag = slots[place.slot] + place.offset
+                    self._todo.append(_Flag(flag, len(self._entries)))
                 case plan.Settled():
                     pass
                 case _:
                     raise AssertionError(f"{one} is no instruction for WebGPU")
 
     def _byte(self, place: Place) -> int:
-        return self._get(self._slots[place.slot] + place.offset, 1)[0]
+        """Return what decides how it goes on."""
+        gated = any(isinstance(one, _Flag) for one in self._todo)
+        found = self._get(self._slots[place.slot] + place.offset, 1)[0]
+        if gated and any(self._get(self._verdict, _WORD)):
+            raise WrongIndex
+        return found
 
     def _launch(self, one: Launch) -> None:
         code = self._program.kernels[one.kernel]
@@ -281,32 +328,64 @@ class Runner:
         if not self._todo:
             return
         gpu = self._device.device
-        data = b"".join(self._entries)
-        if self._table is None or self._table.size < len(data):
-            usage = self._device.usage
-            self._table = gpu.create_buffer(
-                size=2 * len(data), usage=usage.UNIFORM | usage.COPY_DST
-            )
-            self._group = gpu.create_bind_group(
-                layout=self._device.layout,
-                entries=[
-                    {"binding": 0, "resource": {"buffer": self._memory}},
-                    {
-                        "binding": 1,
-                        "resource": {"buffer": self._table, "size": self._stride},
-                    },
-                ],
-            )
-        gpu.queue.write_buffer(self._table, 0, data)
+        launches = b"".join(self._entries)
+        words = self._stride // _WORD
+        flags = [one for one in self._todo if isinstance(one, _Flag)]
+        told = b"".join(
+            struct.pack(
+                "<6I", one.address, 1, one.first, len(self._entries), words,
+                self._verdict // _WORD,
+            ).ljust(_ALIGNMENT, b"\0")
+            for one in flags
+        )  # fmt: skip
+        self._make_room(len(launches), len(told))
+        gpu.queue.write_buffer(self._table, 0, launches)
+        if told:
+            gpu.queue.write_buffer(self._gates, 0, told)
         encoder = gpu.create_command_encoder()
         work = encoder.begin_compute_pass()
-        for i, (kernel, x, y) in enumerate(self._todo):
+        launch = gate = 0
+        for one in self._todo:
+            if isinstance(one, _Flag):
+                work.set_pipeline(self._device.gate())
+                work.set_bind_group(0, self._gate_group, [gate * _ALIGNMENT])
+                work.dispatch_workgroups(1, 1)
+                gate += 1
+                continue
+            kernel, x, y = one
             work.set_pipeline(self._code[kernel])
-            work.set_bind_group(0, self._group, [i * self._stride])
+            work.set_bind_group(0, self._group, [launch * self._stride])
             work.dispatch_workgroups(x, y)
+            launch += 1
         work.end()
         gpu.queue.submit([encoder.finish()])
         self._entries, self._todo = [], []
+
+    def _make_room(self, launches: int, gates: int) -> None:
+        """Have tables that take so many bytes."""
+        if self._table is not None and (
+            self._table.size >= launches and self._gates.size >= gates
+        ):
+            return
+        gpu, usage = self._device.device, self._device.usage
+
+        def table(size: int, more: int) -> Any:
+            size = max(2 * size, _ALIGNMENT)
+            return gpu.create_buffer(size=size, usage=usage.COPY_DST | more)
+
+        self._table = table(launches, usage.UNIFORM | usage.STORAGE)
+        self._gates = table(gates, usage.UNIFORM)
+        memory = {"buffer": self._memory}
+        launch = {"buffer": self._table, "size": self._stride}
+        gate = {"buffer": self._gates, "size": _ALIGNMENT}
+
+        def group(layout: Any, *bound: dict[str, Any]) -> Any:
+            entries = [{"binding": i, "resource": one} for i, one in enumerate(bound)]
+            return gpu.create_bind_group(layout=layout, entries=entries)
+
+        self._group = group(self._device.layout, memory, launch)
+        whole = {"buffer": self._table}
+        self._gate_group = group(self._device.gate_layout, memory, gate, whole)
 
     def _call(self, one: plan.Host) -> None:
         with np.errstate(all="ignore"):

@@ -35,7 +35,11 @@ RAISED = frozenset({
     "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "multi_margin_loss",
     "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss",
     "pairwise_distance", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
-    "triplet_margin_loss",
+    "triplet_margin_loss", "log_cosh_loss", "mape_loss", "msle_loss", "hinge_loss",
+    "squared_hinge_loss", "categorical_hinge_loss", "contrastive_loss", "dice_loss",
+    "tversky_loss", "focal_loss", "sigmoid_focal_loss", "poly_loss",
+    "generalized_cross_entropy", "sparsemax_loss", "circle_loss", "nt_xent_loss",
+    "ranking_softmax_loss",
 })  # fmt: skip
 # Of 32 bits inside; the result has the type of what is normalized, whatever those of
 # scale and shift are.

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..dtypes import uint32
 from ..errors import ArgumentError, TracingError
-from ..ops import distribution, philox
+from ..ops import binomial, distribution, philox
 from ..ops import random as draws
 from .lift import lift
 from .tensor import Tensor, concrete
@@ -252,7 +252,8 @@ def published(lifted: Any) -> Any:
 
 FUNCTIONS: dict[str, Any] = {
     op.__name__: published(lift(op))
-    for op in (*draws.RANDOM_OPS, *distribution.RANDOM_OPS)
+    for module in (draws, distribution, binomial)
+    for op in module.RANDOM_OPS
 }
 split = lift(philox.split)
 fold_in = lift(philox.fold_in)

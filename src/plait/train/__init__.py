@@ -1,49 +1,43 @@
-"""Training: an engine with hooks, meters, logs, checkpoints, and `fit` for all.
+"""Training: an engine with hooks, metrics, logs, checkpoints, and `fit` for all.
 
 `TrainStep` is a step by itself, which can be exported.
 """
 
+from typing import TYPE_CHECKING
+
+from ..names import missing
+from .average import WeightAverage
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .constrain import Constrain
 from .engine import EVENTS, Engine, Hook, State
 from .fit import History, evaluate, fit
 from .log import ConsoleLog, CSVLog, JSONLinesLog
 from .measure import Clock, Evaluate, Measure
-from .meters import (
-    Average,
-    AverageValueMeter,
-    ClassErrorMeter,
-    ConfusionMeter,
-    Meter,
-    ThroughputMeter,
-    TimeMeter,
-)
 from .schedule import RateSchedule
 from .step import TrainStep
 
 __all__ = [
     "EVENTS",
-    "Average",
-    "AverageValueMeter",
     "CSVLog",
     "Checkpoint",
-    "ClassErrorMeter",
     "Clock",
-    "ConfusionMeter",
     "ConsoleLog",
+    "Constrain",
     "Engine",
     "Evaluate",
     "History",
     "Hook",
     "JSONLinesLog",
     "Measure",
-    "Meter",
     "RateSchedule",
     "State",
-    "ThroughputMeter",
-    "TimeMeter",
     "TrainStep",
+    "WeightAverage",
     "evaluate",
     "fit",
     "load_checkpoint",
     "save_checkpoint",
 ]
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing(__name__)

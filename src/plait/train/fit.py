@@ -11,10 +11,10 @@ from typing import Any
 
 import plait
 
+from ..metrics import Metric
 from .engine import Engine, Hook, State
 from .log import ConsoleLog
 from .measure import Clock, Evaluate, Measure
-from .meters import Meter
 
 
 class History(Hook):
@@ -35,7 +35,7 @@ def fit(
     loss_function: Any,
     optimizer: Any,
     epochs: int = 1,
-    meters: Mapping[str, Meter] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     evaluate_on: Any = None,
     hooks: Iterable[Any] = (),
     quiet: bool = False,
@@ -50,8 +50,8 @@ def fit(
         loss_function: takes output and target, returns a tensor of one element.
         optimizer: of the model's parameters.
         epochs: how often to go through the loader.
-        meters: what to measure besides the loss, by name, such as
-            `{"accuracy": ClassErrorMeter(accuracy=True)}`.
+        metrics: what to measure besides the loss, by name, such as
+            `{"accuracy": Accuracy()}`.
         evaluate_on: a loader to evaluate on after each epoch, or several by name.
         hooks: further hooks, called after the usual ones, so that they can read the
             epoch's record.
@@ -63,22 +63,23 @@ def fit(
             to blame, as soon as a value is nan; see `plait.trace_nonfinite`.
 
     Returns:
-        For each epoch: `epoch`, `loss`, each meter's value, the same of each evaluation
-        with its name in front (`test_loss`), `seconds` and `samples_per_second`.
+        For each epoch: `epoch`, `loss`, each metric's value, the same of each
+        evaluation with its name in front (`test_loss`), `seconds` and
+        `samples_per_second`.
 
     Example:
         fit(model, train_loader, loss_function=nn.CrossEntropyLoss(),
             optimizer=optim.Adam(model.parameters()), epochs=5)
     """
-    meters = copy.deepcopy(dict(meters or {}))
+    metrics = copy.deepcopy(dict(metrics or {}))
     history = History()
-    engine = Engine([Measure(meters), Clock()], precision=precision)
+    engine = Engine([Measure(metrics), Clock()], precision=precision)
     if evaluate_on is not None:
         if not isinstance(evaluate_on, Mapping):
             evaluate_on = {"test": evaluate_on}
         for name, one in evaluate_on.items():
             inner = Engine(precision=precision)
-            engine.add(Evaluate(one, meters, prefix=name, engine=inner))
+            engine.add(Evaluate(one, metrics, prefix=name, engine=inner))
     engine.add(history)
     if not quiet:
         engine.add(ConsoleLog())
@@ -94,7 +95,7 @@ def evaluate(
     loader: Any,
     *,
     loss_function: Any = None,
-    meters: Mapping[str, Meter] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, Any]:
     """Measure a model on data, without training it.
 
@@ -102,15 +103,15 @@ def evaluate(
         model: a module; it is in evaluation mode meanwhile.
         loader: batches of (input, target).
         loss_function: takes output and target; None to leave the loss out.
-        meters: what else to measure, by name.
+        metrics: what else to measure, by name.
 
     Returns:
-        `loss`, and each meter's value.
+        `loss`, and each metric's value.
 
     Example:
-        evaluate(model, test_loader, meters={"confusion": ConfusionMeter(10)})
+        evaluate(model, test_loader, metrics={"confusion": ConfusionMatrix(10)})
     """
-    measure = Measure(copy.deepcopy(dict(meters or {})))
+    measure = Measure(copy.deepcopy(dict(metrics or {})))
     record = Engine([measure]).evaluate(model, loss_function, loader).record
     if loss_function is None:
         del record["loss"]

@@ -1,4 +1,4 @@
-"""Hooks that measure: meters over an epoch, and evaluations at its end.
+"""Hooks that measure: metrics over an epoch, and evaluations at its end.
 
 They write into `state.record`, which the logs in `log.py` read.
 
@@ -14,41 +14,41 @@ from typing import Any
 import plait
 
 from ..errors import ArgumentError
+from ..metrics import Mean, Metric, Throughput, Time
 from .engine import Engine, Hook, State
-from .meters import AverageValueMeter, Meter, ThroughputMeter, TimeMeter
 
 
 class Measure(Hook):
-    """Averages the loss over each epoch or evaluation, and feeds meters.
+    """Averages the loss over each epoch or evaluation, and feeds metrics.
 
-    Writes `loss` and a value for each meter.
+    Writes `loss` and a value for each metric.
 
     Args:
-        meters: by name; each is given output and target of every batch.
+        metrics: by name; each is given output and target of every batch.
     """
 
-    def __init__(self, meters: Mapping[str, Meter] | None = None) -> None:
-        self.meters = dict(meters or {})
-        self._loss = AverageValueMeter()
+    def __init__(self, metrics: Mapping[str, Metric] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+        self._loss = Mean()
 
     def on_start_epoch(self, state: State) -> None:
         """Forget the last epoch."""
         self._loss.reset()
-        for meter in self.meters.values():
-            meter.reset()
+        for metric in self.metrics.values():
+            metric.reset()
 
     def on_forward(self, state: State) -> None:
         """Take in a batch."""
         if state.loss is not None:
             self._loss.add(state.loss, samples_in(state.batch))
-        for meter in self.meters.values():
-            meter.add(state.output, state.target)
+        for metric in self.metrics.values():
+            metric.add(state.output, state.target)
 
     def on_end_epoch(self, state: State) -> None:
         """Write what was measured."""
-        state.record["loss"] = self._loss.value().mean
-        for name, meter in self.meters.items():
-            state.record[name] = meter.value()
+        state.record["loss"] = self._loss.value()
+        for name, metric in self.metrics.items():
+            state.record[name] = metric.value()
 
     on_start_evaluation = on_start_epoch
     on_end_evaluation = on_end_epoch
@@ -58,8 +58,8 @@ class Clock(Hook):
     """Writes `seconds` of each epoch's training, and `samples_per_second`."""
 
     def __init__(self) -> None:
-        self._seconds = TimeMeter()
-        self._samples = ThroughputMeter()
+        self._seconds = Time()
+        self._samples = Throughput()
 
     def on_start_epoch(self, state: State) -> None:
         """Start to count."""
@@ -84,7 +84,7 @@ class Evaluate(Hook):
 
     Args:
         loader: what to evaluate on.
-        meters: by name; copies of them are used.
+        metrics: by name; copies of them are used.
         prefix: "test", "valid" and so on.
         engine: says what input, output and loss are. Default: an `Engine`.
     """
@@ -92,14 +92,14 @@ class Evaluate(Hook):
     def __init__(
         self,
         loader: Any,
-        meters: Mapping[str, Meter] | None = None,
+        metrics: Mapping[str, Metric] | None = None,
         prefix: str = "test",
         engine: Engine | None = None,
     ) -> None:
         self.loader = loader
         self.prefix = prefix
         self._engine = Engine() if engine is None else engine
-        self._engine.add(Measure(copy.deepcopy(dict(meters or {}))))
+        self._engine.add(Measure(copy.deepcopy(dict(metrics or {}))))
 
     def on_end_epoch(self, state: State) -> None:
         """Evaluate, and write what was measured."""

@@ -49,8 +49,8 @@ class TrainStep:
             for no limit. See `optim.clip_grad_norm_`.
 
     Raises:
-        ArgumentError: the optimizer has no rule for a single gradient, as `LBFGS`, or
-            trains tensors that are no parameters of the model.
+        ArgumentError: the optimizer has no rule for a single gradient, as `LBFGS` or
+            `SAM`, or trains tensors that are no parameters of the model.
 
     Example:
         >>> import plait
@@ -77,11 +77,13 @@ class TrainStep:
             raise ArgumentTypeError(
                 "[TrainStep] a model is a Module", got=f"a {type(model).__name__}"
             )
-        if type(optimizer).update is optim.Optimizer.update:
+        if any(one.rule is None for one in optimizer.owners()):
             raise ArgumentError(
-                "[TrainStep] the optimizer has no rule that takes one gradient",
+                "[TrainStep] the optimizer has no rule that takes one gradient: it "
+                "computes the loss several times in a step",
                 got=f"a {type(optimizer).__name__}",
                 expected="SGD, Adam, AdamW, RMSprop, Adagrad, or one like them",
+                fix="train with it in a loop of your own, then export the model",
             )
         if clip_norm is not None and not clip_norm > 0:
             raise ArgumentError(
@@ -158,7 +160,7 @@ class TrainStep:
                     label: state[_of(name, label)]
                     for label in self._kept(parameter, group)
                 }
-                new[name], after = self.optimizer.updated(
+                new[name], after = self._owners()[group].updated(
                     changing[name], gradient, before, number, settings
                 )
                 new.update((_of(name, label), x) for label, x in after.items())
@@ -173,8 +175,8 @@ class TrainStep:
         found = {
             self._label(name, i): float(_number(group[name]))
             for i, group in enumerate(self.optimizer.param_groups)
-            for name in self.optimizer.defaults
-            if _number(group[name])
+            for name in self._owners()[i].defaults
+            if name not in self._owners()[i].fixed and _number(group[name])
         }
         if self.clip_norm is not None:
             found["clip_norm"] = float(self.clip_norm)
@@ -235,6 +237,11 @@ class TrainStep:
             alias = first.get(id(owned.get(name)))
             if name not in given and alias in given:
                 given[name] = given[alias]
+        if STEP in given and not given[STEP].numpy().any():
+            # Exports leave out what an optimizer begins with where it is zero.
+            for name, parameter, group in self._trained():
+                for label, x in self._kept(parameter, group).items():
+                    given.setdefault(_of(name, label), plait.zeros_like(x))
         passing = dict(self.model.named_buffers())
         missing = [name for name in expected if name not in given]
         others = [n for n in given if n not in expected and n not in passing]
@@ -259,11 +266,12 @@ class TrainStep:
         self.model.load_state_dict({name: given[name] for name in names})
         count = int(given[STEP].item())
         for name, parameter, group in self._trained():
-            self.optimizer.state[parameter] = {
+            owner = self._owners()[group]
+            owner.state[parameter] = {
                 label: given[_of(name, label)].to(x.dtype)
                 for label, x in self._kept(parameter, group).items()
             }
-            self.optimizer.steps[parameter] = count
+            owner.steps[parameter] = count
         low, high, first_low, first_high = map(int, given[KEY].tolist())
         plait.random.default_generator.load_state_dict(
             {"seed": low | high << 32, "stream": first_low | first_high << 32}
@@ -292,9 +300,10 @@ class TrainStep:
 
     def _kept(self, parameter: Tensor, group: int) -> dict[str, Tensor]:
         """Return what the optimizer keeps for a parameter, or will begin with."""
-        found = self.optimizer.state.get(parameter)
+        owner = self._owners()[group]
+        found = owner.state.get(parameter)
         if found is None:
-            found = self.optimizer.init(parameter, **self._settings(group, {}))
+            found = owner.init(parameter, **self._settings(group, {}))
         return found
 
     def _settings(self, group: int, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,8 +311,12 @@ class TrainStep:
         own = self.optimizer.param_groups[group]
         return {
             name: given.get(self._label(name, group), own[name])
-            for name in self.optimizer.defaults
+            for name in self._owners()[group].defaults
         }
+
+    def _owners(self) -> list[optim.Optimizer]:
+        """Return the optimizer of each group: the one, or parts of a MultiOptimizer."""
+        return self.optimizer.owners()
 
     def _label(self, name: str, group: int) -> str:
         return f"{name}_{group}" if group else name

@@ -43,7 +43,7 @@ def test_lanes_wait_for_what_others_have_stored(index, waits):
             SCRATCH,
         )
     ).text
-    assert main_of(text).count("storageBarrier();") == waits
+    assert main_of(text).count("workgroupBarrier();") == waits
 
 
 def test_all_wait_for_what_the_first_has_stored():
@@ -56,7 +56,7 @@ def test_all_wait_for_what_the_first_has_stored():
         )
     ).text
     main = main_of(text)
-    assert main.index("lane == 0u") < main.index("storageBarrier") < main.index("put_")
+    assert main.index("lane == 0u") < main.index("workgroupBarrier") < main.index("put_")
 
 
 def test_a_turn_waits_for_the_one_before():
@@ -70,7 +70,7 @@ def test_a_turn_waits_for_the_one_before():
             SCRATCH,
         )
     ).text
-    assert main_of(text).count("storageBarrier();") == 2
+    assert main_of(text).count("workgroupBarrier();") == 2
 
 
 def test_barriers_are_reached_by_all():

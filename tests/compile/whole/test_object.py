@@ -77,7 +77,7 @@ def built(target, embedded=False):
     """Return the object, and its header."""
     at, state = 1024, []
     for name, array in values().items():
-        state.append(Tensor(name, array.shape, float32, at))
+        state.append(Tensor(name, array.shape, float32, at, name == "table"))
         at += aligned(array.nbytes)
     end = at
     words, output = (
@@ -141,6 +141,32 @@ def test_a_program_in_c_gives_the_same(target, embedded, tmp_path):
     for y, b in zip(got, (bias, bias / 2), strict=True):
         (expected,) = interpret(look_up(), [table, weight, b, words])
         np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
+MISSING = r"""
+#include "net.h"
+int main(void) {
+  const float *table = net_state("table"), *weight = net_state("weight");
+  int i;
+  if (net_load("net.safetensors") || table[139] == 0 || weight[99] == 0) return 1;
+  if (net_load("table.safetensors") != -2) return 2;
+  if (net_load("others.safetensors") || weight[99] == 0) return 3;
+  for (i = 0; i < 140; i++)
+    if (table[i] != 0) return 4;
+  puts("well");
+  return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not NATIVE, reason="there is no C compiler for x86-64")
+def test_what_may_be_missing_in_a_file_is_zero_then(tmp_path):
+    found, header = built(named("sse4"))
+    save_file(values(), tmp_path / "net.safetensors")
+    others = values()
+    save_file({"table": others.pop("table")}, tmp_path / "table.safetensors")
+    save_file(others, tmp_path / "others.safetensors")
+    assert compiled_in_c(tmp_path, found, header, MISSING) == b"well\n"
 
 
 # The kernels of a convolution are copied in another order, which lasts.

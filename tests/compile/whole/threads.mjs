@@ -1,6 +1,8 @@
 // Runs functions of a module with threads, and prints what is in its memory then.
 // Standard input is JSON: {code, memory, scratch, threads, writes: [[at, bytes]],
-// calls: [symbol], reads: [[at, size]]}; bytes are in base64.
+// calls: [[symbol, argument]], reads: [[at, size]]}; bytes are in base64. Printed is
+// what functions return, how many words of memory each of them changed, and what is
+// read at the end.
 import { readFileSync } from "node:fs";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 
@@ -24,14 +26,17 @@ if (isMainThread) {
     });
     await new Promise((ready) => worker.once("message", ready));
   }
-  const results = [];
-  for (const symbol of given.calls) {
-    results.push(exports[symbol]());
+  const results = [], changed = [];
+  for (const [symbol, argument] of given.calls) {
+    const before = new Int32Array(memory.buffer).slice();
+    results.push(exports[symbol](argument));
+    const words = new Int32Array(memory.buffer);
+    changed.push(before.reduce((count, word, i) => count + (word != words[i]), 0));
     // Long enough for threads to fall asleep now and then.
     if (results.length % 5 === 0) await new Promise((go) => setTimeout(go, 5));
   }
   const read = ([at, size]) => Buffer.from(view.slice(at, at + size)).toString("base64");
-  const found = JSON.stringify({ results, reads: given.reads.map(read) });
+  const found = JSON.stringify({ results, changed, reads: given.reads.map(read) });
   process.stdout.write(found, () => process.exit(0));
 } else {
   const { code, memory, index } = workerData;

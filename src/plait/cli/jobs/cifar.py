@@ -26,7 +26,8 @@ from ...data import (
     read_image,
     resize_image,
 )
-from ...train import ClassErrorMeter, ConfusionMeter, RateSchedule, evaluate, fit
+from ...metrics import Accuracy, ConfusionMatrix
+from ...train import RateSchedule, evaluate, fit
 from ..console import Failure, natural
 from .answer import (
     bars,
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         loss_function=nn.CrossEntropyLoss(),
         optimizer=optim.AdamW(model.parameters(), lr=options.lr),
         epochs=options.epochs,
-        meters={"accuracy": ClassErrorMeter(accuracy=True)},
+        metrics={"accuracy": Accuracy()},
         evaluate_on=test_loader,
         hooks=[RateSchedule()],
         quiet=options.quiet,
@@ -103,8 +104,8 @@ def main(arguments: Sequence[str]) -> int:
             f"{most:.0%}) after {seconds:.1f} s, {rate:,.0f} images/s"
         )
     folder.save(model, "cifar", config)
-    meter = ConfusionMeter(len(data.classes))
-    counts = evaluate(model, test_loader, meters={"counts": meter})["counts"]
+    metric = ConfusionMatrix(len(data.classes))
+    counts = evaluate(model, test_loader, metrics={"counts": metric})["counts"]
     draw_training(folder, records, counts, data.classes)
     folder.draw("filters.png", plots.filters, model.state_dict()["0.weight"])
     folder.report(on_test_picture(options))

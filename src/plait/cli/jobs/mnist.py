@@ -16,7 +16,8 @@ from plait import nn, optim
 
 from ... import plots
 from ...data import Loader, digits
-from ...train import ClassErrorMeter, ConfusionMeter, RateSchedule, evaluate, fit
+from ...metrics import Accuracy, ConfusionMatrix
+from ...train import RateSchedule, evaluate, fit
 from ..console import natural, positive
 from ..pictures import Picture, draw, read_pictures
 from .answer import (
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         loss_function=nn.CrossEntropyLoss(),
         optimizer=OPTIMIZERS[options.optimizer](model.parameters(), lr=options.lr),
         epochs=options.epochs,
-        meters={"accuracy": ClassErrorMeter(accuracy=True)},
+        metrics={"accuracy": Accuracy()},
         evaluate_on=test_loader,
         hooks=[RateSchedule()],  # down to 0 on a straight line
         quiet=options.quiet,
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
             f"{rate:,.0f} images/s"
         )
     folder.save(model, "mnist", config)
-    found = evaluate(model, test_loader, meters={"counts": ConfusionMeter(CLASSES)})
+    found = evaluate(model, test_loader, metrics={"counts": ConfusionMatrix(CLASSES)})
     draw_training(folder, records, found["counts"])
     folder.draw("filters.png", plots.filters, model.state_dict()["0.weight"])
     folder.report(on_test_picture(options))

@@ -24,7 +24,8 @@ from ...data import (
     word_vectors,
 )
 from ...errors import ArgumentError, DataError, MissingExtraError
-from ...train import ClassErrorMeter, ConfusionMeter, RateSchedule, evaluate, fit
+from ...metrics import Accuracy, ConfusionMatrix
+from ...train import RateSchedule, evaluate, fit
 from ..console import Failure, positive
 from .answer import bars, class_names, likeliest, new_prediction, probabilities
 from .job import Folder, draw_training, new_training
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
         loss_function=nn.CrossEntropyLoss(),
         optimizer=optim.Adam(model.parameters(), lr=options.lr),
         epochs=options.epochs,
-        meters={"accuracy": ClassErrorMeter(accuracy=True)},
+        metrics={"accuracy": Accuracy()},
         evaluate_on=test_loader,
         hooks=[RateSchedule()],
         quiet=options.quiet,
@@ -127,8 +128,8 @@ def main(arguments: Sequence[str]) -> int:
             f"of training, {rate:,.0f} texts/s"
         )
     folder.save(model, "sentiment", config)
-    meter = ConfusionMeter(len(config["classes"]))
-    counts = evaluate(model, test_loader, meters={"counts": meter})["counts"]
+    metric = ConfusionMatrix(len(config["classes"]))
+    counts = evaluate(model, test_loader, metrics={"counts": metric})["counts"]
     draw_training(folder, records, counts, config["classes"])
     folder.report(f'plait predict --model {options.output} "a charming film"')
     return 0

@@ -49,6 +49,7 @@ class Target:
         alone: programs run where there is no Python that could do a part of them.
         options: switches of LLVM's code generation, on while code is made for it.
         finer: it runs so many times more chunks at once than processors do.
+        workgroups: lanes are invocations, which share the scratch memory of a chunk.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Target:
     keeps_constants: bool = False
     options: tuple[str, ...] = ()
     finer: int = 1
+    workgroups: bool = False
 
     @property
     def index_type(self) -> str:

@@ -53,6 +53,7 @@ class Facts:
         lasting: what is made of a convolution's kernel is there from the last run.
         finer: chunks are worth handing out that are so many times smaller.
         compact: code shall be small rather than fit for every size.
+        workgroups: lanes are invocations that share scratch memory, which is near.
     """
 
     vector_bytes: int = 64
@@ -65,6 +66,7 @@ class Facts:
     lasting: bool = False
     finer: int = 1
     compact: bool = False
+    workgroups: bool = False
 
     def lanes(self, dtype: DType) -> int:
         """Return how many numbers of `dtype` one register holds."""

@@ -65,7 +65,9 @@ class _Columns:
         across = outer[-1] if outer else 1
         length = math.prod(self.sizes)
         vectors = -(-across // self.width)
-        most = 1 if lowering.across else _SIDE_BY_SIDE
+        most = _SIDE_BY_SIDE
+        if lowering.across or lowering.chunk_cost < CHUNK_COST:
+            most = 1
         side = min(most, vectors) if lowering.reductions else 1
         if lowering.reductions and vectors >= 2:
             side = min(side, -(-vectors // 2))  # two threads can share it
@@ -75,7 +77,7 @@ class _Columns:
             self._make_room(node, length * columns)
         lines = math.prod(outer[:-1])
         block_cost = lowering.element * length * columns
-        together = max(1, CHUNK_COST // max(1, block_cost))
+        together = max(1, lowering.chunk_cost // max(1, block_cost))
         blocks_together = min(max(full, 1), together)
         lines_together = max(1, together // max(1, full + (rest > 0)))
         groups = max(1, -(-full // blocks_together))
@@ -112,7 +114,7 @@ class _Columns:
         lowering = self.lowering
         if lowering.reductions or not lowering.cuts:
             return []
-        if lowering.outer[-1].size * lowering.element > CHUNK_COST:
+        if lowering.outer[-1].size * lowering.element > lowering.chunk_cost:
             return []  # a line is more than one chunk does
         ends = [*lowering.cuts, lowering.outer[-1].size]
         parts = list(zip([0, *ends], ends, strict=False))
@@ -126,7 +128,7 @@ class _Columns:
         lowering = self.lowering
         sizes = tuple(loop.size for loop in lowering.outer)
         cost = max(1, lowering.element * sizes[-1])
-        by_line = Blocks(math.prod(sizes[:-1]), max(1, CHUNK_COST // cost), name="line")
+        by_line = Blocks(math.prod(sizes[:-1]), max(1, lowering.chunk_cost // cost), name="line")
         body: Body = []
         with self.values.inside(body):
             line = unravel(by_line.place, sizes[:-1])

@@ -1,11 +1,11 @@
 """Sums of products, as Loop IR: matrix products of any layout, size and element type.
 
-There are two shapes of inner loop. `block` keeps a block of the result in registers,
+There are some shapes of inner loop. `block` keeps a block of the result in registers,
 rows times vectors of columns, and adds to it one outer product after the other: a
 number of the left operand in all lanes, times a vector of columns of the right one.
 `dots` keeps it too, but its lanes run along the sum and are added up at the end: for
 few rows, or few columns, of operands that both lie along the sum. Processors that
-multiply tiles have a third one, `tiles`.
+multiply tiles have a third one, `tiles`, and graphics cards a fourth, `workgroup`.
 
 Read first: `Contraction`, `Operand`, `lower`.
 """
@@ -18,6 +18,7 @@ from .contract_block import lower_block
 from .contract_dots import lower_dots, wants_dots
 from .contract_split import parts_of, split
 from .contract_tiles import lower_tiles, wants_tiles
+from .contract_workgroup import lower_workgroup, wants_workgroup
 from .product import Contraction, Finish, Operand, Piece
 
 # Cycles for an element of an operand that must be copied and turned, and for one of the
@@ -55,7 +56,9 @@ def lower(
         left = right = Operand(lambda *_: zero, dtype, 0, 0, 0)
     if contiguous == "m":
         contraction, left, right, finish = _turned(contraction, left, right, finish)
-    if parts_of(contraction.shape) > 1:
+    # Dot products have lanes along the sum, which cut it too.
+    is_cut = facts.workgroups and wants_dots(contraction, left, right, facts)
+    if parts_of(contraction.shape, facts) > 1 and not is_cut:
 
         def part(
             contraction: Contraction,
@@ -81,6 +84,8 @@ def _whole(
     """Return the loops of a product whose sums are not cut."""
     if wants_dots(contraction, left, right, facts):
         return lower_dots(contraction, left, right, finish, facts, name)
+    if wants_workgroup(contraction, facts):
+        return lower_workgroup(contraction, left, right, finish, facts, name)
     if wants_tiles(contraction, left, right, facts):
         return lower_tiles(contraction, left, right, finish, facts, name)
     if _is_better_turned(contraction, left, right, facts):

@@ -36,6 +36,8 @@ from .product import (
     smaller,
 )
 
+# Of more rows and columns workgroups have tiles.
+_FEW = 4
 _CHUNK_PRODUCTS = 50_000
 _MOST_CHUNKS = 64
 
@@ -44,13 +46,18 @@ def wants_dots(
     contraction: Contraction, left: Operand, right: Operand, facts: Facts
 ) -> bool:
     """Whether both operands lie along the sum, and copying one would not pay."""
-    if left.k_stride != 1 or right.k_stride != 1 or not contraction.dtype.is_float:
+    beside = [
+        one.k_stride == 1 or (facts.workgroups and one.along_sum)
+        for one in (left, right)
+    ]
+    if not all(beside) or not contraction.dtype.is_float:
         return False
     _, m, n, k = contraction.shape
     lanes = facts.lanes(contraction.sum_dtype)
     # Adding up lanes at the end costs as much as some vectors of products.
     few = min(m, n)
-    return few <= lanes * 3 // 4 and k >= few * lanes
+    most = _FEW if facts.workgroups else lanes * 3 // 4
+    return few <= most and k >= few * lanes
 
 
 def lower_dots(
@@ -97,9 +104,12 @@ class _Dots:
         # rows would only be more places to read from.
         most = 8 // few if few < 3 else (facts.registers - 2 - few) // few
         self.at_once = min(self.extent, max(1, most))
-        wanted = min(_MOST_CHUNKS, max(1, batch * m * n * k // _CHUNK_PRODUCTS))
+        products = batch * m * n * k * facts.finer
+        wanted = min(_MOST_CHUNKS * facts.finer, max(1, products // _CHUNK_PRODUCTS))
         parts = max(1, ceil(wanted, batch))
-        line = max(self.at_once, self.lanes)
+        line = self.at_once
+        if not facts.workgroups:
+            line = max(line, self.lanes)
         self.each = ceil(ceil(self.extent, parts), line) * line
         if self.each >= self.extent:
             self.each = self.extent

@@ -25,6 +25,7 @@ from ..loops.grammar import (
     Vector,
 )
 from .blocking import Facts, Shape, ceil
+from .contract_workgroup import BUSY, tiles_of
 from .product import Contraction, Finish, Operand, Piece, bind, count_from, smaller
 
 # A result of so many elements has blocks enough to keep all cores busy.
@@ -37,13 +38,18 @@ _MOST_IN_CACHES = 1 << 17
 _PART_PRODUCTS = 600_000
 _MOST_PARTS = 16
 _LEAST_STEPS = 512
+# Steps of a part that workgroups make, at least.
+_LEAST_COPIED = 128
 # Elements that one chunk finishes.
 _CHUNK_ELEMENTS = 4096
 
 
-def parts_of(shape: Shape) -> int:
+def parts_of(shape: Shape, facts: Facts) -> int:
     """Return how many parts a sum is worth cutting into."""
     size = shape.batch * shape.m * shape.n
+    if facts.workgroups:
+        tiles = max(1, tiles_of(shape, facts))
+        return max(1, min(_MOST_PARTS, shape.k // _LEAST_COPIED, BUSY // tiles))
     if size > _MOST_IN_CACHES:
         return 1
     parts = min(shape.k // _LEAST_STEPS, shape.products // _PART_PRODUCTS)
@@ -67,7 +73,7 @@ def split(
         lower: gives the loops of a product that is not cut.
     """
     shape, dtype = contraction.shape, contraction.sum_dtype
-    count = parts_of(shape)
+    count = parts_of(shape, facts)
     steps = shape.k // count
     rest = shape.k - steps * count
     size = shape.m * shape.n
@@ -116,7 +122,7 @@ def _added(
     """Return what adds up the parts of each element, and finishes it."""
     dtype, lanes = sums.dtype, facts.lanes(sums.dtype)
     size = shape.m * shape.n
-    each = min(shape.m, max(1, _CHUNK_ELEMENTS // shape.n))
+    each = min(shape.m, max(1, _CHUNK_ELEMENTS // facts.finer // shape.n))
     parts = ceil(shape.m, each)
     body, rows = Body(), Body()
     b = bind(body, "b", Kernel.CHUNK // parts)

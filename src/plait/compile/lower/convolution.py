@@ -20,6 +20,7 @@ from .convolution_dots import lower_sums
 from .convolution_pairs import are_paired, paired
 from .convolution_products import lower_products, way_of
 from .convolution_tiles import filter_of, lower_tiles
+from .convolution_workgroup import lower_windows
 from .dot import contiguous, operand
 from .index import affine, unravel
 from .led import Epilogue, as_pieces, element
@@ -71,6 +72,10 @@ def lower_convolution(
             pieces = _points(node, memory, epilogue, facts, precision, name)
             return as_pieces(pieces, group, memory, node.size * weight.shape[1])
     dtype = float32 if narrow else node.dtype
+    products = node.size * math.prod(weight.shape[1:])
+    if facts.workgroups and dtype.bits == 32:
+        pieces = lower_windows(node, memory, epilogue, facts, precision, name)
+        return as_pieces(pieces, group, memory, products)
     rows, channels = weight.shape[0] // at["groups"], weight.shape[1]
     finish = (_at_number if along_kernel else _at_places)(epilogue)
     problem = Problem(
@@ -91,7 +96,6 @@ def lower_convolution(
         if in_pairs:
             problem = paired(problem)
         pieces = lower(problem, facts, name)
-    products = node.size * math.prod(weight.shape[1:])
     return as_pieces(pieces, group, memory, products)
 
 

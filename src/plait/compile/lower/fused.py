@@ -38,6 +38,7 @@ def lower_fused(
     lanes: Callable[[DType], int],
     name: str,
     compact: bool = False,
+    finer: int = 1,
 ) -> Piece:
     """Return the kernel that computes a group.
 
@@ -46,8 +47,9 @@ def lower_fused(
         outputs: the members that shall lie in memory afterwards.
         lanes: how many numbers of a dtype a vector register holds.
         compact: code shall be small.
+        finer: chunks are worth handing out that are so many times smaller.
     """
-    lowering = Lowering(group, stored, outputs, lanes, compact)
+    lowering = Lowering(group, stored, outputs, lanes, compact, finer)
     along = crossed(lowering)
     if along is not None:
         chunks, body = write_tiles(lowering, along)

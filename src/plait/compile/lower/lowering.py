@@ -12,6 +12,7 @@ from ...ir.graph import Node
 from ..loops.grammar import Buffer, Expression, Store, Variable
 from ..schedule.group import AXES, Group
 from .accumulate import Accumulator
+from .chunk import CHUNK_COST
 from .domain import Loop, cuts, index_of, merged
 from .index import ZERO, Index, linear
 from .memory import Memory
@@ -32,6 +33,7 @@ class Lowering:
         width: lanes of a vector.
         kept: members whose values are kept from pass to pass.
         compact: whether code shall be small.
+        chunk_cost: what a chunk should cost, in additions.
         across: whether lanes are neighbouring rows to make it so.
         cuts: places along the last loop where something else begins, such as the next
             operand of a concatenation.
@@ -44,9 +46,11 @@ class Lowering:
         outputs: Sequence[Node],
         lanes: Callable[[DType], int],
         compact: bool = False,
+        finer: int = 1,
     ) -> None:
         self.group = group
         self.compact = compact
+        self.chunk_cost = CHUNK_COST // finer
         self.stored = stored
         self.outputs = [node for node in group.members if node in set(outputs)]
         self.reductions = [node for node in group.members if node in group.spaces]
@@ -63,7 +67,7 @@ class Lowering:
         self.element = max(1, sum(costs.values()) + len(group.reads))
         widths = {computed(node.dtype).bits for node in group.members}
         self.width = lanes(float64 if widths == {64} else float32)
-        self.across = compact and self._is_short_row()
+        self.across = (compact or finer > 1) and self._is_short_row(finer > 1)
         self.lanes_along_row = self.lanes_along_row and not self.across
         later = {
             x
@@ -79,15 +83,20 @@ class Lowering:
         ]
         self.passes = max(last, default=-1) + 1
 
-    def _is_short_row(self) -> bool:
+    def _is_short_row(self, wide: bool) -> bool:
         """Return whether rows are short, no whole vectors, but those side by side are.
 
         Code for them is less than for the vectors of a row, and its last part.
+
+        Args:
+            wide: vectors are so wide that most lanes would have nothing to do.
         """
         if not self.lanes_along_row or not self.outer:
             return False
         length = self.inner[-1].size
         rows = self.outer[-1].size
+        if wide:
+            return length * 4 <= self.width
         return length < 4 * self.width and length % self.width != 0 == rows % self.width
 
     def _loops(self) -> list[Loop]:

@@ -36,6 +36,8 @@ class Operand(NamedTuple):
         pairs: of bfloat16 that lie along the sum from even places on, gives the load of
             two neighbours in 32 bits, at (batch, outer index, half the index of the
             sum); else None.
+        along_sum: neighbours along the sum mostly lie side by side, though not so
+            everywhere.
     """
 
     load: Callable[[Expression, Expression, Expression], Expression]
@@ -44,6 +46,7 @@ class Operand(NamedTuple):
     k_stride: int | None
     batch_stride: int | None
     pairs: Callable[[Expression, Expression, Expression], Load] | None = None
+    along_sum: bool = False
 
 
 class Contraction(NamedTuple):

@@ -25,7 +25,7 @@ from ..loops.grammar import (
     Vector,
 )
 from .accumulate import Accumulator
-from .chunk import CHUNK_COST, Blocks
+from .chunk import Blocks
 from .index import ZERO, Index, linear, unravel
 from .lowering import Lowering
 from .scalar import computed
@@ -64,7 +64,7 @@ class _Rows:
         outer = tuple(loop.size for loop in lowering.outer)
         length = math.prod(self.sizes)
         blocks = Blocks(
-            math.prod(outer), CHUNK_COST // max(1, lowering.element * length)
+            math.prod(outer), lowering.chunk_cost // max(1, lowering.element * length)
         )
         body: Body = []
         with values.inside(body):

@@ -32,7 +32,7 @@ from ..loops.grammar import (
     Variable,
     Vector,
 )
-from .chunk import CHUNK_COST, Blocks
+from .chunk import Blocks
 from .index import affine, unravel
 from .lowering import Lowering
 from .scalar import computed, widened
@@ -111,7 +111,7 @@ class _Tiles:
         row_tiles, column_tiles = -(-down // width), -(-across // width)
         tile_cost = 2 * self.lowering.element * width * width
         blocks = Blocks(
-            lines * row_tiles * column_tiles, max(1, CHUNK_COST // tile_cost)
+            lines * row_tiles * column_tiles, max(1, self.lowering.chunk_cost // tile_cost)
         )
         body: Body = []
         with self.values.inside(body):

@@ -95,7 +95,7 @@ class Block:
         self.before: list[Instruction] = []
         self.instructions: list[Instruction] = []
         with timed("group"):
-            graph, after = split(*flatten(merge_scans(graph)))
+            graph, after = split(*flatten(merge_scans(graph)), stock.target.finer)
             found, graph = thrifty(group(graph, after), graph)
             groups = ordered(found, graph)
             if room is not None and most_held(groups, graph) > room:
@@ -309,7 +309,8 @@ class Block:
         if one.kind != CONTRACTION:
             return [
                 lower_fused(
-                    one, self._is_stored, outputs, target.lanes, name, target.compact
+                    one, self._is_stored, outputs, target.lanes, name, target.compact,
+                    target.finer,
                 )
             ]
         facts = replace(facts_of(target), lasting=lasting)

@@ -51,12 +51,10 @@ def cast(x: Value, old: DType, new: DType) -> Value:
         return x
     if new.kind == "bool":
         return _truth(x, old)
-    if old.is_float and old.bits == 16:
-        name = "widen_half" if old.name == "float16" else "as_float"
-        if old.name == "bfloat16":
-            x = Value(f"({x.text} << 16u)", "u32", None, x.uniform, False, x.depth + 1)
-        return _from_float(call(name, x, type="f32"), new)
-    if old.name == "float32":
+    if old.name == "bfloat16":
+        x = Value(f"({x.text} << 16u)", "u32", None, x.uniform, False, x.depth + 1)
+        return _from_float(call("as_float", x, type="f32"), new)
+    if old.name in ("float32", "float16"):
         return _from_float(x, new)
     if old.name == "float64":
         return _from_double(x, new)
@@ -74,9 +72,9 @@ def cast(x: Value, old: DType, new: DType) -> Value:
 def _truth(x: Value, old: DType) -> Value:
     if old.bits == 64 and old.is_float:
         return negated(call("f64_is_zero", x, type="bool"))
-    if old.is_float and old.bits == 16:
+    if old.name == "bfloat16":
         text = f"(({x.text} & 0x7fffu) != 0u)"
-    elif old.name == "float32":
+    elif old.is_float:
         text = f"((bitcast<u32>({x.text}) & 0x7fffffffu) != 0u)"
     elif x.type == LONG:
         text = f"any({x.text} != vec2<u32>(0u, 0u))"
@@ -96,7 +94,7 @@ def _from_float(x: Value, new: DType) -> Value:
     if new.name == "float64":
         return call("f64_of_float", x, type=LONG)
     if new.name == "float16":
-        return call("narrow_half", x, type="u32")
+        return call("round_half", x, type="f32")
     if new.name == "bfloat16":
         return call("narrow_bfloat", x, type="u32")
     if new.bits == 64:
@@ -184,6 +182,12 @@ def bitcast(x: Value, old: DType, new: DType) -> Value:
         return Value(wide.text, LONG, None, x.uniform, wide.named, wide.depth)
     if old.kind == "bool" or new.kind == "bool":
         return cast(x, old, new)
+    if old.name == "float16":
+        x = call("narrow_half", x, type="u32")
+    if new.name == "float16":
+        if x.type != "u32":
+            x = call("bitcast<u32>", x, type="u32")
+        return call("widen_half", x, type="f32")
     type = type_of(new)
     if x.type != type:
         x = Value(

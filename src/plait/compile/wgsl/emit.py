@@ -40,7 +40,7 @@ from ..loops.grammar import (
 from ..loops.traverse import all_bodies, ordered, parts, roots
 from .casting import as_long, as_small, bitcast, call, cast
 from .exchange import Exchange
-from .hazards import Hazards
+from .hazards import NEAR, Barriers, Hazards
 from .library import text_of
 from .machine import Machine, length_of
 from .memory import Memory
@@ -71,29 +71,34 @@ class Shader(NamedTuple):
     scratch: int
 
 
-def emit(kernel: Kernel, inout: frozenset[int] = frozenset()) -> Shader:
+def emit(
+    kernel: Kernel, inout: frozenset[int] = frozenset(), half: bool = False
+) -> Shader:
     """Return a kernel as WGSL.
 
     Args:
         inout: numbers of buffers that are written over while they are read.
+        half: the device has the feature "shader-f16".
 
     Raises:
         DeviceError: it needs more lanes than devices have.
     """
-    return _Emitter(kernel, inout).shader()
+    return _Emitter(kernel, inout, half).shader()
 
 
 class _Emitter:
-    def __init__(self, kernel: Kernel, inout: frozenset[int]) -> None:
+    def __init__(self, kernel: Kernel, inout: frozenset[int], half: bool) -> None:
         self.kernel = kernel
+        self.half = half
         self.lanes = _lanes_of(kernel)
         shared = frozenset(
             x for i, x in enumerate(kernel.buffers) if i in inout or x.access == "inout"
         )
         if inout:
             shared |= {x for x in kernel.buffers if x.access != "in"}
-        self.hazards = Hazards(self.lanes, shared, _loaded(kernel))
-        self.memory = Memory(kernel.buffers, kernel.scratch)
+        self.memory = Memory(kernel.buffers, kernel.scratch, half)
+        near = frozenset(x for x in kernel.scratch if self.memory.is_shared(x))
+        self.hazards = Hazards(self.lanes, shared, _loaded(kernel), near)
         self.exchange = Exchange(self.lanes)
         self.turned = {
             one.registers
@@ -146,13 +151,16 @@ class _Emitter:
             "var<private> lane: u32;\nvar<private> nothing: u32;",
             self.exchange.declarations(),
             *self.tables,
-            text_of([main, self.exchange.declarations()]),
+            text_of([main, self.exchange.declarations()], self.half),
             f"@compute @workgroup_size({self.lanes})\n"
             "fn kernel(@builtin(workgroup_id) group: vec3<u32>, "
             "@builtin(local_invocation_index) local: u32) {\n"
             f"{main}\n}}\n",
         ]
-        return Shader("\n".join(part for part in parts if part), self.memory.scratch)
+        text = "\n".join(part for part in parts if part)
+        if "f16" in text:
+            text = f"enable f16;\n{text}"
+        return Shader(text, self.memory.scratch)
 
     def line(self, text: str) -> None:
         self.lines.append(text)
@@ -169,11 +177,13 @@ class _Emitter:
         self.line(f"let {name} = {value.text};")
         return named(name, value)
 
-    def wait(self) -> None:
-        """Write a barrier."""
-        self.waits += 1
-        self.line("workgroupBarrier();")
-        self.line("storageBarrier();")
+    def wait(self, barriers: Barriers) -> None:
+        """Write barriers, each of which all invocations wait at."""
+        for wanted, text in zip(barriers, ("workgroup", "storage"), strict=True):
+            if wanted:
+                self.waits += 1
+                self.line(f"{text}Barrier();")
+        self.hazards.passed(barriers)
 
     # Statements
 
@@ -183,9 +193,9 @@ class _Emitter:
         machines: list[tuple[Machine, int]] = []
         for at, statement in enumerate(body):
             if machines and machines[-1][1] == at:
-                self._work_off(machines[-1][0])
-            if self.hazards.must_wait(statement, lanes):
-                self.wait()
+                self._work_off(machines[-1][0], body[at:])
+            self.wait(self.hazards.waits(statement, lanes))
+            self.hazards.take(statement, lanes)
             if not machines or at >= machines[-1][1]:
                 count = length_of(body, at)
                 if count:
@@ -195,7 +205,11 @@ class _Emitter:
                 assert isinstance(statement, Let)
                 if machines[-1][0].take(statement):
                     continue
+            waits = self.waits
             self._compute(statement)
+            if self.waits > waits:
+                # There were barriers before the statement itself does anything.
+                self.hazards.take(statement, lanes)
             handler = self._statements.get(type(statement))
             if handler is None:
                 raise DeviceError(
@@ -204,7 +218,7 @@ class _Emitter:
                 )
             handler(statement)
         if machines and machines[-1][1] == len(body):
-            self._work_off(machines[-1][0])
+            self._work_off(machines[-1][0], [])
         self.names, self.hazards.names = names, rests
 
     def _native(self, node: Expression) -> Value:
@@ -213,11 +227,24 @@ class _Emitter:
             self.results[id(one)] = self.bound(self._value(one))
         return self.results[id(node)]
 
-    def _work_off(self, machine: Machine) -> None:
-        """Write a machine's loop, and take its results."""
+    def _work_off(self, machine: Machine, rest: Body) -> None:
+        """Write a machine's loop, and take its results.
+
+        Args:
+            rest: what comes after.
+        """
+        used = {
+            node.name
+            for body in all_bodies(rest)
+            for statement in body
+            for node in ordered(roots(statement))
+            if isinstance(node, Variable)
+        }
+        wanted = sorted(machine.names.keys() & used)
+        machine.finish(wanted)
         self.tables.append(machine.table())
         self.lines += machine.loop()
-        for name in machine.names:
+        for name in wanted:
             self.names[name] = machine.value(name)
 
     def _let(self, statement: Let) -> None:
@@ -291,6 +318,7 @@ class _Emitter:
         else:
             stop = self.bound(as_small(self.results[id(extent)]))
             last = stop.range[1] - 1 if stop.range else (1 << 31) - 2
+        self.wait(self.hazards.loop_waits(statement))
         self.hazards.enter_loop(statement)
         before = self.hazards.snapshot()
         self.names[name] = Value(variable, "i32", (0, max(last, 0)), stop.uniform, True)
@@ -311,7 +339,7 @@ class _Emitter:
         name = self.name()
         self.waits += 1
         self.line(f"let {name} = {self.exchange.agreed(value)};")
-        self.hazards.passed()
+        self.hazards.passed(NEAR)
         return Value(name, value.type, value.range, True, True)
 
     def _vector(self, statement: Vector) -> None:
@@ -417,7 +445,7 @@ class _Emitter:
         self.waits += 1
         text = self.exchange.fold(node, name)
         value = self.bound(Value(text, type_of(node.dtype), None, True))
-        self.hazards.passed()
+        self.hazards.passed(NEAR)
         return value
 
     def _load(self, node: Load) -> Value:

@@ -57,8 +57,9 @@ fn f64_pack(sign: u32, power: i32, whole: vec2<u32>) -> vec2<u32> {
 fn f64_normal(sign: u32, exp: i32, sig: vec2<u32>) -> vec2<u32> {
   if ((sig.x | sig.y) == 0u) { return vec2<u32>(0u, sign); }
   let zeros = f64_leading_zeros(sig);
-  if (zeros == 0u) { return f64_pack(sign, exp + 1i, f64_right_sticky(sig, 1u)); }
-  return f64_pack(sign, exp - i32(zeros) + 1i, long_left(sig, zeros - 1u));
+  var moved = long_left(sig, max(zeros, 1u) - 1u);
+  if (zeros == 0u) { moved = f64_right_sticky(sig, 1u); }
+  return f64_pack(sign, exp - i32(zeros) + 1i, moved);
 }
 fn f64_whole(a: vec2<u32>) -> vec2<u32> {
   let hidden = select(0u, 0x100000u, f64_exponent(a) != 0i);
@@ -85,10 +86,12 @@ fn f64_add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   let one = long_left(f64_whole(x), 9u);
   let two = f64_right_sticky(long_left(f64_whole(y), 9u), u32(high - low));
   let sign = x.y & 0x80000000u;
-  if (!differ) { return f64_normal(sign, high, long_add(one, two)); }
-  let rest = long_subtract(one, two);
-  if ((rest.x | rest.y) == 0u) { return vec2<u32>(0u, 0u); }
-  return f64_normal(sign, high, rest);
+  var sum = long_add(one, two);
+  if (differ) {
+    sum = long_subtract(one, two);
+    if ((sum.x | sum.y) == 0u) { return vec2<u32>(0u, 0u); }
+  }
+  return f64_normal(sign, high, sum);
 }
 fn f64_subtract(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   if (f64_is_nan(b)) { return b; }

@@ -11,6 +11,7 @@ Read first: `Hazards`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 
 from ..loops.grammar import (
     Body,
@@ -31,6 +32,17 @@ from ..loops.traverse import bodies, ordered, roots
 # Of whom an element is: of the first invocation, of all, of one that is not known, or
 # of lane (index - constant) modulo lanes.
 FIRST, ALL, SOMEBODY = "first", "all", "somebody"
+
+
+class Barriers(NamedTuple):
+    """Which memory is waited for: the workgroup's, and all the other."""
+
+    near: bool
+    far: bool
+
+
+NONE = Barriers(False, False)
+NEAR = Barriers(True, False)
 # lane * first + second, modulo the lanes.
 Rest = tuple[int, int]
 
@@ -71,15 +83,21 @@ class Hazards:
         lanes: invocations of a workgroup.
         shared: buffers that lie in the same memory as another one.
         loaded: buffers that are loaded from. Of others each element is stored once.
+        near: buffers in the memory of the workgroup, which have barriers of their own.
     """
 
     def __init__(
-        self, lanes: int, shared: frozenset[Buffer], loaded: frozenset[Buffer]
+        self,
+        lanes: int,
+        shared: frozenset[Buffer],
+        loaded: frozenset[Buffer],
+        near: frozenset[Buffer] = frozenset(),
     ) -> None:
         self.lanes = lanes
         self.names: dict[str, Rest | None] = {}
         self._shared = shared
         self._loaded = loaded
+        self._near = near
         self._loads: set[tuple[Buffer, Hashable]] = set()
         self._stores: set[tuple[Buffer, Hashable, int]] = set()
 
@@ -109,44 +127,69 @@ class Hazards:
             return SOMEBODY
         return rest
 
-    def must_wait(self, statement: Statement, vector: int) -> bool:
-        """Return whether a barrier must come before a statement, and take it down."""
+    def waits(self, statement: Statement, vector: int) -> Barriers:
+        """Return the barriers that must come before a statement."""
         if self.lanes == 1:
-            return False
-        loads, stores = self.accesses(statement, vector)
-        wait = self._meets(loads, stores)
-        if wait:
-            self.passed()
-        self._loads |= loads
-        self._stores |= stores
-        return wait
+            return NONE
+        return self._met(*self.accesses(statement, vector))
 
-    def _meets(
+    def take(self, statement: Statement, vector: int) -> None:
+        """Take down what a statement does."""
+        if self.lanes > 1:
+            loads, stores = self.accesses(statement, vector)
+            self._loads |= loads
+            self._stores |= stores
+
+    def _met(
         self,
         loads: set[tuple[Buffer, Hashable]],
         stores: set[tuple[Buffer, Hashable, int]],
-    ) -> bool:
-        for buffer, owner in loads:
-            for other, whose, _ in self._stores:
-                if buffer is other and not _same(owner, whose):
-                    return True
+    ) -> Barriers:
+        """Return where something is that was stored or loaded before."""
+        met = {
+            buffer
+            for buffer, owner in loads
+            for other, whose, _ in self._stores
+            if buffer is other and not _same(owner, whose)
+        }
         for buffer, owner, who in stores:
             if buffer not in self._loaded and buffer not in self._shared:
                 continue
             for other, whose, wrote in self._stores:
                 if buffer is other and who != wrote and not _same(owner, whose):
-                    return True
+                    met.add(buffer)
             for other, whose in self._loads:
                 if buffer is other and not _same(owner, whose):
-                    return True
+                    met.add(buffer)
                 # An element of such a buffer is loaded by whoever stores it.
                 if other in self._shared and owner == FIRST and whose == ALL:
-                    return True
-        return False
+                    met.add(buffer)
+        return Barriers(not met.isdisjoint(self._near), not met <= self._near)
 
-    def passed(self) -> None:
-        """Take down that there is a barrier."""
-        self._loads, self._stores = set(), set()
+    def passed(self, barriers: Barriers) -> None:
+        """Take down that there are barriers."""
+
+        def remains(buffer: Buffer) -> bool:
+            return not (barriers.near if buffer in self._near else barriers.far)
+
+        self._loads = {x for x in self._loads if remains(x[0])}
+        self._stores = {x for x in self._stores if remains(x[0])}
+
+    def loop_waits(self, statement: For) -> Barriers:
+        """Return the barriers that stand best before a loop rather than in it.
+
+        It meets what was done before, but no turn meets another one.
+        """
+        if self.lanes == 1:
+            return NONE
+        inside = Hazards(self.lanes, self._shared, self._loaded, self._near)
+        inside.names = dict(self.names)
+        inside.enter_loop(statement)
+        loads, stores = inside._loads, inside._stores
+        before, within = self._met(loads, stores), inside._met(loads, stores)
+        return Barriers(
+            before.near and not within.near, before.far and not within.far
+        )
 
     def enter_loop(self, statement: For) -> None:
         """Take down all that an earlier turn of a loop may have done."""

@@ -71,6 +71,9 @@ fn widen_half(bits: u32) -> f32 {
   number = select(number, moved | 0x7f800000u, body > 0x7bffu);
   return bitcast<f32>(number | ((bits & 0x8000u) << 16u));
 }
+fn round_half(x: f32) -> f32 {
+  return widen_half(narrow_half(x));
+}
 fn narrow_half(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   let sign = (bits >> 16u) & 0x8000u;
@@ -222,13 +225,32 @@ def _parsed(text: str) -> dict[str, str]:
 FUNCTIONS = {**_parsed(_BASIC), **_parsed(_LONG), **_parsed(FLOAT64)}
 
 
-def text_of(body: Iterable[str]) -> str:
-    """Return the functions that some text calls, and those that they call."""
+# The same where there is the feature "shader-f16". What is narrowed has been rounded.
+_NATIVE = {
+    "round_half": """\
+fn round_half(x: f32) -> f32 { return f32(f16(x)); }
+""",
+    "widen_half": """\
+fn widen_half(bits: u32) -> f32 { return unpack2x16float(bits).x; }
+""",
+    "narrow_half": """\
+fn narrow_half(x: f32) -> u32 { return pack2x16float(vec2<f32>(f32(f16(x)), 0.0f)); }
+""",
+}
+
+
+def text_of(body: Iterable[str], half: bool = False) -> str:
+    """Return the functions that some text calls, and those that they call.
+
+    Args:
+        half: the device has numbers of float16.
+    """
+    functions = FUNCTIONS | _NATIVE if half else FUNCTIONS
     wanted: set[str] = set()
     waiting = [name for line in body for name in _CALL.findall(line)]
     while waiting:
         name = waiting.pop()
-        if name in FUNCTIONS and name not in wanted:
+        if name in functions and name not in wanted:
             wanted.add(name)
-            waiting.extend(_CALL.findall(FUNCTIONS[name]))
-    return "".join(text for name, text in FUNCTIONS.items() if name in wanted)
+            waiting.extend(_CALL.findall(functions[name]))
+    return "".join(text for name, text in functions.items() if name in wanted)

@@ -9,9 +9,10 @@ Read first: `Machine`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
-from ...dtypes import DType
+from ...dtypes import DType, float64
 from ..loops.grammar import Body, Expression, Let, Operation, Variable
 from ..loops.traverse import ordered
 from .casting import as_long, bitcast, cast
@@ -21,6 +22,9 @@ from .value import LONG, Value, is_long, type_of
 # From that many operations on float64 in a row the loop is shorter.
 _WORTH = 8
 _NAMES = "xyz"
+_NUMBER = re.compile(r"vec2<u32>\(\d+u, \d+u\)")
+# As many have numbers in the table.
+_MOST_PLACES = 1 << 12
 
 
 def length_of(body: Body, start: int) -> int:
@@ -79,6 +83,8 @@ class Machine:
         self._starts: dict[str, int] = {}  # what is there before the loop
         self._kinds: dict[str, int] = {}  # code of each kind of operation
         self._table: list[tuple[int, list[int]]] = []
+        self._places: list[int] = []  # of results
+        self._size = 0
 
     def take(self, statement: Let) -> bool:
         """Take a statement in, unless it has nothing to do with the loop."""
@@ -108,7 +114,13 @@ class Machine:
             first = self._emit(product, [self._operand(a, registers) for a in (x, y)])
             both = Operation("add", (z, z), node.dtype)
             return self._emit(both, [first, self._operand(z, registers)])
-        return self._emit(node, [self._operand(x, registers) for x in node.operands])
+        operands = [self._operand(x, registers) for x in node.operands]
+        if node.name == "subtract" and node.dtype is float64:
+            # One kind of operation less, which is much code.
+            y = node.operands[1]
+            operands[1] = self._emit(Operation("negative", (y,)), operands[1:])
+            node = Operation("add", node.operands)
+        return self._emit(node, operands)
 
     def _operand(self, node: Expression, registers: dict[int, int]) -> int:
         found = registers.get(id(node))
@@ -132,39 +144,87 @@ class Machine:
         self._table.append((kind, list(operands)))
         return len(self._table) - 1
 
+    def finish(self, wanted: Sequence[str]) -> None:
+        """Find a place for each result, which others may have after its last use.
+
+        Args:
+            wanted: names that are used after the loop.
+        """
+        last = {x: at for at, (_, operands) in enumerate(self._table) for x in operands}
+        for name, (result, _) in self.names.items():
+            if name in wanted:
+                last[result] = len(self._table)
+        free: list[int] = []
+        # Numbers come first, and lie behind the table: each store would be code.
+        order = sorted(self._starts, key=_is_number, reverse=True)
+        moved = {self._starts[text]: -1 - i for i, text in enumerate(order)}
+        self._starts = {text: moved[self._starts[text]] for text in order}
+        self._table = [
+            (kind, [moved.get(x, x) for x in operands]) for kind, operands in self._table
+        ]
+        self._size = len(self._starts)
+        for at, (_, operands) in enumerate(self._table):
+            ending = {x for x in operands if x >= 0 and last[x] == at}
+            free += sorted(self._places[x] for x in ending)
+            if free:
+                self._places.append(free.pop())
+            else:
+                self._places.append(self._size)
+                self._size += 1
+            if at not in last:
+                free.append(self._places[at])
+        if self._size > _MOST_PLACES:
+            raise AssertionError(f"{self._size} places are too many for the table")
+
+    def _place(self, operand: int) -> int:
+        return self._places[operand] if operand >= 0 else -1 - operand
+
+    @property
+    def _numbers(self) -> list[str]:
+        return [text for text in self._starts if _is_number(text)]
+
     def table(self) -> str:
         """Return the declaration of the table, outside of functions."""
-        begin = len(self._starts)
         words = []
-        for kind, operands in self._table:
-            a, b, c = [*(x + begin if x >= 0 else -1 - x for x in operands), 0, 0][:3]
-            words.append(f"vec2<u32>({kind | a << 16}u, {b | c << 16}u)")
+        for at, (kind, operands) in enumerate(self._table):
+            a, b, c = [*map(self._place, operands), 0, 0][:3]
+            first = kind | self._places[at] << 8 | a << 20
+            words.append(f"vec2<u32>({first}u, {b | c << 16}u)")
+        words += self._numbers
         kept = f"array<vec2<u32>, {len(words)}>"
         inside = ",\n  ".join(words)
         return f"var<private> {self.name}_table: {kept} = {kept}(\n  {inside});"
 
     def loop(self) -> list[str]:
         """Return the statements."""
-        begin, count = len(self._starts), len(self._table)
-        held = f"{self.name}_values"
-        lines = [f"var {held}: array<vec2<u32>, {begin + count}>;"]
-        for i, text in enumerate(self._starts):
-            lines.append(f"{held}[{i}] = {text};")
+        held, numbers = f"{self.name}_values", len(self._numbers)
+        lines = [f"var {held}: array<vec2<u32>, {max(1, self._size - numbers)}>;"]
+        for text, place in self._starts.items():
+            if not _is_number(text):
+                lines.append(f"{held}[{-1 - place - numbers}] = {text};")
+
+        def operand(place: str) -> str:
+            if not numbers:
+                return f"{held}[{place}]"
+            own = f"{held}[max({place}, {numbers}u) - {numbers}u]"
+            constant = f"{self.name}_table[{len(self._table)}u + min({place}, {numbers - 1}u)]"
+            return f"select({own}, {constant}, {place} < {numbers}u)"
+
         lines += [
-            f"for (var i = 0u; i < {count}u; i++) {{",
+            f"for (var i = 0u; i < {len(self._table)}u; i++) {{",
             f"  let step = {self.name}_table[i];",
-            f"  let x = {held}[step.x >> 16u];",
-            f"  let y = {held}[step.y & 0xffffu];",
-            f"  let z = {held}[step.y >> 16u];",
+            f"  let x = {operand('(step.x >> 20u)')};",
+            f"  let y = {operand('(step.y & 0xffffu)')};",
+            f"  let z = {operand('(step.y >> 16u)')};",
             "  var result = x;",
-            "  switch (step.x & 0xffffu) {",
+            "  switch (step.x & 0xffu) {",
         ]
         for text, kind in self._kinds.items():
             lines.append(f"    case {kind}u: {{ result = {text}; }}")
         lines += [
             "    default: {}",
             "  }",
-            f"  {held}[i + {begin}u] = result;",
+            f"  {held}[((step.x >> 8u) & 0xfffu) - {numbers}u] = result;",
             "}",
         ]
         return lines
@@ -172,7 +232,12 @@ class Machine:
     def value(self, name: str) -> Value:
         """Return what the loop has bound to a name."""
         register, dtype = self.names[name]
-        return _read(f"{self.name}_values[{register + len(self._starts)}]", dtype)
+        place = self._places[register] - len(self._numbers)
+        return _read(f"{self.name}_values[{place}]", dtype)
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
 
 
 def _words(value: Value) -> str:

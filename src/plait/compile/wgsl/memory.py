@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...dtypes import DType
+from ...dtypes import DType, float16
 from ..loops.grammar import Buffer
 from .casting import as_long
 from .value import LONG, Value, type_of
@@ -27,12 +27,18 @@ _ELEMENTS = {8: "word", 16: "word", 1: "word", 32: "word", 64: "long"}
 class Memory:
     """Code for loads and stores.
 
+    Args:
+        half: the device has numbers of float16. Memory is an array of them then, if
+            there is nothing else in it.
+
     Attributes:
         scratch: bytes that each running workgroup needs besides.
         helpers: functions in WGSL that are called.
     """
 
-    def __init__(self, buffers: Sequence[Buffer], scratch: Sequence[Buffer]) -> None:
+    def __init__(
+        self, buffers: Sequence[Buffer], scratch: Sequence[Buffer], half: bool = False
+    ) -> None:
         self.scratch = 0
         self.helpers: dict[str, str] = {}
         self.packs = False
@@ -49,6 +55,9 @@ class Memory:
         self._far = [x for x in scratch if x not in self._shared]
         for x in self._far:
             self.scratch += 4 * _words(x)
+        self._halves = (
+            half and not self._far and all(x.dtype is float16 for x in buffers)
+        )
 
     def is_shared(self, buffer: Buffer) -> bool:
         """Return whether a buffer lies in the memory of the workgroup."""
@@ -57,7 +66,7 @@ class Memory:
     def declarations(self) -> str:
         """Return what is declared outside of functions."""
         count = max(1, -(-self._count // 4))
-        word = "atomic<u32>" if self.packs else "u32"
+        word = "atomic<u32>" if self.packs else "f16" if self._halves else "u32"
         lines = [
             f"@group(0) @binding(0) var<storage, read_write> memory: array<{word}>;",
             "struct Launch {",
@@ -94,6 +103,8 @@ class Memory:
             return _loaded(held, _held(dtype), dtype)
         place = self._place(buffer, index)
         bits = 8 if dtype.bits == 1 else dtype.bits
+        if self._halves:
+            return Value(f"{self._helper('half_at')}({place})", "f32")
         if bits < 32 and buffer not in self._far:
             word = f"{self._helper(f'part{bits}')}({place})"
             return _loaded(word, "u32", dtype, packed=True)
@@ -119,8 +130,14 @@ class Memory:
         if bits == 64:
             return f"{self._helper('put_long')}({place}, {value.text});"
         text = value.text
+        if dtype is float16:
+            text = text.removeprefix("round_half")
+        if self._halves:
+            return f"{self._helper('put_half')}({place}, {text});"
         if dtype.kind == "bool":
             text = f"select(0u, 1u, {text})"
+        elif dtype is float16 and buffer not in self._far:
+            text = f"narrow_half({text})"
         elif value.type != "u32":
             text = f"bitcast<u32>({text})"
         if bits < 32 and buffer not in self._far:
@@ -150,6 +167,8 @@ class Memory:
         put = "atomicStore(&memory[i], x);" if self.packs else "memory[i] = x;"
         texts = {
             "word_at": f"fn word_at(i: u32) -> u32 {{ return {get}; }}",
+            "half_at": "fn half_at(i: u32) -> f32 { return f32(memory[i]); }",
+            "put_half": "fn put_half(i: u32, x: f32) { memory[i] = f16(x); }",
             "put_word": f"fn put_word(i: u32, x: u32) {{ {put} }}",
             "long_at": "fn long_at(i: u32) -> vec2<u32> "
             f"{{ return vec2<u32>({first}, {second}); }}",
@@ -195,6 +214,8 @@ def _loaded(text: str, held: str, dtype: DType, packed: bool = False) -> Value:
     type = type_of(dtype)
     if dtype.kind == "bool":
         return Value(f"({text} != 0u)", "bool", depth=1)
+    if packed and dtype is float16:
+        return Value(f"widen_half({text})", type, depth=1)
     if packed and dtype.kind == "signed":
         gap = 32 - dtype.bits
         return Value(f"(bitcast<i32>({text} << {gap}u) >> {gap}u)", type, depth=1)

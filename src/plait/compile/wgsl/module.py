@@ -4,8 +4,11 @@
      "memory": bytes in all,
      "scratch": the address from which on kernels have scratch memory,
      "stride": bytes of what a launch says, see `emit.Shader`,
+     "verdict": the address of a word: the number of the alarm that has ended a function,
+     "gate": the kernel that writes it, see `gate`; "" where no function has alarms,
      "contents": [[address, bytes in base 64]],
-     "kernels": [{"code", "chunks", "scratch": bytes of a workgroup,
+     "kernels": [{"code", "half": the same for devices with float16, if it has it,
+                  "chunks", "scratch": bytes of a workgroup,
                   "sizes": of an element of each buffer}],
      "functions": {symbol: {"slots": where each begins, "steps": [[name, ...]]}}}
 
@@ -27,11 +30,13 @@ from ...dtypes import as_dtype
 from ...errors import ArgumentError
 from ...program import Code, Instruction, Launch, Place, Program
 from ..schedule.arena import aligned
+from .gate import GATE
 from .target import copy_code
 
 # Of dynamic offsets into a buffer.
 _STRIDE = 256
 _HEAD_WORDS = 4
+_WORD = 4
 # Bytes of scratch memory for all workgroups that run at once.
 _SCRATCH = 16 << 20
 
@@ -75,7 +80,8 @@ class _Module:
         self._numbers: dict[str, int] = {}
         self._functions: dict[str, Any] = {}
         self._contents: list[list[Any]] = []
-        at = aligned(start)
+        self._verdict = aligned(start)
+        at = self._verdict + aligned(_WORD)
         ends = [at]
         for one in functions:
             constants = one.program.constants
@@ -103,19 +109,17 @@ class _Module:
             "scratch": self._scratch,
             "room": room,
             "stride": -(-4 * words // _STRIDE) * _STRIDE,
+            "verdict": self._verdict,
+            "gate": GATE if self._alarms() else "",
             "contents": self._contents,
-            "kernels": [
-                {
-                    "name": one.name,
-                    "code": one.build().decode(),
-                    "chunks": one.chunks,
-                    "scratch": one.scratch,
-                    "sizes": [as_dtype(use.dtype).itemsize for use in one.uses],
-                }
-                for one in self._kernels
-            ],
+            "kernels": [_data_of(one) for one in self._kernels],
             "functions": self._functions,
         }
+
+    def _alarms(self) -> bool:
+        """Return whether a function may end early."""
+        steps = (one for function in self._functions.values() for one in function["steps"])
+        return any(name == "alarm" for name, *_ in steps)
 
     def _function(
         self, one: Function, constants_at: int, at: int
@@ -154,6 +158,19 @@ class _Module:
             number = self._numbers[code.key] = len(self._kernels)
             self._kernels.append(code)
         return number
+
+
+def _data_of(one: Code) -> dict[str, Any]:
+    data = {
+        "name": one.name,
+        "code": one.build().decode(),
+        "chunks": one.chunks,
+        "scratch": one.scratch,
+        "sizes": [as_dtype(use.dtype).itemsize for use in one.uses],
+    }
+    if "wgsl half" in one.stages:
+        data["half"] = one.stages["wgsl half"]()
+    return data
 
 
 def _step(one: Instruction, numbers: Sequence[int], alarms: list[str]) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from ...dtypes import float16
 from ...ir.graph import Graph
 from ...program import Code, Program, Use, Work
 from ...stopwatch import timed
@@ -38,7 +39,14 @@ class Graphics(Target):
 
 # 64 lanes of 32 bits. The lanes' registers are the invocations' own variables.
 WEBGPU = Graphics(
-    "webgpu", "wgsl", "", vector_bits=2048, vector_registers=32, alone=True, finer=16
+    "webgpu",
+    "wgsl",
+    "",
+    vector_bits=2048,
+    vector_registers=32,
+    alone=True,
+    finer=128,
+    workgroups=True,
 )
 
 
@@ -51,7 +59,8 @@ def compile_graph(
 ) -> Program:
     """Return the program that computes `graph` on a WebGPU device.
 
-    The code of its kernels is WGSL in UTF-8; see `emit.emit` for what it takes.
+    The code of its kernels is WGSL in UTF-8; see `emit.emit` for what it takes. Those
+    that have float16 have a stage "wgsl half" too, for devices with "shader-f16".
 
     Args:
         graph, precision, memory_limit, lasts: see `pipeline.compile_graph`.
@@ -98,6 +107,8 @@ def _wgsl_code(piece: Piece) -> Code:
         "basic": lambda: text,
         "wgsl": lambda: shader.text,
     }
+    if any(x.dtype is float16 for x in (*kernel.buffers, *kernel.scratch)):
+        stages["wgsl half"] = lambda: emit(kernel, inout, half=True).text
     uses = [Use(x.access, x.dtype.name, x.size) for x in kernel.buffers]
     return Code(
         kernel.name,

@@ -2,9 +2,10 @@
 
     bool                bool
     int8, int16, int32  i32, the sign extended
-    uint8, uint16       u32, the upper bits 0; so are float16 and bfloat16, their bits
+    uint8, uint16       u32, the upper bits 0; so is bfloat16, its bits
     uint32              u32
     float32             f32
+    float16             f32, rounded
     int64, uint64       i32 where the range is known to fit, as for most indices;
                         else vec2<u32>, the lower word first
     float64             vec2<u32>, its bits
@@ -17,6 +18,8 @@ from __future__ import annotations
 import math
 import struct
 from typing import Any
+
+import numpy as np
 
 from ...dtypes import DType
 
@@ -72,7 +75,7 @@ def type_of(dtype: DType) -> str:
         return "bool"
     if dtype.bits == 64:
         return LONG
-    if dtype.name == "float32":
+    if dtype.name in ("float32", "float16"):
         return "f32"
     return "i32" if dtype.kind == "signed" else "u32"
 
@@ -109,16 +112,17 @@ def _float(value: float, dtype: DType) -> Value:
     if dtype.bits == 64:
         (double,) = struct.unpack("<Q", struct.pack("<d", value))
         return _long(double, None)
-    if dtype.bits == 16:
+    if dtype.name == "bfloat16":
         bits = int.from_bytes(dtype.numpy.type(value).tobytes(), "little")
         return Value(f"{bits}u", "u32", None, True, True)
-    rounded = float(dtype.numpy.type(value))
+    number = np.float32(dtype.numpy.type(value))
+    rounded = float(number)
     if not math.isfinite(rounded) or 0 < abs(rounded) < 2.0**-126:
         # A constant must be finite, and normal ones alone are sure to be kept. What a
         # function gives is no constant.
         bits = struct.unpack("<I", struct.pack("<f", rounded))[0]
         return Value(f"as_float({bits}u)", "f32", None, True, True)
-    text = f"{dtype.numpy.type(value)!s}f"
+    text = f"{number!s}f"
     return Value(text if rounded >= 0 else f"({text})", "f32", None, True, True)
 
 

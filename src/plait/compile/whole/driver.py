@@ -113,6 +113,10 @@ class Ground:
 
 # Bytes of a variable in the frame.
 WORD = 8
+# Microseconds of work in a function from which its launches wake threads up, which
+# takes a page 10 to 20 of them. For less, threads help if they are awake, as they are
+# where one call follows another.
+_WORTH_WAKING = 300.0
 
 
 class Driver:
@@ -190,6 +194,10 @@ class Driver:
         for at in which:
             used |= set(_slots_of(self.program.instructions[at]))
         return [slot for slot in self._moving if slot in used]
+
+    def wakes(self, share: int) -> bool:
+        """Return whether a launch, or parts, wake threads up that sleep."""
+        return share == WAKE and self.together >= _WORTH_WAKING
 
     def part(self, at: int, one: Parts) -> str:
         """Write a function that runs some parts: `void (start, stop, scratch)`."""
@@ -401,7 +409,8 @@ class _Body:
         if driver.regions and share != ALONE and not self.in_part:
             self._hand_over(range(at, at + 1))
             name = driver.launch(at, one)
-            self.line(driver.regions.post(name, code.chunks, share == WAKE))
+            wake = driver.wakes(share)
+            self.line(driver.regions.post(name, code.chunks, wake))
         elif code.chunks:
             listed = [self.place(place) for place in one.places]
             self.line(driver.kernels.call(code, listed, "", self.scratch))
@@ -414,7 +423,8 @@ class _Body:
         self._hand_over(inside)
         name = driver.part(at, one)
         if driver.regions and share != ALONE:
-            self.line(driver.regions.post(name, one.number, share == WAKE))
+            wake = driver.wakes(share)
+            self.line(driver.regions.post(name, one.number, wake))
         else:
             chunks = f"{word} 0, {word} {one.number}"
             self.line(f"call void @{name}({chunks}, ptr {self.scratch})")

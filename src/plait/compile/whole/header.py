@@ -37,12 +37,14 @@ class Tensor(NamedTuple):
     Attributes:
         name: for people, and in files of weights.
         at: its address.
+        may_be_zero: it is, where a file of weights does not have it.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: DType
     at: int
+    may_be_zero: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -198,7 +200,8 @@ static inline void *{name}_state(const char *name) {{
 def _load(name: str, state: Sequence[Tensor]) -> str:
     rows = ",\n".join(
         f"    {{{json.dumps(json.dumps(x.name) + ':{')}, "
-        f'"\\"dtype\\":\\"{_STORED[x.dtype.name]}\\"", {x.at}, {x.nbytes}}}'
+        f'"\\"dtype\\":\\"{_STORED[x.dtype.name]}\\"", {x.at}, {x.nbytes}, '
+        f"{int(x.may_be_zero)}}}"
         for x in state
     )
     return f"""\
@@ -209,6 +212,7 @@ static inline int {name}_load(const char *path) {{
   static const struct {{
     const char *name, *dtype;
     size_t at, size;
+    int may_be_zero;
   }} state[] = {{
 {rows}
   }};
@@ -232,6 +236,10 @@ static inline int {name}_load(const char *path) {{
       const char *place = entry ? strstr(entry, "\\"data_offsets\\":[") : NULL;
       char *rest;
       unsigned long long begin, stop;
+      if (!entry && state[i].may_be_zero) {{
+        memset({name}_memory + state[i].at, 0, state[i].size);
+        continue;
+      }}
       result = -2;
       if (!end || !dtype || dtype > end || !place || place > end) break;
       begin = strtoull(place + 16, &rest, 10);

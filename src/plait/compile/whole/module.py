@@ -84,6 +84,8 @@ def build_wasm(
     Others, in workers, instantiate the module on the same memory, and call `work(1)`,
     `work(2)` and so on, which does not return. Memory for n threads has `Built.memory`
     + (n - 1) * `Built.scratch` bytes. Results do not depend on how many there are.
+    `sharing(0)` makes thread 0 do everything, from the next call on, until
+    `sharing(1)`; it returns how many launches there were that threads may share.
 
     Args:
         functions: of the module.
@@ -107,7 +109,7 @@ def build_wasm(
     exports = [one.symbol for one in functions]
     code = webassembly.finish(
         data,
-        [*exports, "work"] if threads else exports,
+        [*exports, "work", "sharing"] if threads else exports,
         layout.end,
         addresses={"memory": 0},
         contents=[(at, blob) for blob, at in layout.constants.items()],
@@ -182,14 +184,15 @@ def build_object(
 
 
 def _check_names(functions: Sequence[Function]) -> None:
-    taken = {"memory", "work"}
+    taken = {"memory", "work", "sharing"}
     for one in functions:
         plain = one.symbol.isascii() and one.symbol.isidentifier()
         if one.symbol in taken or not plain:
             raise ArgumentError(
                 "[export] a function of a module cannot have this name",
                 got=repr(one.symbol),
-                expected="letters, digits and _; not memory or work; each name once",
+                expected="letters, digits and _; not memory, work or sharing; "
+                "each name once",
                 where="",
             )
         taken.add(one.symbol)

@@ -7,6 +7,10 @@ that runs a function of the module posts regions, takes chunks like the others, 
 waits for chunks that others have taken. It does so in a loop, as the main thread of a
 page may not sleep; the others sleep when there was nothing to do for a while.
 
+A host says by `sharing(0)` that regions shall run on one thread for now, which is
+faster where other programs need the cores, and by `sharing(1)` that they are shared,
+which wakes threads up. It returns how many regions there have been.
+
 Each thread has a part of the chunks that it takes first, half of what is left at a
 time, so that it meets in its caches what it worked on before: the weights that it
 updated are those that it reads in the next step. Then it takes what others have left.
@@ -23,10 +27,12 @@ from .webassembly import END
 
 # Words that threads share, on lines of their own, by their distance in bytes: which
 # region it is, its chunks, and in how many parts; how many chunks are done; how many
-# threads sleep; the number of regions so far, at which they sleep; how many there are
-# besides the first; and what is left of each part.
+# threads sleep; the number of regions posted so far, at which they sleep; how many
+# threads there are besides the first; and what is left of each part. Of the first
+# thread alone are: whether it shall share nothing, and how many regions there were.
 _REGION, _CHUNKS, _PARTS = 0, 4, 8
 _DONE, _SLEEPING, _POSTED, _WORKERS, _LEFT = 64, 128, 192, 256, 320
+_ALONE, _COUNT = 260, 264
 _MOST_PARTS = 16
 NBYTES = _LEFT + 64 * _MOST_PARTS
 
@@ -90,6 +96,8 @@ class Regions:
                 ("done", _DONE),
                 ("sleeping", _SLEEPING),
                 ("posted", _POSTED),
+                ("alone", _ALONE),
+                ("count", _COUNT),
             )
         }
         return _TEXT.format(
@@ -163,8 +171,14 @@ out:
 }}
 
 define internal void @threads.region(i32 %region, i32 %chunks, i1 %wake) nounwind {{
+  %old.count = load i32, ptr {count}, align 4
+  %count = add i32 %old.count, 1
+  store i32 %count, ptr {count}, align 4
   %workers = load atomic i32, ptr {workers} seq_cst, align 4
-  %alone = icmp eq i32 %workers, 0
+  %wanted = load i32, ptr {alone}, align 4
+  %nobody = icmp eq i32 %workers, 0
+  %not.wanted = icmp ne i32 %wanted, 0
+  %alone = or i1 %nobody, %not.wanted
   br i1 %alone, label %serial, label %post
 serial:
   call void @threads.run(i32 %region, i32 0, i32 %chunks, ptr {scratch})
@@ -190,12 +204,9 @@ open:
   br i1 %more, label %open, label %opened
 opened:
   %before = atomicrmw add ptr {posted}, i32 1 seq_cst, align 4
-  %sleeping = load atomic i32, ptr {sleeping} seq_cst, align 4
-  %some = icmp ne i32 %sleeping, 0
-  %call = and i1 %some, %wake
-  br i1 %call, label %notify, label %help
+  br i1 %wake, label %notify, label %help
 notify:
-  %woken = call i32 @llvm.wasm.memory.atomic.notify(ptr {posted}, i32 -1)
+  call void @threads.wake()
   br label %help
 help:
   call void @threads.share(i32 0, ptr {scratch})
@@ -206,6 +217,30 @@ wait:
   br i1 %ready, label %out, label %wait
 out:
   ret void
+}}
+
+define internal void @threads.wake() nounwind {{
+  %sleeping = load atomic i32, ptr {sleeping} seq_cst, align 4
+  %some = icmp ne i32 %sleeping, 0
+  br i1 %some, label %notify, label %out
+notify:
+  %woken = call i32 @llvm.wasm.memory.atomic.notify(ptr {posted}, i32 -1)
+  br label %out
+out:
+  ret void
+}}
+
+define i32 @sharing(i32 %on) nounwind {{
+  %alone = xor i32 %on, 1
+  store i32 %alone, ptr {alone}, align 4
+  %none = icmp eq i32 %on, 0
+  br i1 %none, label %out, label %wake
+wake:
+  call void @threads.wake()
+  br label %out
+out:
+  %count = load i32, ptr {count}, align 4
+  ret i32 %count
 }}
 
 define void @work(i32 %index) nounwind {{

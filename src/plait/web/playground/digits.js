@@ -42,7 +42,7 @@ function readTensors(content) {
 /** Return pictures of a part as floats between 0 and 1, one after the other. */
 export function asFloats(part, first = 0, count = part.count) {
   const images = part.images.subarray(first * PIXELS, (first + count) * PIXELS);
-  return Float32Array.from(images, (grey) => grey / 255);
+  return new Float32Array(images).map((grey) => grey / 255);
 }
 
 /**

@@ -7,9 +7,12 @@ export interface EvaluateOptions {
   inputs: Rows | Record<string, Rows>;
   /** For each row its class, or what `loss` compares outputs with. */
   targets: Rows;
-  /** The mean loss of a batch, given outputs and targets. */
+  /**
+   * The mean loss of a batch, given outputs and targets. Default: that of the training,
+   * over rows that fill batches, if the export has it (`plait.export(evaluate=True)`).
+   */
   loss?: (output: Tensor, targets: TypedArray | unknown[]) => number;
-  /** How many rows to give to the net at once. Default: 256. */
+  /** How many rows to give to the net at once, if it takes any number. Default: 256. */
   batchSize?: number;
   signal?: AbortSignal;
   /** Let the page do other things after so many milliseconds. Default: 16. */

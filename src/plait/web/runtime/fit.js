@@ -50,6 +50,8 @@ export const fit = async (net, options) => {
 export const evaluate = async (net, options) => {
   const { inputs, targets, loss, batchSize = 256, signal, yieldEvery = 16 } = options;
   const [predict] = functionsOf(net, "predict");
+  // What says the loss of a batch, if nothing else shall, and the export has it.
+  const measure = !loss && net.manifest.functions.find((one) => one.name == "evaluate");
   const columns = columnsOf(predict, listsOf(inputs, predict));
   const { count } = columns[0];
   if (!isList(targets) || targets.length % count)
@@ -57,18 +59,28 @@ export const evaluate = async (net, options) => {
   const nested = isList(targets[0]);
   const answers = { list: targets, step: nested ? 1 : targets.length / count };
   // Without `rows` a net takes so many rows, and no others.
-  const size = predict.rows ? batchSize : predict.inputs[0].shape[0];
-  let right = 0, sum = 0, seen = 0, classes = 0;
+  const batch = measure || (!predict.rows && predict);
+  const size = batch ? batch.inputs[0].shape[0] : batchSize;
+  let right = 0, sum = 0, measured = 0, seen = 0, classes = 0;
   let rested = now();
   for (let begin = 0; begin < count; begin += size) {
     signal?.throwIfAborted();
     const length = Math.min(size, count - begin);
     if (!predict.rows && length < size) break;
     const chosen = Uint32Array.from({ length }, (_, i) => begin + i);
-    let output = await net.predict(...columns.map((column) => rowsOf(column, chosen)));
-    if (!isList(output)) output = Object.values(output)[0];
+    const rows = columns.map((column) => rowsOf(column, chosen));
     const target = rowsOf(answers, chosen);
-    if (loss) sum += length * loss(output, target);
+    const whole = measure && length == size;
+    const name = whole ? "evaluate" : "predict";
+    let output = await net.call(name, ...rows, ...(whole ? [target] : []));
+    let mean;
+    if (whole) ({ loss: mean, ...output } = output);
+    if (!isList(output)) output = Object.values(output)[0];
+    if (loss) mean = loss(output, target);
+    if (mean != null) {
+      sum += length * mean;
+      measured += length;
+    }
     classes = output.length / length;
     for (let i = 0; i < length; i++)
       if (best(output, i * classes, classes) == Number(target[i])) right++;
@@ -80,7 +92,7 @@ export const evaluate = async (net, options) => {
   }
   const found = { count: seen };
   if (answers.step == 1 && !nested && classes > 1) found.accuracy = right / seen;
-  if (loss) found.loss = sum / seen;
+  if (measured) found.loss = sum / measured;
   return found;
 };
 

@@ -58,13 +58,16 @@ export interface ExportedFunction {
   rows?: boolean;
 }
 
+/** How a tensor is stored that is not in the file as it is. */
+export type Stored = { dtype: string; scale?: string; axis?: number } | { zeros: true };
+
 /** The file manifest.json of an export. */
 export interface Manifest {
   format: "plait";
   version: 1;
   name: string;
   made_by: string;
-  state: (Port & { stored?: { dtype: string; scale?: string; axis?: number } })[];
+  state: (Port & { stored?: Stored })[];
   functions: ExportedFunction[];
   modules: { file: string; features: string[]; sha256?: string; memory?: number }[];
   weights: { file: string; sha256: string };

@@ -38,7 +38,66 @@ const starter = (threads) => async (bytes, manifest, build) => {
     workers.push(worker);
   }
   const stop = () => workers.forEach((worker) => worker.terminate());
-  return { exports: { ...instance.exports, memory }, threads, stop };
+  const run = faster(instance.exports);
+  return { exports: { memory }, threads, stop, run };
+};
+
+// Milliseconds that a way is tried; and for how many times as long the faster one is
+// taken then: at first, after a change, and at most.
+const TRIAL = 8, FIRST = 4, LEAST = 2, MOST = 50;
+// Of calls that take less milliseconds, one of so many is timed, as clocks take time.
+const SHORT = 0.1, SOME = 16;
+
+/**
+ * Return what runs the functions of a program, each with all threads or with one, as was
+ * faster lately. One is where other programs need the cores too: threads wait for the
+ * one that does not get its turn.
+ * @param now tells milliseconds
+ */
+export const faster = (exports, now = () => performance.now()) => {
+  const known = {};
+  let shared;
+  const share = (wanted) => exports.sharing((shared = wanted));
+
+  const first = (symbol) => {
+    const count = share(1);
+    const alarm = exports[symbol]();
+    const alone = count == share(1); // it has no launches that threads could share
+    const one = { alone, shared: 1, limit: FIRST * TRIAL, times: FIRST, every: 1 };
+    if (!alarm) known[symbol] = { ...one, spent: 0, calls: 0, skip: 0 };
+    return alarm;
+  };
+
+  return (symbol) => {
+    const one = known[symbol];
+    if (!one) return first(symbol);
+    if (one.alone) return exports[symbol]();
+    // This wakes threads up too, which short functions do not do themselves: here and
+    // there, as it takes time, and is worth it only where one call follows another.
+    if (one.shared != shared || (!one.skip && one.calls % SOME == 0)) share(one.shared);
+    if (one.skip) return one.skip--, exports[symbol]();
+    const begin = now();
+    const alarm = exports[symbol]();
+    one.spent += one.every * (now() - begin);
+    one.calls += one.every;
+    one.skip = one.every - 1;
+    if (one.spent >= one.limit) turn(one);
+    return alarm;
+  };
+};
+
+// Go on with the other way as a trial; or after a trial with the one that was faster.
+const turn = (one) => {
+  const { spent, calls, trial, times } = one;
+  const cost = spent / calls;
+  const better = trial && cost < one.cost;
+  if (!better) one.shared = 1 - one.shared;
+  if (trial) one.times = better ? LEAST : Math.min(2 * times, MOST);
+  else one.cost = cost;
+  one.limit = trial ? one.times * spent : TRIAL;
+  one.every = cost < SHORT ? SOME : 1;
+  one.trial = !trial;
+  one.spent = one.calls = 0;
 };
 
 // Bundlers find the worker's script if it is written like this.

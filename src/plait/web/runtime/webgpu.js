@@ -9,6 +9,8 @@ import { fail, load as loadNet, PlaitError } from "./plait.js";
 
 const MOST_GROUPS = 65535;
 const HEAD = 4; // words before the places of a launch
+const TOLD = 256; // bytes of what a gate is told, so that offsets fit
+const HALF = "shader-f16";
 const aligned = (n, to) => Math.ceil(n / to) * to;
 
 /** Open the graphics card, or throw why that cannot be. */
@@ -27,7 +29,8 @@ const open = async (program) => {
       `at most ${most}`,
     );
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
-  return adapter.requestDevice({ requiredLimits });
+  const requiredFeatures = [HALF].filter((one) => adapter.features.has(one));
+  return adapter.requestDevice({ requiredLimits, requiredFeatures });
 };
 
 class Card {
@@ -35,10 +38,15 @@ class Card {
   #device;
   #memory;
   #layout;
-  #pipelines = [];
+  #gateLayout;
+  #pipelines = new Map(); // promises, by code: kernels may be alike
+  #ready = []; // by the number of the kernel
+  #gate;
   #table = null;
+  #told;
   #group;
-  #entries = [];
+  #gateGroup;
+  #entries = []; // launches, and flags that may close the way for those after them
 
   constructor(program, device) {
     this.#program = program;
@@ -47,12 +55,13 @@ class Card {
     const usage = STORAGE | COPY_SRC | COPY_DST;
     this.#memory = device.createBuffer({ size: program.memory, usage });
     const visibility = GPUShaderStage.COMPUTE;
-    this.#layout = device.createBindGroupLayout({
-      entries: [
-        { binding: 0, visibility, buffer: { type: "storage" } },
-        { binding: 1, visibility, buffer: { type: "uniform", hasDynamicOffset: true } },
-      ],
-    });
+    const layout = (...buffers) =>
+      device.createBindGroupLayout({
+        entries: buffers.map((buffer, binding) => ({ binding, visibility, buffer })),
+      });
+    const told = { type: "uniform", hasDynamicOffset: true };
+    this.#layout = layout({ type: "storage" }, told);
+    this.#gateLayout = layout({ type: "storage" }, told, { type: "storage" });
     for (const [at, text] of program.contents)
       this.write(at, Uint8Array.from(atob(text), (x) => x.charCodeAt(0)));
   }
@@ -98,36 +107,57 @@ class Card {
     const { slots, steps } = this.#program.functions[symbol];
     const launches = steps.filter(([name]) => name == "launch");
     const kernels = new Set(launches.map(([, kernel]) => kernel));
-    await Promise.all([...kernels].map((kernel) => this.#compile(kernel)));
-    const alarm = await this.#go([...slots], steps, 0, steps.length, 0);
-    return alarm;
+    await Promise.all([...kernels, -1].map((kernel) => this.#compile(kernel)));
+    this.write(this.#program.verdict, new Uint8Array(4));
+    return this.#go([...slots], steps, 0, steps.length, 0);
   }
 
+  /** Return what `read` does, after the number of the alarm that has ended the run. */
+  async results(ranges) {
+    const [verdict, ...found] = await this.read([[this.#program.verdict, 4], ...ranges]);
+    return [new Uint32Array(verdict.buffer)[0], found];
+  }
+
+  /** Compile a kernel; number -1 is the gate. */
   async #compile(number) {
-    if (this.#pipelines[number]) return;
+    const { kernels, gate } = this.#program;
+    const one = kernels[number] ?? { code: gate, name: "the gate" };
+    const half = this.#device.features.has(HALF) && one.half;
+    const code = half || one.code;
+    if (!code) return; // no function has alarms
+    if (!this.#pipelines.has(code)) {
+      const layout = number < 0 ? this.#gateLayout : this.#layout;
+      this.#pipelines.set(code, this.#pipeline(one.name, code, layout));
+    }
+    const made = await this.#pipelines.get(code);
+    if (number < 0) this.#gate = made;
+    else this.#ready[number] = made;
+  }
+
+  async #pipeline(name, code, bound) {
     const device = this.#device;
-    const { code, name } = this.#program.kernels[number];
     device.pushErrorScope("validation");
-    const layout = device.createPipelineLayout({ bindGroupLayouts: [this.#layout] });
+    const layout = device.createPipelineLayout({ bindGroupLayouts: [bound] });
     const module = device.createShaderModule({ code });
     const compute = { module, entryPoint: "kernel" };
     const made = device.createComputePipelineAsync({ layout, compute });
     const errors = device.popErrorScope();
-    try {
-      this.#pipelines[number] = await made;
-    } catch (error) {
-      const why = (await errors)?.message ?? error.message;
+    const refuse = (why) =>
       fail(`the graphics card cannot run ${name}`, why, "code that it runs");
+    let pipeline;
+    try {
+      pipeline = await made;
+    } catch (error) {
+      refuse((await errors)?.message ?? error.message);
     }
     const error = await errors;
-    if (error)
-      fail(`the graphics card cannot run ${name}`, error.message, "code that it runs");
+    if (error) refuse(error.message);
+    return pipeline;
   }
 
   async #go(slots, steps, at, end, part) {
     while (at < end) {
       const [name, a, b, c] = steps[at++];
-      const byte = async () => (await this.read([[slots[a] + b, 1]]))[0][0];
       if (name == "launch") this.#launch(slots, steps[at - 1]);
       else if (name == "set") slots[a] = slots[b] + c;
       else if (name == "advance") slots[a] += b;
@@ -136,9 +166,13 @@ class Card {
       else if (name == "count") slots[a] = b;
       else if (name == "repeat") at = --slots[a] > 0 ? b : at;
       else if (name == "jump") at = a;
-      else if (name == "unless") at = (await byte()) ? at : c;
-      else if (name == "alarm") {
-        if (await byte()) return c;
+      else if (name == "unless") {
+        const [alarm, [[byte]]] = await this.results([[slots[a] + b, 1]]);
+        if (alarm) return alarm;
+        at = byte ? at : c;
+      } else if (name == "alarm") {
+        const flag = slots[a] + b;
+        this.#entries.push({ flag, alarm: c, first: this.#launches.length });
       } else if (name == "parts") {
         for (let i = 0; i < a; i++) {
           const alarm = await this.#go([...slots], steps, at, b, i);
@@ -166,36 +200,67 @@ class Card {
     }
   }
 
+  get #launches() {
+    return this.#entries.filter((one) => one.words);
+  }
+
   /** Encode all launches that wait. */
   #encode(encoder) {
     const entries = this.#entries;
     if (!entries.length) return;
+    const launches = this.#launches;
+    const flags = entries.filter((one) => !one.words);
     this.#entries = [];
-    const { stride } = this.#program;
-    const size = entries.length * stride;
-    if (!(this.#table?.size >= size)) {
-      this.#table?.destroy();
-      const { UNIFORM, COPY_DST } = GPUBufferUsage;
-      const usage = UNIFORM | COPY_DST;
-      this.#table = this.#device.createBuffer({ size: 2 * size, usage });
-      this.#group = this.#device.createBindGroup({
-        layout: this.#layout,
-        entries: [
-          { binding: 0, resource: { buffer: this.#memory } },
-          { binding: 1, resource: { buffer: this.#table, size: stride } },
-        ],
-      });
-    }
-    const data = new Uint32Array(size / 4);
-    entries.forEach(({ words }, i) => data.set(words, (i * stride) / 4));
+    const { stride, verdict } = this.#program;
+    this.#makeRoom(launches.length * stride, flags.length * TOLD);
+    const data = new Uint32Array((launches.length * stride) / 4);
+    launches.forEach(({ words }, i) => data.set(words, (i * stride) / 4));
     this.#device.queue.writeBuffer(this.#table, 0, data);
-    const pass = encoder.beginComputePass();
-    entries.forEach(({ number, x, y }, i) => {
-      pass.setPipeline(this.#pipelines[number]);
-      pass.setBindGroup(0, this.#group, [i * stride]);
-      pass.dispatchWorkgroups(x, y);
+    const told = new Uint32Array((flags.length * TOLD) / 4);
+    flags.forEach(({ flag, alarm, first }, i) => {
+      const words = [flag, alarm, first, launches.length, stride / 4, verdict / 4];
+      told.set(words, (i * TOLD) / 4);
     });
+    this.#device.queue.writeBuffer(this.#told, 0, told);
+    const pass = encoder.beginComputePass();
+    let launch = 0, flag = 0;
+    for (const { words, number, x, y } of entries) {
+      if (words) {
+        pass.setPipeline(this.#ready[number]);
+        pass.setBindGroup(0, this.#group, [launch++ * stride]);
+        pass.dispatchWorkgroups(x, y);
+      } else {
+        pass.setPipeline(this.#gate);
+        pass.setBindGroup(0, this.#gateGroup, [flag++ * TOLD]);
+        pass.dispatchWorkgroups(1);
+      }
+    }
     pass.end();
+  }
+
+  /** Have tables of so many bytes. */
+  #makeRoom(launches, flags) {
+    if (this.#table?.size >= launches && this.#told.size >= flags) return;
+    this.#table?.destroy();
+    this.#told?.destroy();
+    const { UNIFORM, STORAGE, COPY_DST } = GPUBufferUsage;
+    const device = this.#device;
+    const buffer = (size, usage) =>
+      device.createBuffer({ size: Math.max(2 * size, TOLD), usage: usage | COPY_DST });
+    this.#table = buffer(launches, UNIFORM | STORAGE);
+    this.#told = buffer(flags, UNIFORM);
+    const group = (layout, ...bound) =>
+      device.createBindGroup({
+        layout,
+        entries: bound.map((resource, binding) => ({ binding, resource })),
+      });
+    const memory = { buffer: this.#memory };
+    const { stride } = this.#program;
+    this.#group = group(this.#layout, memory, { buffer: this.#table, size: stride });
+    this.#gateGroup = group(
+      this.#gateLayout, memory, { buffer: this.#told, size: TOLD },
+      { buffer: this.#table },
+    );
   }
 
   stop() {
@@ -271,7 +336,9 @@ class AsyncNet {
         for (const [at, bytes] of one.inputs) this.#card.write(at, bytes);
         one.alarm = await this.#card.run(one.symbol);
         if (one.alarm) break;
-        one.found = await this.#card.read(one.outputs.map((x) => [x.at, bytesOf(x)]));
+        const ranges = one.outputs.map((x) => [x.at, bytesOf(x)]);
+        [one.alarm, one.found] = await this.#card.results(ranges);
+        if (one.alarm) break;
       }
       this.#hook.run = () => {
         const { alarm, outputs, found } = runs.shift();
@@ -338,6 +405,14 @@ export const load = async (folder, { backend, ...options } = {}) => {
   } catch (error) {
     if (!(error instanceof PlaitError)) throw error;
     card?.stop();
-    return new AsyncNet(await loadNet(folder, options), null, null, error.message);
+    const net = await loadNet(folder, options);
+    const kinds = net.manifest.modules.map((one) => one.features);
+    if (!kinds.flat().includes("webgpu")) {
+      net.dispose();
+      const wanted = 'an export made with plait.export(..., targets=["wasm", "webgpu"])';
+      fail("this export has no program for WebGPU", kinds.join("; "), wanted);
+    }
+    console.info(`plait runs ${folder} with WebAssembly: ${error.message}`);
+    return new AsyncNet(net, null, null, error.message);
   }
 };

@@ -1,0 +1,144 @@
+"""Convolutions as products, on machines that copy what they multiply next anyway.
+
+Rows are the channels of the result, columns the positions of all items, and the sum
+goes along channels and taps. The matrix of windows is never there: what a position and
+a tap meet is worked out where it is copied, see `contract_workgroup`.
+
+Read first: `lower_windows`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ...dtypes import bool_, int64
+from ...ir.graph import Node
+from ..loops.grammar import Body, Constant, Expression, Load, Operation, Variable
+from . import contract
+from .blocking import Facts, Shape
+from .index import ZERO, affine, unravel
+from .led import Epilogue, element
+from .memory import Memory
+from .product import Contraction, Operand, Piece, smaller
+from .scalar import constant
+
+
+def lower_windows(
+    node: Node,
+    memory: Memory,
+    epilogue: Epilogue,
+    facts: Facts,
+    precision: str,
+    name: str,
+) -> list[Piece]:
+    """Return the loops of a convolution.
+
+    Args:
+        epilogue: of axes of the kinds "b", "m" and "n".
+    """
+    x, weight = node.operands
+    groups = node.attributes["groups"]
+    rows, places = weight.shape[0] // groups, math.prod(node.shape[2:])
+    extents = Shape(groups, rows, x.shape[0] * places, math.prod(weight.shape[1:]))
+
+    def finish(b: Expression, m: Expression, n: Expression, value: Expression) -> Body:
+        item, place = unravel(n, (x.shape[0], places))
+        return epilogue.at({"b": item, "m": b * rows + m, "n": place}, value)
+
+    return contract.lower(
+        Contraction(extents, node.dtype, precision),
+        _kernel(node, memory, rows), _windows(node, memory), finish, "n", facts, name,
+    )  # fmt: skip
+
+
+def _kernel(node: Node, memory: Memory, rows: int) -> Operand:
+    """Return the kernel: a row for each channel of the result."""
+    weight = node.operands[1]
+    shape = weight.shape[1:]
+
+    def load(b: Expression, m: Expression, k: Expression) -> Expression:
+        return element(weight, (b * rows + m, *unravel(k, shape)), memory)
+
+    axes = [axis for axis, n in enumerate(shape) if n > 1]
+    along = False
+    if axes:
+        last = Variable("k")
+        value = element(
+            weight, (ZERO, *(last if a == axes[-1] else ZERO for a in range(len(shape)))),
+            memory,
+        )  # fmt: skip
+        found = affine(value.index) if isinstance(value, Load) else None
+        along = found is not None and found[0].get(last.name) == 1
+    return Operand(load, weight.dtype, None, None, None, along_sum=along)
+
+
+class _Axis(NamedTuple):
+    """How a window slides along one axis: see `sliding`."""
+
+    size: int
+    count: int
+    taps: int
+    step: int
+    gap: int
+    spread: int
+    low: int
+
+    def met(self, position: Expression, tap: Expression) -> tuple[Expression, list]:
+        """Return the element that a tap meets, some one if it meets none, and tests
+        whether it does.
+        """
+        before = -(-self.low // self.spread)
+        # Never negative, so that it may be divided.
+        place = position * self.step + tap * self.gap
+        place = place + (before * self.spread - self.low)
+        tests: list[Expression] = []
+        if self.spread > 1:
+            rest = place % self.spread
+            tests.append(Operation("equal", (rest, ZERO), bool_))
+            place = place // self.spread
+        last = (self.count - 1) * self.step + (self.taps - 1) * self.gap - self.low
+        if before > 0:
+            tests.append(Constant(before, int64) <= place)
+            place = Operation("maximum", (place - before, ZERO))
+        else:
+            place = place - before
+        if last // self.spread >= self.size:
+            tests.append(place < self.size)
+            place = smaller(place, self.size - 1)
+        return place, tests
+
+
+def _windows(node: Node, memory: Memory) -> Operand:
+    """Return what the taps meet at each position, and zeros beyond the edges."""
+    x, weight = node.operands
+    at, channels = node.attributes, weight.shape[1]
+    axes = [
+        _Axis(*numbers, low)
+        for *numbers, (low, _) in zip(
+            x.shape[2:], node.shape[2:], weight.shape[2:], at["stride"],
+            at["dilation"], at["input_dilation"], at["padding"], strict=True,
+        )
+    ]  # fmt: skip
+
+    def load(b: Expression, n: Expression, k: Expression) -> Expression:
+        item, *positions = unravel(n, (x.shape[0], *node.shape[2:]))
+        channel, *taps = unravel(k, weight.shape[1:])
+        index = [item, b * channels + channel]
+        inside: Expression | None = None
+        for axis, position, tap in zip(axes, positions, taps, strict=True):
+            place, tests = axis.met(position, tap)
+            index.append(place)
+            for test in tests:
+                both = test
+                if inside is not None:
+                    both = Operation("bitwise_and", (inside, test), bool_)
+                inside = both
+        value = element(x, tuple(index), memory)
+        if inside is None:
+            return value
+        return Operation("select", (inside, value, constant(0, value.dtype)), x.dtype)
+
+    # Positions lie side by side; of few, taps do.
+    along = bool(axes) and axes[-1].taps > axes[-1].count
+    return Operand(load, x.dtype, None, None, None, along_sum=along)

@@ -1,0 +1,330 @@
+"""Small groups of layers that many models are made of.
+
+Read first: `SwiGLU`, `SqueezeExcitation`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError, ShapeError
+from . import init
+from .containers import ModuleList
+from .convolution import Conv2d
+from .linear import Linear
+from .merging import linear_map
+from .module import Module
+from .rare_activation import activation_function
+from .sample import Sample, uniform
+
+Function = Callable[[Tensor], Tensor]
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    result: np.ndarray = 1 / (1 + np.exp(-x))
+    return result
+
+
+class SwiGLU(Module):
+    """The feed-forward part of many language models: two maps, one gating the other.
+
+    Formula: y = down_proj(silu(gate_proj(x)) * up_proj(x)).
+
+    Args:
+        in_features: the size of the input's last axis.
+        hidden_features: the size between. In the source, 2/3 of what a part without
+            gate would have.
+        out_features: the size of the result's last axis. Default: `in_features`.
+        bias: whether the maps have offsets.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        gate_proj, up_proj, down_proj: `Linear` layers.
+
+    Input: shape (..., in_features). Result: shape (..., out_features).
+
+    Source: N. Shazeer, "GLU variants improve transformer", 2020.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        out_features: int | None = None,
+        bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        out = in_features if out_features is None else out_features
+        like = {"device": device, "dtype": dtype}
+        self.gate_proj = Linear(in_features, hidden_features, bias, **like)
+        self.up_proj = Linear(in_features, hidden_features, bias, **like)
+        self.down_proj = Linear(hidden_features, out, bias, **like)
+
+    def forward(self, input: Tensor) -> Tensor:
+        gated = plait.silu(self.gate_proj(input)) * self.up_proj(input)
+        result: Tensor = self.down_proj(gated)
+        return result
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: SwiGLU, x: np.ndarray) -> np.ndarray:
+            gate = linear_map(layer.gate_proj, x)
+            hidden = gate * _sigmoid(gate) * linear_map(layer.up_proj, x)
+            return linear_map(layer.down_proj, hidden)
+
+        return [
+            Sample((uniform(3, 4),), (4, 6), like_torch="never", reference=reference),
+            Sample(
+                (uniform(2, 3, 4),), (4, 2, 3, True), like_torch="never",
+                reference=reference,
+            ),
+        ]  # fmt: skip
+
+
+class Highway(Module):
+    """A layer that decides, feature by feature, how much of its input to hand on.
+
+    Formula: t * activation(linear(x)) + (1 - t) * x, with t = sigmoid(gate(x)).
+
+    Args:
+        features: the size of the input's last axis, and of the result's.
+        activation: a name that `Activation` knows, or a function.
+        gate_bias: the offset of the gate at first; below 0, most is handed on.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        linear, gate: `Linear` layers.
+
+    Input: shape (..., features). Result: the same.
+
+    Source: R. Srivastava et al., "Highway networks", 2015.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        activation: str | Function = "relu",
+        gate_bias: float = -1.0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self._function = activation_function("Highway", activation)
+        self.gate_bias = gate_bias
+        self.linear = Linear(features, features, device=device, dtype=dtype)
+        self.gate = Linear(features, features, device=device, dtype=dtype)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the parameters to new initial values."""
+        self.linear.reset_parameters()
+        self.gate.reset_parameters()
+        assert self.gate.bias is not None
+        init.constant_(self.gate.bias, self.gate_bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        share = plait.sigmoid(self.gate(input))
+        return input + share * (self._function(self.linear(input)) - input)
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: Highway, x: np.ndarray) -> np.ndarray:
+            share = _sigmoid(linear_map(layer.gate, x))
+            new = np.tanh(linear_map(layer.linear, x))
+            result: np.ndarray = share * new + (1 - share) * x
+            return result
+
+        return [
+            Sample(
+                (uniform(3, 4),), (4, "tanh"), like_torch="never", reference=reference
+            ),
+            Sample((uniform(2, 3, 4),), (4,), like_torch="never"),
+        ]
+
+
+class SqueezeExcitation(Module):
+    """Weighs the channels of images by what is in all of them.
+
+    Formula: x * scale_activation(fc2(activation(fc1(mean of each channel of x)))).
+
+    Args:
+        input_channels: the channels of input and result.
+        squeeze_channels: the channels between, fewer.
+        activation, scale_activation: names that `Activation` knows, or functions.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        fc1, fc2: `Conv2d` layers with windows of one, as in torchvision's layer of the
+            same name.
+
+    Input: shape (n, input_channels, height, width), or without n. Result: the same.
+
+    Source: J. Hu et al., "Squeeze-and-excitation networks", 2018.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        squeeze_channels: int,
+        activation: str | Function = "relu",
+        scale_activation: str | Function = "sigmoid",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        like = {"device": device, "dtype": dtype}
+        self.fc1 = Conv2d(input_channels, squeeze_channels, 1, **like)
+        self.fc2 = Conv2d(squeeze_channels, input_channels, 1, **like)
+        self.activation = activation_function("SqueezeExcitation", activation)
+        self.scale_activation = activation_function(
+            "SqueezeExcitation", scale_activation
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        means = input.mean((-2, -1), keepdims=True)
+        scale = self.scale_activation(self.fc2(self.activation(self.fc1(means))))
+        return input * scale
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: SqueezeExcitation, x: np.ndarray) -> np.ndarray:
+            means = x.mean((2, 3))
+            for one, last in ((layer.fc1, False), (layer.fc2, True)):
+                assert one.bias is not None
+                weight = one.weight.numpy()[:, :, 0, 0]
+                means = means @ weight.T + one.bias.numpy()
+                means = _sigmoid(means) if last else np.tanh(means)
+            result: np.ndarray = x * means[:, :, None, None]
+            return result
+
+        x = uniform(2, 4, 3, 5)
+        return [
+            Sample((x,), (4, 2, "tanh"), like_torch="never", reference=reference),
+            Sample(
+                (x,), (4, 3), {"scale_activation": "hardsigmoid"}, like_torch="never"
+            ),
+        ]
+
+
+class StochasticDepth(Module):
+    """In training, sets whole examples to 0 with probability `p`; else hands them on.
+
+    Before the sum of a residual block it leaves out the block. What stays is divided by
+    1 - p.
+
+    Args:
+        p: in 0..1.
+        mode: "row", each example by itself, or "batch", all together.
+
+    Input: shape (n, ...). Result: the same.
+
+    Raises:
+        ArgumentError: `p` is out of range, or there is no such mode.
+
+    Source: G. Huang et al., "Deep networks with stochastic depth", 2016.
+    """
+
+    def __init__(self, p: float, mode: str = "row") -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ArgumentError(
+                "[StochasticDepth] a probability lies in 0..1", got=f"p={p}"
+            )
+        if mode not in ("row", "batch"):
+            raise ArgumentError(
+                "[StochasticDepth] there is no such mode", got=repr(mode),
+                expected='"row" or "batch"',
+            )  # fmt: skip
+        self.p = p
+        self.mode = mode
+
+    def forward(self, input: Tensor, key: Tensor | None = None) -> Tensor:
+        """Return the input, of which examples may be left out.
+
+        Args:
+            key: for the random numbers. Default: the default generator's next; inside
+                `jit` one must be given.
+        """
+        if not self.training or self.p == 0:
+            return input
+        shared = tuple(range(1 if self.mode == "row" else 0, input.ndim))
+        return plait.dropout(input, self.p, key=key, shared=shared)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, mode={self.mode!r}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(3, 4),), (0.3,), like_torch="never"),
+            Sample((uniform(3, 4),), (0.5, "batch"), like_torch="never"),
+        ]
+
+
+class MixtureOfExperts(Module):
+    """Several modules, and a gate that says how much each one counts.
+
+    Formula: y = sum over i of softmax(gate(x))[..., i] * experts[i](x). All experts see
+    all examples.
+
+    Args:
+        gate: a module that gives one score for each expert, along the last axis.
+        experts: modules that take the same input and give results of one shape.
+
+    Attributes:
+        gate: the gate.
+        experts: a `ModuleList` of the experts.
+
+    Input: shape (..., features). Result: that of the experts.
+
+    Raises:
+        ArgumentError: there is no expert.
+        ShapeError: (calling it) the gate gives another number of scores.
+
+    Source: R. Jacobs et al., "Adaptive mixtures of local experts", 1991.
+    """
+
+    def __init__(self, gate: Module, *experts: Module) -> None:
+        super().__init__()
+        if not experts:
+            raise ArgumentError("[MixtureOfExperts] there is no expert", got="none")
+        self.gate = gate
+        self.experts = ModuleList(experts)
+
+    def forward(self, input: Tensor) -> Tensor:
+        scores: Tensor = self.gate(input)
+        if scores.shape[-1] != len(self.experts):
+            raise ShapeError(
+                "[MixtureOfExperts] the gate must give one score for each expert",
+                got=f"scores of shape {scores.shape}",
+                expected=f"(..., {len(self.experts)})",
+            )
+        shares = plait.unstack(plait.softmax(scores, -1).unsqueeze(-2), axis=-1)
+        parts: list[Tensor] = [
+            share * expert(input)
+            for share, expert in zip(shares, self.experts, strict=True)
+        ]
+        return functools.reduce(plait.add, parts)
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: MixtureOfExperts, x: np.ndarray) -> Any:
+            scores = np.exp(linear_map(layer.gate, x))
+            shares = scores / scores.sum(-1, keepdims=True)
+            results = [linear_map(one, x) for one in layer.experts]
+            return np.einsum("...e,e...o->...o", shares, np.stack(results))
+
+        layers = (Linear(4, 3), Linear(4, 2), Linear(4, 2), Linear(4, 2, bias=False))
+        return [
+            Sample((uniform(3, 4),), layers, like_torch="never", reference=reference),
+        ]

@@ -1,0 +1,280 @@
+"""Small functions as layers: any function, scales, a norm of 1, and which steps count.
+
+Read first: `Lambda`, `Masking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentTypeError, ShapeError
+from . import init
+from .module import Module
+from .parameter import Parameter
+from .sample import Sample, uniform
+
+
+class Lambda(Module):
+    """Any function as a layer.
+
+    Args:
+        function: what is called with the arguments of the layer.
+
+    Input: what the function takes. Result: what it returns.
+
+    Raises:
+        ArgumentTypeError: it is no function.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        if not callable(function):
+            raise ArgumentTypeError(
+                "[Lambda] a function is needed", got=f"a {type(function).__name__}"
+            )
+        self.function = function
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        return self.function(*args, **named)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def product(x: Any, y: Any) -> Any:
+            return x * y + 1
+
+        return [
+            Sample(
+                (uniform(3, 4), uniform(3, 1)), (product,), wrt=(0, 1),
+                like_torch="never", reference=lambda _, x, y: product(x, y),
+            )
+        ]  # fmt: skip
+
+
+class Rescaling(Module):
+    """x * scale + offset: for example bytes to numbers in 0..1, with scale=1/255.
+
+    Args:
+        scale: a number, or a tensor that broadcasts, such as (channels, 1, 1).
+        offset: the same.
+
+    Input: any shape; integers become the default floating-point type. Result: the same.
+    """
+
+    def __init__(self, scale: float | Tensor, offset: float | Tensor = 0.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.offset = offset
+
+    def forward(self, input: Tensor) -> Tensor:
+        scale, offset = (
+            x.to(input.dtype) if isinstance(x, Tensor) and input.dtype.is_float else x
+            for x in (self.scale, self.offset)
+        )
+        return input * scale + offset
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}, offset={self.offset}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        scale = np.array([[1.0], [2.0], [0.5]])
+
+        def reference(layer: Rescaling, x: np.ndarray) -> np.ndarray:
+            result: np.ndarray = x * np.asarray(layer.scale) + np.asarray(layer.offset)
+            return result
+
+        return [
+            Sample(
+                (uniform(3, 4),), (1 / 127.5, -1.0), like_torch="never",
+                reference=reference,
+            ),
+            Sample(
+                (uniform(2, 3, 4),), (), {"scale": scale, "offset": scale - 1},
+                like_torch="never", reference=reference,
+            ),
+        ]  # fmt: skip
+
+
+class Scale(Module):
+    """A trained factor for each feature, and an offset.
+
+    Formula: x * weight + bias.
+
+    Args:
+        shape: of both; it broadcasts with the input, such as (channels, 1, 1) for
+            images, or () for one factor of all.
+        weight: whether there is a factor.
+        bias: whether there is an offset.
+        value: the factor at first.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight: shape `shape`, at first `value`; or None.
+        bias: shape `shape`, at first 0; or None.
+
+    Input: any shape that `shape` broadcasts to. Result: the same.
+
+    Source: H. Touvron et al., "Going deeper with image transformers", 2021, for
+    factors that begin near 0.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        shape: int | tuple[int, ...],
+        weight: bool = True,
+        bias: bool = False,
+        value: float = 1.0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.value = value
+        for name, wanted in (("weight", weight), ("bias", bias)):
+            values = plait.empty(shape, device=device, dtype=dtype) if wanted else None
+            self.register_parameter(name, None if values is None else Parameter(values))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the parameters to their initial values."""
+        if self.weight is not None:
+            init.constant_(self.weight, self.value)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        result = input if self.weight is None else input * self.weight
+        return result if self.bias is None else result + self.bias
+
+    def extra_repr(self) -> str:
+        weight, bias = self.weight is not None, self.bias is not None
+        return f"{self.shape}, weight={weight}, bias={bias}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: Scale, x: np.ndarray) -> np.ndarray:
+            for parameter, join in ((layer.weight, np.multiply), (layer.bias, np.add)):
+                if parameter is not None:
+                    x = join(x, parameter.numpy())
+            return x
+
+        return [
+            Sample(
+                (uniform(3, 4),), (4, True, True), like_torch="never",
+                reference=reference,
+            ),
+            Sample(
+                (uniform(2, 3, 4),), ((3, 1),), like_torch="never", reference=reference
+            ),
+            Sample(
+                (uniform(3, 4),), ((), False, True), like_torch="never",
+                reference=reference,
+            ),
+        ]  # fmt: skip
+
+
+class UnitNormalization(Module):
+    """Divides by the norm along an axis, so that it becomes 1. See `plait.normalize`.
+
+    Formula: x / max(norm(x), eps), with the p-norm over `dim`.
+
+    Args:
+        dim: the axis, or several.
+        p: of the norm, the p-th root of the sum of abs(x) ** p.
+        eps: the least that is divided by.
+
+    Input: any shape. Result: the same.
+    """
+
+    def __init__(
+        self, dim: int | tuple[int, ...] = -1, p: float = 2.0, eps: float = 1e-12
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.p = p
+        self.eps = eps
+
+    def forward(self, input: Tensor) -> Tensor:
+        return plait.normalize(input, self.p, self.dim, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, p={self.p}, eps={self.eps}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: UnitNormalization, x: np.ndarray) -> np.ndarray:
+            powers = np.sum(np.abs(x) ** layer.p, axis=layer.dim, keepdims=True)
+            result: np.ndarray = x / powers ** (1 / layer.p)
+            return result
+
+        return [
+            Sample((uniform(3, 4),), like_torch="never", reference=reference),
+            Sample(
+                (uniform(2, 3, 4),), ((1, 2), 3.0), like_torch="never",
+                reference=reference,
+            ),
+        ]  # fmt: skip
+
+
+class Masking(Module):
+    """Finds the steps of a sequence that only fill it up.
+
+    Nothing here hides a mask in a tensor: the result is a pair, and what comes next is
+    given the mask. `Recurrent`, `Bidirectional` and `ConvLSTM2d` take it as `mask`. For
+    `LSTM` and its kind, where fillers stand last, `lengths` is `mask.sum(-1)`. For
+    attention, `key_padding_mask` is `~mask`.
+
+    Args:
+        mask_value: a step counts unless all its features have this value.
+
+    Input: shape (batch, steps, features), or (steps, batch, features). Result: the
+    input with 0 in the steps that do not count; and which steps count, bool, shape
+    (batch, steps) or (steps, batch).
+
+    Raises:
+        ShapeError: (calling it) the input has less than two axes.
+    """
+
+    def __init__(self, mask_value: float = 0.0) -> None:
+        super().__init__()
+        self.mask_value = mask_value
+
+    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        if input.ndim < 2:
+            raise ShapeError(
+                "[Masking] the input must have axes for steps and features",
+                got=f"shape {input.shape}",
+            )
+        counts = (input != self.mask_value).any(-1)
+        return plait.where(counts.unsqueeze(-1), input, 0.0), counts
+
+    def extra_repr(self) -> str:
+        return f"mask_value={self.mask_value}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: Masking, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            counts = (x != layer.mask_value).any(-1)
+            return np.where(counts[..., None], x, 0), counts
+
+        x = uniform(2, 4, 3)
+        some = x.copy()
+        some[0, 2:] = 1.5
+        return [
+            Sample((x,), like_torch="never", reference=reference),
+            Sample(
+                (some,), (1.5,), smooth=False, like_torch="never", reference=reference
+            ),
+        ]

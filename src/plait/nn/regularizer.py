@@ -1,0 +1,197 @@
+"""What is added to a loss to keep weights small, or orthogonal.
+
+    loss_function = nn.RegularizedLoss(nn.CrossEntropyLoss(), model, nn.L2(1e-4))
+
+Read first: `L1L2`, `RegularizedLoss`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import plait
+from plait import Tensor
+
+from ..errors import ArgumentError, ShapeError
+from .module import Module
+from .sample import Sample, uniform
+
+
+class L1L2(Module):
+    """The penalty l1 * sum(abs(x)) + l2 * sum(x ** 2) of a tensor x.
+
+    Args:
+        l1: the factor of absolute values, not negative.
+        l2: the factor of squares, not negative.
+
+    Input: a tensor of any shape. Result: a scalar.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        super().__init__()
+        if not (l1 >= 0 and l2 >= 0):
+            raise ArgumentError(
+                f"[{type(self).__name__}] a factor is negative",
+                got=f"l1={l1}, l2={l2}",
+            )
+        self.l1 = l1
+        self.l2 = l2
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Without the terms whose factors are 0.
+        terms = [self.l1 * plait.sum(plait.abs(x))] if self.l1 else []
+        if self.l2 or not terms:
+            terms.append(self.l2 * plait.sum(x * x))
+        total: Tensor = terms[0] if len(terms) == 1 else terms[0] + terms[1]
+        return total
+
+    def extra_repr(self) -> str:
+        return f"l1={self.l1}, l2={self.l2}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: L1L2, x: np.ndarray) -> Any:
+            return layer.l1 * abs(x).sum() + layer.l2 * (x**2).sum()
+
+        shared: Any = {"like_torch": "never", "separable": False}
+        return [
+            Sample((uniform(3, 4),), args, reference=reference, **shared)
+            for args in ((0.1, 0.2), (0.3,), ())
+        ]
+
+
+class L1(L1L2):
+    """The penalty l1 * sum(abs(x)) of a tensor x.
+
+    Args:
+        l1: the factor, not negative.
+
+    Input: a tensor of any shape. Result: a scalar.
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [x._replace(args=x.args[:1]) for x in L1L2.samples()]
+
+
+class L2(L1L2):
+    """The penalty l2 * sum(x ** 2) of a tensor x.
+
+    Args:
+        l2: the factor, not negative.
+
+    Input: a tensor of any shape. Result: a scalar.
+    """
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [x._replace(args=x.args[:1]) for x in L1L2.samples()]
+
+
+class OrthogonalRegularizer(Module):
+    """The penalty of rows, or columns, that are not at right angles to one another.
+
+    Formula: factor * the mean over all pairs of rows of the absolute value of their
+    cosine.
+
+    Args:
+        factor: of the penalty.
+        mode: "rows" or "columns".
+
+    Input: a matrix. Result: a scalar.
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        super().__init__()
+        if mode not in ("rows", "columns"):
+            raise ArgumentError(
+                "[OrthogonalRegularizer] there is no such mode",
+                got=repr(mode),
+                expected="'rows' or 'columns'",
+            )
+        self.factor = factor
+        self.mode = mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2:
+            raise ShapeError(
+                "[OrthogonalRegularizer] the input is no matrix", got=f"shape {x.shape}"
+            )
+        rows = plait.normalize(x if self.mode == "rows" else x.T, axis=1)
+        cosines = plait.abs(plait.matmul(rows, rows.T))
+        n = rows.shape[0]
+        between = cosines * (1 - plait.eye(n, dtype=x.dtype))
+        return self.factor * plait.sum(between) / max(n * (n - 1), 1)
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}, mode={self.mode!r}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: OrthogonalRegularizer, x: np.ndarray) -> Any:
+            x = x if layer.mode == "rows" else x.T
+            x = x / np.linalg.norm(x, axis=1, keepdims=True)
+            pairs = [abs(a @ b) for i, a in enumerate(x) for b in x[:i]]
+            return layer.factor * np.mean(pairs)
+
+        shared: Any = {"like_torch": "never", "separable": False}
+        return [
+            Sample((uniform(3, 4),), (0.5, mode), reference=reference, **shared)
+            for mode in ("rows", "columns")
+        ]
+
+
+class RegularizedLoss:
+    """A loss with penalties of a model's parameters.
+
+    Formula: loss(output, target) + the sum of the penalties.
+
+    Args:
+        loss_function: of output and target.
+        model: whose parameters they are.
+        penalty: a function of a tensor, such as `L2(1e-4)`, of every parameter named
+            "weight"; or one by pattern of names, as in {"encoder.*.weight": L1(1e-5)}.
+
+    Raises:
+        ArgumentError: a pattern fits no parameter.
+
+    It is called as the loss is.
+    """
+
+    def __init__(
+        self,
+        loss_function: Any,
+        model: Module,
+        penalty: Any,
+    ) -> None:
+        self.loss_function = loss_function
+        self.model = model
+        self.penalties = (
+            dict(penalty) if isinstance(penalty, Mapping) else {"*weight": penalty}
+        )
+        names = [name for name, _ in model.named_parameters()]
+        for pattern in self.penalties:
+            if not fnmatch.filter(names, pattern):
+                raise ArgumentError(
+                    "[RegularizedLoss] no parameter is named so",
+                    got=repr(pattern),
+                    expected="one of " + ", ".join(names[:8]),
+                )
+
+    def __call__(self, *args: Any) -> Tensor:
+        total: Tensor = self.loss_function(*args)
+        for name, parameter in self.model.named_parameters():
+            for pattern, penalty in self.penalties.items():
+                if fnmatch.fnmatchcase(name, pattern):
+                    total = total + penalty(parameter)
+        return total

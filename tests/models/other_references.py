@@ -1,0 +1,127 @@
+"""Nets in PyTorch that are neither torchvision's nor timm's as they are."""
+
+import importlib
+
+
+def _unet(num_classes=2, n_channels=3, bilinear=False, width=64):
+    torch = importlib.import_module("torch")
+    nn = torch.nn
+
+    class Double(nn.Module):
+        def __init__(self, channels, out, inner=None):
+            super().__init__()
+            rows = []
+            for before, after in ((channels, inner or out), (inner or out, out)):
+                rows.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
+                rows += [nn.BatchNorm2d(after), nn.ReLU()]
+            self.double_conv = nn.Sequential(*rows)
+
+        def forward(self, x):
+            return self.double_conv(x)
+
+    class Down(nn.Module):
+        def __init__(self, channels, out):
+            super().__init__()
+            self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), Double(channels, out))
+
+        def forward(self, x):
+            return self.maxpool_conv(x)
+
+    class Up(nn.Module):
+        def __init__(self, channels, out):
+            super().__init__()
+            half = channels // 2
+            self.up = nn.ConvTranspose2d(channels, half, 2, stride=2)
+            if bilinear:
+                self.up = nn.Upsample(
+                    scale_factor=2, mode="bilinear", align_corners=True
+                )
+            self.conv = Double(channels, out, half if bilinear else None)
+
+        def forward(self, x, kept):
+            x = self.up(x)
+            high, wide = (a - b for a, b in zip(kept.shape[2:], x.shape[2:]))
+            sides = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
+            x = nn.functional.pad(x, sides)
+            return self.conv(torch.cat([kept, x], 1))
+
+    class Out(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(width, num_classes, 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            part = 2 if bilinear else 1
+            down = [width * 2**i for i in range(4)] + [16 * width // part]
+            up = [16 * width, *[width * 2**i // part for i in (3, 2, 1)], width]
+            self.inc = Double(n_channels, width)
+            for i in range(4):
+                setattr(self, f"down{i + 1}", Down(down[i], down[i + 1]))
+            for i in range(4):
+                setattr(self, f"up{i + 1}", Up(width * 2 ** (4 - i), up[i + 1]))
+            self.outc = Out()
+
+        def forward(self, x):
+            kept = [self.inc(x)]
+            for i in range(4):
+                kept.append(getattr(self, f"down{i + 1}")(kept[-1]))
+            x = kept.pop()
+            for i in range(4):
+                x = getattr(self, f"up{i + 1}")(x, kept.pop())
+            return self.outc.conv(x)
+
+    return Net()
+
+
+def _nasnet_mobile(num_classes=1000):
+    """Return the small net, of the cells of timm's large one."""
+    torch = importlib.import_module("torch")
+    timm = importlib.import_module("timm.models.nasnet")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            large = timm.NASNetALarge(num_classes, stem_size=32, num_features=1056)
+            for name in ("conv0", "cell_stem_0", "cell_stem_1"):
+                setattr(self, name, getattr(large, name))
+            wide = 44
+            sides = [(wide, wide // 2, 2 * wide, wide)]
+            sides += [(2 * wide, wide, 6 * wide, wide)]
+            sides += [(6 * wide, wide, 6 * wide, wide)] * 2
+            self._stage(0, sides)
+            for stage, name in ((1, "ReductionCell0"), (2, "ReductionCell1")):
+                before, wide = wide, 2 * wide
+                cell = getattr(timm, name)(
+                    6 * before, wide, 6 * before, wide, pad_type="same"
+                )
+                setattr(self, f"reduction_cell_{stage - 1}", cell)
+                sides = [(6 * before, before, 4 * wide, wide)]
+                sides += [(4 * wide, wide, 6 * wide, wide)]
+                sides += [(6 * wide, wide, 6 * wide, wide)] * 2
+                self._stage(stage, sides)
+            self.last_linear = torch.nn.Linear(1056, num_classes)
+
+        def _stage(self, stage, sides):
+            for i, row in enumerate(sides):
+                kind = timm.FirstCell if i == 0 else timm.NormalCell
+                setattr(self, f"cell_{4 * stage + i}", kind(*row, pad_type="same"))
+
+        def forward(self, x):
+            first = self.conv0(x)
+            before = self.cell_stem_0(first)
+            x = self.cell_stem_1(first, before)
+            for stage in range(3):
+                if stage:
+                    cell = getattr(self, f"reduction_cell_{stage - 1}")
+                    before, x = x, cell(x, before)
+                for i in range(4):
+                    cell = getattr(self, f"cell_{4 * stage + i}")
+                    before, x = x, cell(x, before)
+            return self.last_linear(torch.relu(x).mean((2, 3)))
+
+    return Net()
+
+
+NETS = {"unet": _unet, "nasnet_mobile": _nasnet_mobile}
