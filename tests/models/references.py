@@ -16,7 +16,7 @@ TIMM |= {
     "nasnet_large": "nasnetalarge",
 }  # fmt: skip
 # Where pictures are not of 64 x 64 pixels.
-SIZES = {"lenet": 32, "inception_v3": 107, "alexnet": 96, "xception": 80}
+SIZES = {"lenet": 32, "inception_v3": 107, "alexnet": 96, "xception": 80, "unet": 32}
 CHANNELS = {"lenet": 1}
 # Options, for both sides, that make a model take small pictures.
 OPTIONS = {

@@ -35,12 +35,12 @@ def _max(x: Tensor) -> Tensor:
 def _mean(x: Tensor) -> Tensor:
     """Return the means of 3 x 3 windows, at half the size; padding counts as 0."""
     padded = plait.pad(x, [(0, 0), (0, 0), *_same(x, 3)])
-    return plait.avg_pool(padded, (3, 3), stride=2)
+    return plait.average_pool(padded, (3, 3), stride=2)
 
 
 def _smooth(x: Tensor) -> Tensor:
     """Return the means of 3 x 3 windows around each place, of what is there."""
-    return plait.avg_pool(x, (3, 3), stride=1, padding=1, count_include_pad=False)
+    return plait.average_pool(x, (3, 3), stride=1, padding=1, count_include_pad=False)
 
 
 class _Map(nn.Module):

@@ -1,9 +1,9 @@
 """Layers that change images at random, so that a net does not learn them by heart.
 
 They stand at the beginning of a model, where they act in training mode, inside of a
-compiled step, too; or in `Dataset.map`, where they take and give arrays. A `Loader` that
-prepares batches ahead does so in a thread of its own: numbers that both threads draw
-come in the order in which they ask for them.
+compiled step, too; or in `Dataset.map`, where they take and give arrays. A `Loader`
+that prepares batches ahead does so in a thread of its own: numbers that both threads
+draw come in the order in which they ask for them.
 """
 
 from .blur import RandomGaussianBlur
