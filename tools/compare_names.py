@@ -68,7 +68,9 @@ def public(module: Any) -> set[str]:
         if not name.startswith("_")
         and inspect.isclass(getattr(module, name)) != functions
         and callable(getattr(module, name))
+        and (functions or name[0].isupper())
         and (module.__name__ != "torch.nn.init" or name.endswith("_"))
+        and name not in ("get", "serialize", "deserialize")
     }
 
 

@@ -6,6 +6,7 @@ usage: python3 tools/dev.py COMMAND [arguments]
   test     format check, lint, types, then pytest; [arguments] go to pytest
   check    format check, lint, types and type stub only
   format   sort imports, fix what lint can fix, and format the source
+  docs     build the documents into docs/_build/html
 
 The commands run in `.venv` beside this folder. It is made, and plait installed in it in
 editable mode, at the first use and again whenever pyproject.toml changes.
@@ -71,11 +72,18 @@ def format_source(_: list[str]) -> int:
     )
 
 
+def docs(_: list[str]) -> int:
+    """Build the documents; a warning is an error."""
+    source, target = "docs", "docs/_build/html"
+    return install("dev") or run("-m", "sphinx", "-W", "-q", source, target)
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "test": test,
     "check": check,
     "format": format_source,
+    "docs": docs,
 }
 
 

@@ -92,6 +92,7 @@ from .tensor.sound import (
     blackman_window,
     hamming_window,
     hann_window,
+    kaiser_window,
     mel_filters,
 )
 from .tensor.stages import Compiled, Lowered, Traced
@@ -177,6 +178,7 @@ __all__ = [  # noqa: F405
     "jit",
     "Jitted",
     "jvp",
+    "kaiser_window",
     "linalg",
     "linspace",
     "Lowered",

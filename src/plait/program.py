@@ -230,6 +230,8 @@ class Code:
         stages: what writes it as text in each of the compiler's languages.
         define: writes it as a function for a module with others, given its name, and
             whether it is given which chunks to run.
+        table: numbers that it reads, as the last one of its buffers: they lie among
+            the program's constants.
     """
 
     name: str
@@ -241,6 +243,7 @@ class Code:
     uses: Sequence[Use] = ()
     stages: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     define: Callable[[str, bool], str] | None = None
+    table: bytes = b""
 
 
 class Lasting(NamedTuple):

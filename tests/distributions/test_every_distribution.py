@@ -31,7 +31,7 @@ CLASSES = {
     for name in distributions.__all__
     if isinstance(cls := getattr(distributions, name), type)
     and issubclass(cls, Distribution)
-    and cls is not Distribution
+    and cls not in (Distribution, distributions.ExponentialFamily)
 }
 CASES = [
     pytest.param(name, i, id=f"{name}-{i}")
@@ -269,16 +269,14 @@ def test_equals_torch(name, i):
 
 @every_kind
 def test_draws_have_their_shape_type_and_support(name, i):
-    for dtype in (plait.float64, plait.float32):
-        d = build(name, i, dtype)
-        one, many = d.sample(), d.sample((4,))
-        assert one.shape == (*d.batch_shape, *d.event_shape)
-        assert many.shape == (4, *one.shape)
-        assert d.support.is_discrete or many.dtype is dtype
-        assert many.dtype in (dtype, plait.int64)
-        assert not many.requires_grad
-        assert bool(d.support.check(many).all())
-        assert np.isfinite(d.log_prob(many).numpy()).all()
+    d = build(name, i, plait.float32)
+    x = d.sample((4,))
+    assert x.shape == (4, *d.batch_shape, *d.event_shape)
+    assert x.dtype is (plait.int64 if name == "Categorical" else plait.float32)
+    assert draws(name, i).shape == (DRAWS, *x.shape[1:])
+    assert not x.requires_grad
+    assert bool(d.support.check(x).all())
+    assert np.isfinite(d.log_prob(x).numpy()).all()
 
 
 @every_kind
@@ -518,15 +516,13 @@ def test_expand(name, i):
     assert type(wide) is type(d)
     assert wide.batch_shape == (4, *d.batch_shape)
     assert wide.event_shape == d.event_shape
-    value = tensor(sample_of(name, i).value)
-    found = wide.log_prob(plait.broadcast_to(d.sample(key=plait.random.key(1)),
-                                             wide.sample().shape))  # fmt: skip
+    assert wide.sample().shape == (*wide.batch_shape, *wide.event_shape)
+    value = tensor(draws(name, i)[0])
+    found, once = wide.log_prob(value), d.log_prob(value).numpy()
     assert found.shape == wide.batch_shape
-    once = d.log_prob(d.sample(key=plait.random.key(1))).numpy()
     close(found.numpy(), np.broadcast_to(once, found.shape))
-    assert d.log_prob(value).ndim >= len(d.batch_shape)
     with pytest.raises(errors.ShapeError):
-        wide.expand((3,) if len(wide.batch_shape) == 1 else (3, *d.batch_shape))
+        wide.expand((3, *d.batch_shape))
 
 
 @every_sample

@@ -1,6 +1,7 @@
 """Nets in PyTorch that are neither torchvision's nor timm's as they are."""
 
 import importlib
+from functools import partial
 
 
 def _unet(num_classes=2, n_channels=3, bilinear=False, width=64):
@@ -40,7 +41,9 @@ def _unet(num_classes=2, n_channels=3, bilinear=False, width=64):
 
         def forward(self, x, kept):
             x = self.up(x)
-            high, wide = (a - b for a, b in zip(kept.shape[2:], x.shape[2:]))
+            high, wide = (
+                a - b for a, b in zip(kept.shape[2:], x.shape[2:], strict=True)
+            )
             sides = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
             x = nn.functional.pad(x, sides)
             return self.conv(torch.cat([kept, x], 1))
@@ -124,4 +127,36 @@ def _nasnet_mobile(num_classes=1000):
     return Net()
 
 
+GPT2 = {
+    "gpt2": (768, 12, 12), "gpt2_medium": (1024, 24, 16), "gpt2_large": (1280, 36, 20),
+    "gpt2_xl": (1600, 48, 25),
+}  # fmt: skip
+BERT = {
+    "bert_base_uncased": (768, 12, 12, 3072),
+    "bert_large_uncased": (1024, 24, 16, 4096),
+    "bert_base_uncased_masked_lm": (768, 12, 12, 3072),
+    "all_minilm_l6_v2": (384, 6, 12, 1536),
+}  # fmt: skip
+
+
+def _language_model(name):
+    """Return a net of transformers without any numbers: some would fill the memory."""
+    torch = importlib.import_module("torch")
+    transformers = importlib.import_module("transformers")
+    with torch.device("meta"):
+        if name in GPT2:
+            width, layers, heads = GPT2[name]
+            config = transformers.GPT2Config(n_embd=width, n_layer=layers, n_head=heads)
+            return transformers.GPT2LMHeadModel(config)
+        width, layers, heads, inner = BERT[name]
+        config = transformers.BertConfig(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+            intermediate_size=inner,
+        )  # fmt: skip
+        if name.endswith("masked_lm"):
+            return transformers.BertForMaskedLM(config)
+        return transformers.BertModel(config)
+
+
 NETS = {"unet": _unet, "nasnet_mobile": _nasnet_mobile}
+NETS |= {name: partial(_language_model, name) for name in (*GPT2, *BERT)}

@@ -33,6 +33,7 @@ def blank(monkeypatch):
 
     for name in ("normal", "truncated_normal", "uniform"):
         monkeypatch.setattr(plait.random, name, zeros)
+    plait.flush()  # what was recorded before does not add up
 
 
 # --- what they are
@@ -154,7 +155,7 @@ TINY = {
         partial(models.ConvNeXt, (8, 16), (1, 2), 0.1, 0.5, 5), (2, 3, 32, 32),
     ),
     "regnet": (
-        partial(models.RegNet, [(16, 1, 8), (32, 2, 16)], 0.25, 5, 8),
+        partial(models.RegNet, [(16, 1, 8), (32, 2, 16)], 0.25, 5, 32),
         (2, 3, 32, 32),
     ),
     "vit": (
@@ -167,10 +168,9 @@ TINY = {
 }  # fmt: skip
 
 
-def step_of(make, shape, execution):
-    """Return the loss and the gradients of one step from the same beginning."""
+def step_of(make, shape):
+    """Return the loss and what one step changes, from the same beginning."""
     plait.manual_seed(0)
-    settings.execution = execution
     net = make()
     for name, parameter in net.named_parameters():
         if name.endswith("heads.head.weight"):  # 0 at first, and so all before it
@@ -187,17 +187,20 @@ def step_of(make, shape, execution):
 
 @pytest.mark.parametrize("family", TINY)
 def test_a_step_of_training(family, monkeypatch):
-    monkeypatch.setattr(settings, "execution", settings.execution)
+    monkeypatch.setattr(settings, "execution", "interpret")
     make, shape = TINY[family]
-    loss, changes = step_of(make, shape, "compile")
-    assert math.isfinite(loss)
-    still = [name for name, change in changes.items() if not change.any()]
-    assert not still
-    expected_loss, expected = step_of(make, shape, "interpret")
+    # Interpreted first: what has been compiled stays so.
+    expected_loss, expected = step_of(make, shape)
+    assert math.isfinite(expected_loss)
+    assert not [name for name, change in expected.items() if not change.any()]
+    monkeypatch.setattr(settings, "execution", "compile")
+    loss, changes = step_of(make, shape)
     assert abs(loss - expected_loss) < 1e-4 * abs(expected_loss)
+    # Some derivatives are 0 but for rounding: of what normalisation takes away again.
+    least = 1e-2 * max(abs(change).max() for change in expected.values())
     for name, change in changes.items():
-        scale = abs(expected[name]).max()
-        assert abs(change - expected[name]).max() < 1e-2 * scale + 1e-6, name
+        scale = max(abs(expected[name]).max(), least)
+        assert abs(change - expected[name]).max() < 3e-2 * scale, name
 
 
 @pytest.mark.parametrize(
@@ -220,10 +223,14 @@ def test_auxiliary_classifiers_speak_in_training_only(make, size, fields):
     assert without(x).shape == (2, 5)
 
 
+@pytest.mark.usefixtures("blank")
 @pytest.mark.parametrize("make", [models.googlenet, models.inception_v3])
 def test_colours_are_changed_to_the_nets_own(make):
     own, usual = make(3, transform_input=True), make(3)
-    own.load_state_dict(usual.state_dict())
+    shapes = {name: tensor.shape for name, tensor in own.state_dict().items()}
+    state = weights.weights(shapes, 1.4)
+    own.load_state_dict(state)
+    usual.load_state_dict(state)
     random = np.random.default_rng(0)
     colours = random.uniform(size=(1, 3, 80, 80))
     mean, std = (np.reshape(row, (3, 1, 1)) for row in models.Input()[2:4])

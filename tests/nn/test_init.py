@@ -1,5 +1,6 @@
 """Initial values: bounds, moments, structure, reproducibility."""
 
+import inspect
 import math
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_sparse_columns(sparsity):
     if 0 < sparsity < 1:
         assert len(np.unique(weight == 0, axis=1).T) > 100
         assert is_normal(weight[weight != 0], 0, 0.01)
+
+
+@pytest.mark.parametrize(
+    "name", [x for x in vars(init) if x.endswith("_") and x[0] != "_"]
+)
+def test_docstrings_explain_every_argument(name):
+    function = getattr(init, name)
+    explained = inspect.getdoc(function).split("Args:\n")[1].split("\n\n")[0]
+    for argument in inspect.signature(function).parameters:
+        assert f"    {argument}: " in explained, argument
 
 
 def test_variances_scaled():

@@ -1,5 +1,6 @@
 """Schedules of rates: the same rates as PyTorch's, and nothing recorded anew."""
 
+import inspect
 import json
 import math
 
@@ -148,6 +149,26 @@ def test_equals_torch(case, kind):
         assert own.get_last_lr() == pytest.approx(other.get_last_lr(), abs=1e-12)
         own.step()
         other.step()
+
+
+SCHEDULES = [
+    name
+    for name in optim.__all__
+    if isinstance(getattr(optim, name), type)
+    and (issubclass(getattr(optim, name), optim.LRScheduler) or "Plateau" in name)
+]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_docstrings_explain_every_argument(name):
+    text = inspect.getdoc(getattr(optim, name))
+    explained = text.split("Args:\n")[1].split("\n\n")[0]
+    for argument in inspect.signature(getattr(optim, name)).parameters:
+        assert (
+            f"    {argument}: " in explained
+            or f", {argument}: " in explained
+            or (f"    {argument}, " in explained)
+        ), argument
 
 
 def a_schedule_of_rates(name, arguments, steps):

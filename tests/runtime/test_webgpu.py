@@ -7,6 +7,7 @@ import plait
 from plait import nn, optim
 from plait.compile.wgsl import compile_graph
 from plait.errors import DeviceError, IndexingError
+from plait.program import WrongIndex
 from plait.runtime import webgpu
 from plait.transform.simplify import simplify
 
@@ -99,6 +100,26 @@ def test_wrong_indices_are_errors():
     x, at = plait.asarray(np.arange(4.0)), plait.asarray(np.array([1, 9]))
     with plait.device("webgpu"), pytest.raises(IndexingError):
         x[at].tolist()
+
+
+@needs_adapter
+def test_nobody_waits_to_learn_whether_an_index_was_wrong(monkeypatch):
+    x, at = plait.asarray(np.arange(4.0, dtype=np.float32)), plait.asarray([1, 3])
+    traced = plait.jit(lambda x, at: (x[at], x.sum())).trace(x, at)
+    runner = webgpu.Runner(compile_graph(simplify(traced.graph)))
+    reads = []
+    get = runner._get
+    monkeypatch.setattr(runner, "_get", lambda *a: reads.append(a) or get(*a))
+    for index, wrong in ([1, 3], False), ([1, 9], True), ([0, 2], False):
+        reads.clear()
+        if wrong:
+            with pytest.raises(WrongIndex):
+                runner.run([np.arange(4.0), np.array(index)])
+        else:
+            found = runner.run([np.arange(4.0), np.array(index)])
+            assert found[0].tolist() == index
+            assert found[1] == 6
+        assert len(reads) == 1  # results, with the verdict
 
 
 def test_devices_that_do_not_exist():

@@ -29,6 +29,17 @@ def test_windows(name, length, periodic):
     assert function(length).dtype is plait.float32
 
 
+@pytest.mark.parametrize("beta", [0.0, 5.0, 12.0])
+@pytest.mark.parametrize("length", [0, 1, 2, 9, 16])
+def test_windows_of_kaiser(length, beta):
+    symmetric = plait.kaiser_window(length, False, beta, dtype=plait.float64)
+    np.testing.assert_allclose(symmetric.numpy(), np.kaiser(length, beta), atol=1e-14)
+    periodic = plait.kaiser_window(length, True, beta, dtype=plait.float64).numpy()
+    if length > 1:
+        longer = np.kaiser(length + 1, beta)[:-1]
+        np.testing.assert_allclose(periodic, longer, atol=1e-14)
+
+
 def test_windows_by_hand():
     assert plait.hann_window(4).tolist() == pytest.approx([0, 0.5, 1, 0.5])
     assert plait.bartlett_window(5, False).tolist() == [0, 0.5, 1, 0.5, 0]

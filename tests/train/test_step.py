@@ -184,6 +184,9 @@ def test_errors(tmp_path):
         TrainStep(lambda x: x, loss, optim.SGD(parameters))
     with pytest.raises(ArgumentError, match="computes the loss several times"):
         TrainStep(model, loss, optim.LBFGS(parameters))
+    for around in (optim.SAM, lambda one: optim.Accumulate(one, 2)):
+        with pytest.raises(ArgumentError, match="no rule that takes one gradient"):
+            TrainStep(model, loss, around(optim.SGD(model.parameters())))
     with pytest.raises(ArgumentError, match=r"of the model. Got: a tensor"):
         TrainStep(model, loss, optim.SGD([*parameters, plait.zeros(3)]))
     with pytest.raises(ArgumentError, match="the limit of the norm is not positive"):

@@ -1,13 +1,15 @@
 """Exports on the graphics card, in Chromium with a software adapter."""
 
 import base64
+import shutil
 
 import numpy as np
 import pytest
 
 import plait
+from plait.cli.exhibits import RUNTIME
 
-from .conftest import BATCH, new_step, value
+from .conftest import BATCH, message, new_step, value
 from .test_numbers import array, near, same_state
 
 STEPS = 100
@@ -89,9 +91,21 @@ def test_about(adapter, graphics):
     assert found["features"] == ["webgpu"]
 
 
-def test_without_a_card_it_is_wasm(node, graphics, digits):
+def test_without_a_card_it_is_wasm(node, graphics):
     found = value(node.run("about", graphics, options=GRAPHICS))
     assert found["backend"] == "wasm"
+
+
+def test_exports_without_a_program_for_it_are_errors(node, tmp_path):
+    model = new_step().model.eval()
+    options = {"features": ["simd"], "page": False, "quiet": True}
+    plait.export(model, tmp_path, inputs=(BATCH, 20), **options)
+    text = message(node.run("about", tmp_path, options=GRAPHICS))
+    assert "this export has no program for WebGPU" in text
+    assert 'Expected: targets=["webgpu"]' in text
+    # With the script from elsewhere, such as a package.
+    shutil.copy(RUNTIME / "webgpu.js", tmp_path)
+    assert message(node.run("about", tmp_path, options=GRAPHICS)) == text
 
 
 def test_wrong_shapes_are_errors(adapter, graphics):

@@ -15,6 +15,7 @@ from .categorical import (
 from .discrete import Bernoulli, Binomial, Geometric, NegativeBinomial, Poisson
 from .distribution import Distribution
 from .divergence import kl_divergence, register_kl
+from .family import ExponentialFamily
 from .gamma import (
     Beta,
     Chi2,
@@ -85,6 +86,7 @@ __all__ = [
     "ExpRelaxedCategorical",
     "ExpTransform",
     "Exponential",
+    "ExponentialFamily",
     "FisherSnedecor",
     "Gamma",
     "GeneralizedPareto",

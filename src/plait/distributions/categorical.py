@@ -237,7 +237,8 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
 
     `rsample` gives vectors with a 1 in one place, and derivatives as if it had given
     `probs`: useful to train through a choice, but not the derivative of a mean.
-    Support: vectors of one 1 among zeros.
+
+    Probability: that of `OneHotCategorical`. Support: vectors of one 1 among zeros.
 
     Args:
         probs: positive, shape (..., k); divided by their sum.

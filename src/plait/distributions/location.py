@@ -22,6 +22,7 @@ class Uniform(Distribution):
     """Numbers between two bounds, all equally likely.
 
     Density: 1 / (high - low) from `low` up to but without `high`; 0 elsewhere.
+    Support: `low` to `high`.
 
     Args:
         low: the lower bound.

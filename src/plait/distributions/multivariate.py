@@ -289,7 +289,8 @@ class LowRankMultivariateNormal(Distribution):
 class LogisticNormal(TransformedDistribution):
     """Positive numbers whose sum is 1, made of normal numbers by breaking a stick.
 
-    See `StickBreakingTransform`. Support: vectors of k positive numbers whose sum is 1.
+    Density: that of a `TransformedDistribution` of `Normal(loc, scale)` by a
+    `StickBreakingTransform`. Support: vectors of k positive numbers whose sum is 1.
 
     Args:
         loc: the means of the normal numbers, shape (..., k - 1).

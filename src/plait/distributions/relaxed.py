@@ -97,7 +97,10 @@ class LogitRelaxedBernoulli(Bernoulli):
 class RelaxedBernoulli(TransformedDistribution):
     """A number between 0 and 1 that is near to one of them, and smooth in `probs`.
 
-    It is the sigmoid of a `LogitRelaxedBernoulli` number. Support: 0 to 1.
+    It is the sigmoid of a `LogitRelaxedBernoulli` number.
+
+    Density: that of `LogitRelaxedBernoulli` at log(x / (1 - x)), over x * (1 - x).
+    Support: 0 to 1.
 
     Args:
         temperature: positive; the nearer to 0, the nearer to a Bernoulli number.
@@ -225,6 +228,8 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     """A vector near to one with a single 1, and smooth in `probs`.
 
     It is the softmax of Gumbel numbers around the logits, over the temperature.
+
+    Density: that of `ExpRelaxedCategorical` at log(x), over the product of x.
     Support: positive numbers whose sum is 1.
 
     Args:

@@ -22,6 +22,7 @@ class TransformedDistribution(Distribution):
     """The distribution of transforms of random values.
 
     Density: log p(y) = log p_base(x) - log(abs(det(dy / dx))), where y = transform(x).
+    Support: that of what the last transform gives.
 
     Args:
         base_distribution: of x.
@@ -140,7 +141,8 @@ class TransformedDistribution(Distribution):
 class Independent(Distribution):
     """A distribution whose last axes of the batch belong to the event.
 
-    The `log_prob` of an event is the sum over its parts, which stay independent.
+    Density: the product of the densities of the parts, which stay independent; so
+    `log_prob` is a sum. Support: that of the parts, part by part.
 
     Args:
         base_distribution: of the parts.
@@ -235,7 +237,7 @@ class Independent(Distribution):
 class MixtureSameFamily(Distribution):
     """One of several distributions of a family, chosen at random.
 
-    Density: the sum over k of p_k * density_k(x).
+    Density: the sum over k of p_k * density_k(x). Support: that of the components.
 
     Args:
         mixture_distribution: a `Categorical` over the components.

@@ -1,5 +1,14 @@
 """Models by name: nets that others have described, with their names and sizes."""
 
+from .bert import (
+    BERT,
+    BERTForMaskedLM,
+    BERTOutput,
+    all_minilm_l6_v2,
+    bert_base_uncased,
+    bert_base_uncased_masked_lm,
+    bert_large_uncased,
+)
 from .classics import (
     AlexNet,
     LeNet,
@@ -37,6 +46,13 @@ from .efficientnet import (
 from .efficientnet_lite import (
     EfficientNetLite,
     efficientnet_lite0,
+)
+from .gpt2 import (
+    GPT2,
+    gpt2,
+    gpt2_large,
+    gpt2_medium,
+    gpt2_xl,
 )
 from .imagenet import (
     imagenet_classes,
@@ -159,6 +175,9 @@ from .vision_transformer import (
     vit_h_14,
     vit_l_16,
     vit_l_32,
+)
+from .wordpiece import (
+    WordPiece,
 )
 from .xception import (
     Xception,
@@ -286,4 +305,17 @@ __all__ = [
     "unet",
     "Xception",
     "xception",
+    "BERT",
+    "BERTForMaskedLM",
+    "BERTOutput",
+    "all_minilm_l6_v2",
+    "bert_base_uncased",
+    "bert_base_uncased_masked_lm",
+    "bert_large_uncased",
+    "GPT2",
+    "gpt2",
+    "gpt2_large",
+    "gpt2_medium",
+    "gpt2_xl",
+    "WordPiece",
 ]

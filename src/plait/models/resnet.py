@@ -40,6 +40,9 @@ class BasicBlock(nn.Module):
         groups, base_width, dilation: for the likeness with `Bottleneck`: 1, 64 and 1.
         norm_layer: makes a normalisation from the number of channels.
 
+    Input: shape (n, inplanes, height, width). Result: shape
+    (n, planes, ceil(height / stride), ceil(width / stride)).
+
     Raises:
         ArgumentError: groups, base_width or dilation has another value.
     """
@@ -98,6 +101,9 @@ class Bottleneck(nn.Module):
         downsample: what the input goes through before it is added; None: nothing.
         base_width: the channels of a group of the 3 x 3 convolution, for planes = 64.
         norm_layer: makes a normalisation from the number of channels.
+
+    Input: shape (n, inplanes, height, width). Result: shape
+    (n, 4 * planes, ceil(height / stride), ceil(width / stride)).
     """
 
     expansion = 4

@@ -72,15 +72,6 @@ class PreActivationBottleneck(nn.Module):
         return result
 
 
-class _Parts(nn.Module):
-    """Layers by name that are called by their owner."""
-
-    def __init__(self, **layers: nn.Module) -> None:
-        super().__init__()
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-
 class ResNetV2(nn.Module):
     """ResNet v2: four stages of pre-activation bottlenecks.
 
@@ -124,13 +115,13 @@ class ResNetV2(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.norm = norm_layer(channels)
         # A convolution of one pixel, for the files' sake.
-        self.head = _Parts(fc=nn.Conv2d(channels, num_classes, 1))
+        self.head = nn.ModuleDict({"fc": nn.Conv2d(channels, num_classes, 1)})
         initialise(self, nn.Conv2d, fan_out)
         initialise(self.head, nn.Conv2d, small, nn.init.zeros_)
 
     def forward(self, x: Tensor) -> Tensor:
         x = plait.relu(self.norm(self.stages(self.stem(x))))
-        scores = self.head.fc(plait.mean(x, axis=(2, 3), keepdims=True))
+        scores = self.head["fc"](plait.mean(x, axis=(2, 3), keepdims=True))
         return plait.flatten(scores, 1)
 
 

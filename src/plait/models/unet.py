@@ -129,6 +129,4 @@ class UNet(nn.Module):
         return result
 
 
-unet = model(
-    "unet", 31_037_698, "U-Net for segmentation", UNet, classes=2, input=None
-)
+unet = model("unet", 31_037_698, "U-Net for segmentation", UNet, classes=2, input=None)

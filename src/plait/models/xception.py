@@ -5,6 +5,7 @@ Read first: `Xception`. Names are those of timm's `legacy_xception`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import plait
@@ -44,7 +45,7 @@ class _Block(nn.Module):
             self.skip = nn.Conv2d(widths[0], widths[-1], 1, stride, bias=False)
             self.skipbn = nn.BatchNorm2d(widths[-1])
         rows: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             rows += [nn.ReLU(), _Separable(before, after), nn.BatchNorm2d(after)]
         if stride != 1:
             rows.append(nn.MaxPool2d(3, stride, 1))

@@ -35,6 +35,9 @@ FRAMEWORKS = {
     "mxnet": "MXNet",
     "caffe": "Caffe",
     "dl4j": "DL4J",
+    "cntk": "CNTK",
+    "mlx": "MLX",
+    "burn": "Burn",
     "browser": "ConvNetJS, brain.js, synaptic",
 }
 _SECTION = re.compile(r"\[(.+) -> (\S+)\]")

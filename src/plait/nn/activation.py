@@ -44,21 +44,40 @@ class _InPlace(_Activation):
 
 
 class ReLU(_InPlace):
-    """max(x, 0). See `plait.relu`."""
+    """max(x, 0). See `plait.relu`.
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.relu(input)
 
 
 class ReLU6(_InPlace):
-    """min(max(x, 0), 6). See `plait.relu6`."""
+    """min(max(x, 0), 6). See `plait.relu6`.
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.relu6(input)
 
 
 class LeakyReLU(_InPlace):
-    """x where it is positive, else negative_slope * x. See `plait.leaky_relu`."""
+    """x where it is positive, else negative_slope * x. See `plait.leaky_relu`.
+
+    Args:
+        negative_slope: the factor of what is not positive.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     _settings = ("negative_slope",)
 
@@ -79,7 +98,15 @@ class PReLU(_Activation):
         dtype: of the slopes. Default: float32.
 
     Attributes:
-        weight: shape (num_parameters,).
+        weight: the slopes, shape (num_parameters,); at first `init`.
+
+    Input: shape (n, channels, ...), or any shape with one slope. Result: the same
+    shape.
+
+    Raises:
+        ArgumentError: `num_parameters` is no integer, or negative.
+        ShapeError: (calling it) the number of slopes is neither 1 nor that of the
+            channels.
     """
 
     _settings = ("num_parameters",)
@@ -117,11 +144,14 @@ class PReLU(_Activation):
 class RReLU(_InPlace):
     """x where it is positive, else a random slope times x. See `plait.rrelu`.
 
-    In evaluation mode the slope is the mean of the two bounds.
+    In training each element has its own slope; in evaluation mode the slope is the mean
+    of the two bounds.
 
     Args:
         lower, upper: the bounds of the slope.
-        inplace: has no effect.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
     """
 
     _settings = ("lower", "upper")
@@ -155,7 +185,14 @@ class RReLU(_InPlace):
 
 
 class ELU(_InPlace):
-    """x where it is positive, else alpha * (exp(x) - 1). See `plait.elu`."""
+    """x where it is positive, else alpha * (exp(x) - 1). See `plait.elu`.
+
+    Args:
+        alpha: minus the lower limit.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     _settings = ("alpha",)
 
@@ -172,14 +209,32 @@ class ELU(_InPlace):
 
 
 class CELU(ELU):
-    """x where it is positive, else alpha * (exp(x / alpha) - 1). See `plait.celu`."""
+    """x where it is positive, else alpha * (exp(x / alpha) - 1). See `plait.celu`.
+
+    Args:
+        alpha: minus the lower limit; not 0.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+
+    Raises:
+        ArgumentError: (calling it) `alpha` is 0.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.celu(input, self.alpha)
 
 
 class SELU(_InPlace):
-    """An ELU that keeps mean 0 and variance 1. See `plait.selu`."""
+    """An ELU that keeps mean 0 and variance 1. See `plait.selu`.
+
+    Formula: scale * elu(x, alpha), with scale = 1.0507... and alpha = 1.6732....
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.selu(input)
@@ -189,7 +244,12 @@ class GELU(_Activation):
     """x times the normal distribution function of x. See `plait.gelu`.
 
     Args:
-        approximate: "none" or "tanh".
+        approximate: "none" for that, or "tanh" for a formula near to it.
+
+    Input: any shape. Result: the same shape.
+
+    Raises:
+        ArgumentError: (calling it) `approximate` is something else.
     """
 
     _settings = ("approximate",)
@@ -207,35 +267,56 @@ class GELU(_Activation):
 
 
 class SiLU(_InPlace):
-    """x * sigmoid(x). See `plait.silu`."""
+    """x * sigmoid(x). See `plait.silu`.
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.silu(input)
 
 
 class Mish(_InPlace):
-    """x * tanh(softplus(x)). See `plait.mish`."""
+    """x * tanh(log(1 + exp(x))). See `plait.mish`.
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.mish(input)
 
 
 class Sigmoid(_Activation):
-    """1 / (1 + exp(-x)). See `plait.sigmoid`."""
+    """1 / (1 + exp(-x)). See `plait.sigmoid`.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.sigmoid(input)
 
 
 class Tanh(_Activation):
-    """The hyperbolic tangent. See `plait.tanh`."""
+    """The hyperbolic tangent. See `plait.tanh`.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.tanh(input)
 
 
 class LogSigmoid(_Activation):
-    """log(sigmoid(x)). See `plait.log_sigmoid`."""
+    """log(sigmoid(x)). See `plait.log_sigmoid`.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.log_sigmoid(input)
@@ -245,8 +326,13 @@ class Softplus(_Activation):
     """log(1 + exp(beta * x)) / beta. See `plait.softplus`.
 
     Args:
-        beta: how sharp the bend is.
+        beta: how sharp the bend is; positive.
         threshold: where beta * x is above it, the result is x.
+
+    Input: any shape. Result: the same shape.
+
+    Raises:
+        ArgumentError: (calling it) `beta` is not positive.
     """
 
     _settings = ("beta", "threshold")
@@ -265,14 +351,24 @@ class Softplus(_Activation):
 
 
 class Softsign(_Activation):
-    """x / (1 + abs(x)). See `plait.softsign`."""
+    """x / (1 + abs(x)). See `plait.softsign`.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.softsign(input)
 
 
 class Hardtanh(_InPlace):
-    """x limited to min_val and max_val. See `plait.hardtanh`."""
+    """x limited to min_val and max_val. See `plait.hardtanh`.
+
+    Args:
+        min_val, max_val: the limits.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     _settings = ("min_val", "max_val")
 
@@ -288,21 +384,39 @@ class Hardtanh(_InPlace):
 
 
 class Hardsigmoid(_InPlace):
-    """min(max(x + 3, 0), 6) / 6. See `plait.hardsigmoid`."""
+    """min(max(x + 3, 0), 6) / 6. See `plait.hardsigmoid`.
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.hardsigmoid(input)
 
 
 class Hardswish(_InPlace):
-    """x * min(max(x + 3, 0), 6) / 6. See `plait.hardswish`."""
+    """x * min(max(x + 3, 0), 6) / 6. See `plait.hardswish`.
+
+    Args:
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.hardswish(input)
 
 
 class Hardshrink(_Activation):
-    """0 where abs(x) <= lambd, else x. See `plait.hardshrink`."""
+    """0 where abs(x) <= lambd, else x. See `plait.hardshrink`.
+
+    Args:
+        lambd: the greatest size that becomes 0.
+
+    Input: any shape. Result: the same shape.
+    """
 
     _settings = ("lambd",)
 
@@ -315,21 +429,41 @@ class Hardshrink(_Activation):
 
 
 class Softshrink(Hardshrink):
-    """0 where abs(x) <= lambd, else x moved towards 0 by it. See `plait.softshrink`."""
+    """0 where abs(x) <= lambd, else x moved towards 0 by it. See `plait.softshrink`.
+
+    Args:
+        lambd: how far; not negative.
+
+    Input: any shape. Result: the same shape.
+
+    Raises:
+        ArgumentError: (calling it) `lambd` is negative.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.softshrink(input, self.lambd)
 
 
 class Tanhshrink(_Activation):
-    """x - tanh(x). See `plait.tanhshrink`."""
+    """x - tanh(x). See `plait.tanhshrink`.
+
+    Input: any shape. Result: the same shape.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.tanhshrink(input)
 
 
 class Threshold(_InPlace):
-    """x where it is above `threshold`, else `value`. See `plait.threshold`."""
+    """x where it is above `threshold`, else `value`. See `plait.threshold`.
+
+    Args:
+        threshold: what is not above it is replaced.
+        value: by this.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
+    """
 
     _settings = ("threshold", "value")
 
@@ -369,9 +503,12 @@ class _AlongAxis(_Activation):
 
 
 class Softmax(_AlongAxis):
-    """exp(x) over its sum along `dim`, by default the last axis.
+    """exp(x) over its sum along `dim`. See `plait.softmax`.
 
-    See `plait.softmax`.
+    Args:
+        dim: the axis. Default: the last one.
+
+    Input: any shape. Result: the same shape.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -379,9 +516,12 @@ class Softmax(_AlongAxis):
 
 
 class Softmin(_AlongAxis):
-    """exp(-x) over its sum along `dim`, by default the last axis.
+    """exp(-x) over its sum along `dim`. See `plait.softmin`.
 
-    See `plait.softmin`.
+    Args:
+        dim: the axis. Default: the last one.
+
+    Input: any shape. Result: the same shape.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -389,9 +529,12 @@ class Softmin(_AlongAxis):
 
 
 class LogSoftmax(_AlongAxis):
-    """The logarithm of the softmax along `dim`, by default the last axis.
+    """The logarithm of the softmax along `dim`. See `plait.log_softmax`.
 
-    See `plait.log_softmax`.
+    Args:
+        dim: the axis. Default: the last one.
+
+    Input: any shape. Result: the same shape.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -399,7 +542,16 @@ class LogSoftmax(_AlongAxis):
 
 
 class GLU(_AlongAxis):
-    """The first half along `dim` times the sigmoid of the second. See `plait.glu`."""
+    """The first half along `dim` times the sigmoid of the second. See `plait.glu`.
+
+    Args:
+        dim: the axis. Default: the last one.
+
+    Input: any shape. Result: the same shape, with half the size of the axis.
+
+    Raises:
+        ShapeError: (calling it) the size of the axis is odd.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.glu(input, self.dim)

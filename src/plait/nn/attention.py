@@ -201,6 +201,15 @@ class MultiheadAttention(Module):
             `init.xavier_normal_`; or None.
         out_proj: a `Linear`, its offset at first 0.
 
+    Input: query of shape (l, n, embed_dim), key (s, n, kdim) and value (s, n, vdim);
+    with `batch_first` n comes first; or all without n; and masks, see `forward`.
+    Result: the query's shape, and the weights, shape (n, l, s), or None.
+
+    Raises:
+        ArgumentError: the heads cannot share the features evenly; `dropout` is out of
+            range.
+        ShapeError: (calling it) the shapes do not fit.
+
     Source: A. Vaswani et al., "Attention is all you need", 2017.
     """
 

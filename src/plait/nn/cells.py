@@ -294,8 +294,9 @@ class StackedRNNCells(Module):
     Attributes:
         cells: a `ModuleList` of the cells.
 
-    Input: that of the first cell, and a tuple of the states of all, by default 0.
-    Result: the tuple of the next states. What is handed on is that of the last cell.
+    Input: that of the first cell, such as shape (batch, features), and a tuple of the
+    states of all, by default 0. Result: the tuple of the next states. What is handed on
+    is that of the last cell.
 
     Raises:
         ArgumentError: there is no cell; (calling it) there are not as many states.
@@ -379,7 +380,8 @@ class ZoneoutCell(Module):
     Attributes:
         cell: the cell.
 
-    Input: that of the cell, and its state. Result: its next state.
+    Input: that of the cell, such as shape (batch, features), and its state, by default
+    0. Result: its next state, of the same shape.
 
     Raises:
         ArgumentError: a probability is out of range.

@@ -154,6 +154,12 @@ class Sequential(_Row[Module]):
     Args:
         modules: the modules, or one dict of modules by name.
 
+    Input: that of the first module. Result: that of the last one; without modules, the
+    input.
+
+    Raises:
+        ArgumentTypeError: one is no module.
+
     Example:
         >>> from plait import nn
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
@@ -189,7 +195,10 @@ class ModuleList(_Row[Module]):
     """A list of modules. It is not called; its owner's `forward` calls what is inside.
 
     Args:
-        modules: an iterable of modules.
+        items: an iterable of modules.
+
+    Raises:
+        ArgumentTypeError: one is no module.
     """
 
     _holds = Module
@@ -202,7 +211,10 @@ class ParameterList(_Row[Parameter]):
     """A list of parameters.
 
     Args:
-        values: an iterable of tensors; those that are no parameters become such.
+        items: an iterable of tensors; those that are no parameters become such.
+
+    Raises:
+        ArgumentTypeError: one is no tensor.
     """
 
     _holds = Parameter
@@ -282,10 +294,11 @@ class ModuleDict(_Named[Module]):
     """Modules by name. It is not called; its owner's `forward` calls what is inside.
 
     Args:
-        modules: a dict of modules, or pairs of name and module.
+        items: a dict of modules, or pairs of name and module.
 
     Raises:
         ArgumentError: a name is empty, has a dot, or is that of a method.
+        ArgumentTypeError: an item is no module.
     """
 
     _holds = Module
@@ -295,11 +308,12 @@ class ParameterDict(_Named[Parameter]):
     """Parameters by name.
 
     Args:
-        parameters: a dict of tensors, or pairs of name and tensor; those that are no
+        items: a dict of tensors, or pairs of name and tensor; those that are no
             parameters become such.
 
     Raises:
         ArgumentError: a name is empty, has a dot, or is that of a method.
+        ArgumentTypeError: an item is no tensor.
     """
 
     _holds = Parameter

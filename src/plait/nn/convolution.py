@@ -244,9 +244,38 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """As `Conv1d`, over height and width, each with its own settings.
+    """As `Conv1d`, over height and width: sums over a sliding window.
 
-    Input: shape (n, in_channels, height, width), or without n.
+    Args:
+        in_channels, out_channels: the channels of input and result.
+        kernel_size: the size of the window, an integer or one for each axis.
+        stride: how far the window moves, an integer or one for each axis.
+        padding: how much is added before and after, an integer or one for each axis; or
+            "valid", nothing, or "same", so much that the sizes stay, which needs stride
+            1.
+        dilation: how far apart the elements of the window lie, an integer or one for
+            each axis.
+        groups: the channels are divided into so many groups, each by itself.
+        bias: whether there is an offset.
+        padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see
+            `plait.pad`.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight: shape (out_channels, in_channels / groups, *kernel_size); at first
+            U(-b, b) with b = 1 / sqrt(the elements of weight for one output).
+        bias: shape (out_channels,), or None; at first as the weight.
+
+    Input: shape (n, in_channels, height, width), or without n. Result: shape
+    (n, out_channels, *sizes), or without n, with the size of each axis as in `Conv1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value; `groups` does not divide the
+            channels.
+        ShapeError: (calling it) the input has other axes or channels, or is smaller
+            than the window.
+
+    Source: Dumoulin and Visin 2016, arXiv:1603.07285.
     """
 
     rank = 2
@@ -266,9 +295,38 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """As `Conv1d`, over depth, height and width, each with its own settings.
+    """As `Conv1d`, over depth, height and width: sums over a sliding window.
 
-    Input: shape (n, in_channels, depth, height, width), or without n.
+    Args:
+        in_channels, out_channels: the channels of input and result.
+        kernel_size: the size of the window, an integer or one for each axis.
+        stride: how far the window moves, an integer or one for each axis.
+        padding: how much is added before and after, an integer or one for each axis; or
+            "valid", nothing, or "same", so much that the sizes stay, which needs stride
+            1.
+        dilation: how far apart the elements of the window lie, an integer or one for
+            each axis.
+        groups: the channels are divided into so many groups, each by itself.
+        bias: whether there is an offset.
+        padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see
+            `plait.pad`.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight: shape (out_channels, in_channels / groups, *kernel_size); at first
+            U(-b, b) with b = 1 / sqrt(the elements of weight for one output).
+        bias: shape (out_channels,), or None; at first as the weight.
+
+    Input: shape (n, in_channels, depth, height, width), or without n. Result: shape
+    (n, out_channels, *sizes), or without n, with the size of each axis as in `Conv1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value; `groups` does not divide the
+            channels.
+        ShapeError: (calling it) the input has other axes or channels, or is smaller
+            than the window.
+
+    Source: Dumoulin and Visin 2016, arXiv:1603.07285.
     """
 
     rank = 3
@@ -370,6 +428,7 @@ class ConvTranspose1d(_ConvTranspose):
         output_padding: added to the result's size at its end, since several inputs of a
             convolution with a stride give results of one size.
         bias: whether there is an offset.
+        padding_mode: "zeros"; there is no other.
         dtype: of the parameters. Default: float32.
 
     Attributes:
@@ -377,14 +436,16 @@ class ConvTranspose1d(_ConvTranspose):
             U(-b, b) with b = 1 / sqrt(the elements of weight for one input).
         bias: shape (out_channels,), or None; at first as the weight.
 
-    Input: shape (n, in_channels, length), or without n. Result: shape
-    (n, out_channels, m), with m = (length - 1) * stride - 2 * padding
+    Input: shape (n, in_channels, length), or without n; and `output_size`, the size of
+    the result, if it shall decide in place of `output_padding`. Result: shape
+    (n, out_channels, m), or without n, with m = (length - 1) * stride - 2 * padding
     + dilation * (kernel_size - 1) + output_padding + 1.
 
     Raises:
         ArgumentError: a setting has a wrong value; `groups` does not divide the
             channels; an `output_padding` that is not less than stride or dilation.
-        ShapeError: (calling it) the input has other axes or channels.
+        ShapeError: (calling it) the input has other axes or channels; no
+            `output_padding` leads to `output_size`.
 
     Source: Dumoulin and Visin 2016, arXiv:1603.07285.
     """
@@ -402,9 +463,36 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """As `ConvTranspose1d`, over height and width, each with its own settings.
+    """The transpose of a `Conv2d`: from its result's shape to its input's.
 
-    Input: shape (n, in_channels, height, width), or without n.
+    Args:
+        in_channels, out_channels: the channels of input and result.
+        kernel_size, stride, padding, dilation, groups: those of the convolution that is
+            transposed.
+        output_padding: added to each size of the result at its end, an integer or one
+            for each axis, since several inputs of a convolution with a stride give
+            results of one size.
+        bias: whether there is an offset.
+        padding_mode: "zeros"; there is no other.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight: shape (in_channels, out_channels / groups, *kernel_size); at first
+            U(-b, b) with b = 1 / sqrt(the elements of weight for one input).
+        bias: shape (out_channels,), or None; at first as the weight.
+
+    Input: shape (n, in_channels, height, width), or without n; and `output_size`, the
+    sizes of the result, if they shall decide in place of `output_padding`. Result:
+    shape (n, out_channels, *sizes), or without n, with the size of each axis as in
+    `ConvTranspose1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value; `groups` does not divide the
+            channels; an `output_padding` that is not less than stride or dilation.
+        ShapeError: (calling it) the input has other axes or channels; no
+            `output_padding` leads to `output_size`.
+
+    Source: Dumoulin and Visin 2016, arXiv:1603.07285.
     """
 
     rank = 2
@@ -421,9 +509,36 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """As `ConvTranspose1d`, over depth, height and width, each with its own settings.
+    """The transpose of a `Conv3d`: from its result's shape to its input's.
 
-    Input: shape (n, in_channels, depth, height, width), or without n.
+    Args:
+        in_channels, out_channels: the channels of input and result.
+        kernel_size, stride, padding, dilation, groups: those of the convolution that is
+            transposed.
+        output_padding: added to each size of the result at its end, an integer or one
+            for each axis, since several inputs of a convolution with a stride give
+            results of one size.
+        bias: whether there is an offset.
+        padding_mode: "zeros"; there is no other.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        weight: shape (in_channels, out_channels / groups, *kernel_size); at first
+            U(-b, b) with b = 1 / sqrt(the elements of weight for one input).
+        bias: shape (out_channels,), or None; at first as the weight.
+
+    Input: shape (n, in_channels, depth, height, width), or without n; and
+    `output_size`, the sizes of the result, if they shall decide in place of
+    `output_padding`. Result: shape (n, out_channels, *sizes), or without n, with the
+    size of each axis as in `ConvTranspose1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value; `groups` does not divide the
+            channels; an `output_padding` that is not less than stride or dilation.
+        ShapeError: (calling it) the input has other axes or channels; no
+            `output_padding` leads to `output_size`.
+
+    Source: Dumoulin and Visin 2016, arXiv:1603.07285.
     """
 
     rank = 3

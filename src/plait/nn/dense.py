@@ -40,7 +40,7 @@ class EinsumDense(Module):
         bias: sizes of the letters from the first of `bias_axes` on, with 1 for the
             others, so that it broadcasts; or None. At first as the weight.
 
-    Input: as in the equation. Result: as in the equation.
+    Input: shape as in the equation. Result: shape as in the equation.
 
     Raises:
         ArgumentError: the equation has not two operands, or does not fit the shape; a

@@ -20,6 +20,9 @@ class CosineSimilarity(Module):
     Args:
         dim: the axis along which the vectors lie.
         eps: the least length to divide by.
+
+    Input: two tensors, whose shapes broadcast. Result: their common shape without the
+    axis `dim`.
     """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
@@ -48,6 +51,12 @@ class PairwiseDistance(Module):
         p: the order of the norm.
         eps: added to differences, to keep norms from 0.
         keepdim: keep the last axis, with size 1.
+
+    Input: two of shape (..., features); shapes broadcast. Result: shape (...), or with
+    `keepdim` (..., 1).
+
+    Raises:
+        ArgumentError: (calling it) `p` is not positive.
     """
 
     def __init__(

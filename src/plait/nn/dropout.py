@@ -74,11 +74,13 @@ def _samples(*inputs: np.ndarray) -> list[Sample]:
 class Dropout(_Dropout):
     """In training, sets elements to 0 with probability `p` and divides others by 1 - p.
 
-    In evaluation mode it hands on its input.
+    In evaluation mode it hands on its input. With p = 1 the result is 0.
 
     Args:
-        p: in 0..1.
-        inplace: has no effect.
+        p: with which probability, in 0..1.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
 
     Raises:
         ArgumentError: `p` is out of range.
@@ -115,10 +117,10 @@ class Dropout1d(_Channels):
     """In training, sets whole channels to 0 with probability `p`; see `Dropout`.
 
     Args:
-        p: in 0..1.
-        inplace: has no effect.
+        p: with which probability, in 0..1.
+        inplace: has no effect: tensors are not changed in place.
 
-    Input: shape (n, channels, length), or without n.
+    Input: shape (n, channels, length), or without n. Result: the same shape.
 
     Raises:
         ArgumentError: `p` is out of range.
@@ -132,19 +134,42 @@ class Dropout1d(_Channels):
 
 
 class Dropout2d(_Channels):
-    """As `Dropout1d`, for images.
+    """As `Dropout1d`, for images: in training, sets whole channels to 0.
+
+    Args:
+        p: with which probability, in 0..1.
+        inplace: has no effect: tensors are not changed in place.
 
     Input: shape (n, channels, height, width), or (n, channels, length): as in PyTorch,
-    three axes are never an image without n.
+    three axes are never an image without n. Result: the same shape.
+
+    Raises:
+        ArgumentError: `p` is out of range.
+        ShapeError: (calling it) the input has other axes.
+
+    Source: J. Tompson et al., "Efficient object localization using convolutional
+    networks", 2015.
     """
 
     _ranks = ((3, 1), (4, 2))
 
 
 class Dropout3d(_Channels):
-    """As `Dropout1d`, for volumes.
+    """As `Dropout1d`, for volumes: in training, sets whole channels to 0.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Args:
+        p: with which probability, in 0..1.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: shape (n, channels, depth, height, width), or without n. Result: the same
+    shape.
+
+    Raises:
+        ArgumentError: `p` is out of range.
+        ShapeError: (calling it) the input has other axes.
+
+    Source: J. Tompson et al., "Efficient object localization using convolutional
+    networks", 2015.
     """
 
     _ranks = ((4, 3), (5, 3))
@@ -157,8 +182,10 @@ class AlphaDropout(_Dropout):
     mode it hands on its input. See `plait.alpha_dropout` for the formula.
 
     Args:
-        p: in 0..1.
-        inplace: has no effect.
+        p: with which probability, in 0..1.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: any shape. Result: the same shape.
 
     Raises:
         ArgumentError: `p` is out of range.
@@ -173,9 +200,19 @@ class AlphaDropout(_Dropout):
 
 
 class FeatureAlphaDropout(AlphaDropout):
-    """As `AlphaDropout`, of whole channels.
+    """As `AlphaDropout`, of whole channels, with all elements behind them.
 
-    Input: shape (n, channels, ...).
+    Args:
+        p: with which probability, in 0..1.
+        inplace: has no effect: tensors are not changed in place.
+
+    Input: shape (n, channels, ...). Result: the same shape.
+
+    Raises:
+        ArgumentError: `p` is out of range.
+        ShapeError: (calling it) the input has less than two axes.
+
+    Source: G. Klambauer et al., "Self-normalizing neural networks", 2017.
     """
 
     def _shared(self, input: Tensor) -> tuple[int, ...]:

@@ -63,7 +63,14 @@ def _set(tensor: Tensor, value: Tensor) -> Tensor:
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator = None
 ) -> Tensor:
-    """Fill with uniform random numbers between `a` and `b`."""
+    """Fill with uniform random numbers between `a` and `b`.
+
+    Args:
+        tensor: it is filled in place.
+        a: the least value.
+        b: the greatest value.
+        generator: of random numbers; None for the default one.
+    """
     draw = plait.random.uniform(
         a, b, shape=tensor.shape, dtype=tensor.dtype, generator=generator
     )
@@ -73,7 +80,14 @@ def uniform_(
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator = None
 ) -> Tensor:
-    """Fill with normally distributed random numbers."""
+    """Fill with normally distributed random numbers.
+
+    Args:
+        tensor: it is filled in place.
+        mean: of the distribution.
+        std: its standard deviation.
+        generator: of random numbers; None for the default one.
+    """
     draw = plait.random.normal(
         mean, std, shape=tensor.shape, dtype=tensor.dtype, generator=generator
     )
@@ -88,7 +102,16 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator = None,
 ) -> Tensor:
-    """Fill with normally distributed random numbers that lie between `a` and `b`."""
+    """Fill with normally distributed random numbers that lie between `a` and `b`.
+
+    Args:
+        tensor: it is filled in place.
+        mean: of the distribution before it is cut off.
+        std: its standard deviation.
+        a: the least value.
+        b: the greatest value.
+        generator: of random numbers; None for the default one.
+    """
     draw = plait.random.truncated_normal(
         mean, std, a, b, shape=tensor.shape, dtype=tensor.dtype, generator=generator
     )
@@ -96,22 +119,39 @@ def trunc_normal_(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with `val`."""
+    """Fill with `val`.
+
+    Args:
+        tensor: it is filled in place.
+        val: a number.
+    """
     return _set(tensor, plait.full(tensor.shape, val, dtype=tensor.dtype))
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with 1."""
+    """Fill with 1.
+
+    Args:
+        tensor: it is filled in place.
+    """
     return constant_(tensor, 1)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with 0."""
+    """Fill with 0.
+
+    Args:
+        tensor: it is filled in place.
+    """
     return constant_(tensor, 0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Set a matrix to 1 on its diagonal and 0 elsewhere."""
+    """Set a matrix to 1 on its diagonal and 0 elsewhere.
+
+    Args:
+        tensor: it is filled in place.
+    """
     _check_rank("eye_", tensor, 2, 2)
     return _set(tensor, plait.eye(*tensor.shape, dtype=tensor.dtype))
 
@@ -121,6 +161,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
     Within each group, output channel i has a 1 in the middle of the kernel of input
     channel i, as far as there is one.
+
+    Args:
+        tensor: it is filled in place.
+        groups: of the convolution.
 
     Raises:
         ShapeError: not three to five axes.
@@ -172,6 +216,11 @@ def xavier_uniform_(
 
     Formula: U(-a, a) with a = gain * sqrt(6 / (fan_in + fan_out)).
 
+    Args:
+        tensor: it is filled in place.
+        gain: see `calculate_gain`.
+        generator: of random numbers; None for the default one.
+
     Source: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep
     feedforward neural networks", 2010.
     """
@@ -185,6 +234,11 @@ def xavier_normal_(
     """Fill with normal random numbers of a width that keeps variances both ways.
 
     Formula: N(0, std ** 2) with std = gain * sqrt(2 / (fan_in + fan_out)).
+
+    Args:
+        tensor: it is filled in place.
+        gain: see `calculate_gain`.
+        generator: of random numbers; None for the default one.
 
     Source: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep
     feedforward neural networks", 2010.
@@ -210,9 +264,11 @@ def kaiming_uniform_(
     Formula: U(-b, b) with b = gain * sqrt(3 / fan).
 
     Args:
+        tensor: it is filled in place.
         a: the slope of `leaky_relu`, for the gain.
         mode: `fan_in` keeps variances forward, `fan_out` backward.
         nonlinearity: for the gain; see `calculate_gain`.
+        generator: of random numbers; None for the default one.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -234,9 +290,11 @@ def kaiming_normal_(
     Formula: N(0, std ** 2) with std = gain / sqrt(fan).
 
     Args:
+        tensor: it is filled in place.
         a: the slope of `leaky_relu`, for the gain.
         mode: `fan_in` keeps variances forward, `fan_out` backward.
         nonlinearity: for the gain; see `calculate_gain`.
+        generator: of random numbers; None for the default one.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -266,11 +324,13 @@ def variance_scaling_(
     """Fill with random numbers of variance scale / fan: the general form of the others.
 
     Args:
+        tensor: it is filled in place.
         scale: above 0. 1 for Lecun's and Xavier's values, 2 for Kaiming's.
         mode: `fan_in`, `fan_out`, or `fan_avg` for the mean of the two.
         distribution: `truncated_normal`, cut off at two deviations, whose variance is
             that of the formula after the cut; `normal` or `untruncated_normal`; or
             `uniform`.
+        generator: of random numbers; None for the default one.
 
     Raises:
         ArgumentError: the mode or the distribution is unknown, or scale not above 0.
@@ -314,6 +374,10 @@ def lecun_uniform_(tensor: Tensor, generator: Generator = None) -> Tensor:
 
     Formula: U(-b, b) with b = sqrt(3 / fan_in).
 
+    Args:
+        tensor: it is filled in place.
+        generator: of random numbers; None for the default one.
+
     Source: Y. LeCun et al., "Efficient backprop", 1998.
     """
     bound = math.sqrt(3.0) * _std("lecun_uniform_", tensor, "fan_in")
@@ -322,6 +386,10 @@ def lecun_uniform_(tensor: Tensor, generator: Generator = None) -> Tensor:
 
 def lecun_normal_(tensor: Tensor, generator: Generator = None) -> Tensor:
     """Fill with normal random numbers of variance 1 / fan_in, cut at two deviations.
+
+    Args:
+        tensor: it is filled in place.
+        generator: of random numbers; None for the default one.
 
     Source: Y. LeCun et al., "Efficient backprop", 1998; G. Klambauer et al.,
     "Self-normalizing neural networks", 2017.
@@ -337,6 +405,9 @@ def bilinear_(tensor: Tensor) -> Tensor:
     f = ceil(n / 2) and c = (2 f - 1 - f % 2) / (2 f) for the place i in a kernel of
     size n, for every pair of channels. With `groups` equal to the channels, each is
     enlarged by itself; the stride is f, the padding ceil((f - 1) / 2).
+
+    Args:
+        tensor: it is filled in place.
 
     Raises:
         ShapeError: not three to five axes.
@@ -359,6 +430,10 @@ def positive_unitball_(tensor: Tensor, generator: Generator = None) -> Tensor:
 
     Axes after the first count as columns.
 
+    Args:
+        tensor: it is filled in place.
+        generator: of random numbers; None for the default one.
+
     Source: Caffe, the filler "positive_unitball".
     """
     _check_rank("positive_unitball_", tensor, 1)
@@ -378,6 +453,11 @@ def orthogonal_(
     """Fill with a random matrix of orthonormal rows or columns, whichever are fewer.
 
     Axes after the first count as columns.
+
+    Args:
+        tensor: it is filled in place.
+        gain: what the matrix is multiplied by.
+        generator: of random numbers; None for the default one.
 
     Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in
     deep linear neural networks", 2013.
@@ -403,8 +483,10 @@ def sparse_(
     """Fill a matrix with normal random numbers, of which a part of each column is 0.
 
     Args:
+        tensor: it is filled in place.
         sparsity: the part of each column that is 0, rounded up to whole elements.
         std: of the other elements.
+        generator: of random numbers; None for the default one.
 
     Raises:
         ArgumentError: `sparsity` is not in 0..1.

@@ -87,10 +87,11 @@ class InstanceNorm1d(_InstanceNorm):
         num_features: the number of channels.
         eps: keeps the divisor from 0.
         momentum: the share of a new batch in the averages. None: 0, as in PyTorch.
-        affine: whether there is a weight, and a bias if `bias`.
+        affine: whether there is a weight, and an offset if `bias`.
         track_running_stats: whether averages of mean and variance are kept in training,
             to be used in evaluation mode.
         device, dtype: of parameters and averages. Default: the CPU, float32.
+        bias: whether there is an offset, if `affine`.
 
     Attributes:
         weight, bias: shape (num_features,), at first 1 and 0; or None.

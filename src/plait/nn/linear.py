@@ -33,7 +33,10 @@ def sizes(layer: str, **given: Any) -> None:
 
 
 class Identity(Module):
-    """Hands on its input. Takes and ignores any arguments."""
+    """Hands on its input. Takes and ignores any arguments.
+
+    Input: any shape. Result: the same tensor.
+    """
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__()
@@ -181,9 +184,14 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Joins the axes from `start_dim` to `end_dim` into one.
+    """Joins the axes from `start_dim` to `end_dim` into one. See `plait.flatten`.
 
-    Input: by default shape (n, ...). Result: shape (n, size of the rest).
+    Args:
+        start_dim: the first axis that is joined. Default: the one behind the batch.
+        end_dim: the last one. Default: the last of all.
+
+    Input: by default shape (n, ...). Result: shape
+    (n, product of the sizes of the other axes).
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
@@ -207,7 +215,19 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits the axis `dim` into axes of the given sizes, of which one may be -1."""
+    """Splits the axis `dim` into axes of the given sizes, of which one may be -1.
+
+    Args:
+        dim: the axis.
+        unflattened_size: the sizes; they multiply to that of the axis. In place of a -1
+            stands what makes them do so.
+
+    Input: shape (..., size, ...). Result: shape (..., *unflattened_size, ...).
+
+    Raises:
+        AxisError: (calling it) the input has no such axis.
+        ShapeError: (calling it) the sizes do not multiply to that of the axis.
+    """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()

@@ -18,7 +18,13 @@ from .sample import Sample, integers, uniform
 
 
 class MSELoss(Criterion):
-    """(input - target) ** 2. See `plait.mse_loss`."""
+    """(input - target) ** 2. See `plait.mse_loss`.
+
+    Args:
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -32,7 +38,13 @@ class MSELoss(Criterion):
 
 
 class L1Loss(Criterion):
-    """abs(input - target). See `plait.l1_loss`."""
+    """abs(input - target). See `plait.l1_loss`.
+
+    Args:
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -46,7 +58,15 @@ class L1Loss(Criterion):
 
 
 class SmoothL1Loss(Criterion):
-    """A square over 2 * beta up to `beta`, then a line. See `plait.smooth_l1_loss`."""
+    """A square over 2 * beta up to `beta`, then a line. See `plait.smooth_l1_loss`.
+
+    Args:
+        reduction: "mean" or "sum" over all elements, or "none".
+        beta: the size of the error from which on the loss is a line; not negative. With
+            0 this is `L1Loss`.
+
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
+    """
 
     _settings = ("beta",)
 
@@ -63,7 +83,14 @@ class SmoothL1Loss(Criterion):
 
 
 class HuberLoss(Criterion):
-    """Half a square up to `delta`, then a line. See `plait.huber_loss`."""
+    """Half a square up to `delta`, then a line. See `plait.huber_loss`.
+
+    Args:
+        reduction: "mean" or "sum" over all elements, or "none".
+        delta: the size of the error from which on the loss is a line; positive.
+
+    Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
+    """
 
     _settings = ("delta",)
 
@@ -86,7 +113,10 @@ class PoissonNLLLoss(Criterion):
         log_input: the input is the logarithm of the expected count.
         full: add Stirling's approximation of the term that depends on the target alone.
         eps: added to the input before its logarithm, without `log_input`.
-        reduction: "mean", "sum" or "none".
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: expected counts, or their logarithms, and counts, shapes (...) and (...).
+    Result: a scalar, or (...) for "none".
     """
 
     _settings = ("log_input", "full", "eps")
@@ -121,7 +151,10 @@ class GaussianNLLLoss(Criterion):
     Args:
         full: add the constant term.
         eps: the least variance.
-        reduction: "mean", "sum" or "none".
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: means, targets and variances, shapes (...), (...) and (...); variances may
+    lack the last axis, or have 1 there. Result: a scalar, or (...) for "none".
     """
 
     _settings = ("full", "eps")
@@ -146,13 +179,19 @@ class CrossEntropyLoss(WeightedCriterion):
     """Cross entropy of logits and classes. See `plait.cross_entropy`.
 
     Args:
-        weight: of each class, shape (classes,).
-        ignore_index: a target that counts for nothing.
-        reduction: "mean", "sum" or "none".
-        label_smoothing: the share of the target that is spread over all classes.
+        weight: a factor for each class, shape (classes,). Default: 1.
+        ignore_index: class numbers equal to it count for nothing.
+        reduction: "mean" or "sum" over all examples, or "none". The mean of class
+            numbers is weighted with `weight` and leaves ignored ones out.
+        label_smoothing: the share of the target, in 0..1, that is spread over all
+            classes.
 
-    Input: shape (n, classes, ...) or (classes,). Target: classes, shape (n, ...) or (),
-    or probabilities of the input's shape.
+    Attributes:
+        weight: the given one, a buffer; or None.
+
+    Input: logits, shape (n, classes, ...) or (classes,), and class numbers, shape
+    (n, ...) or (), or probabilities of the shape of the logits. Result: a scalar, or
+    shape (n, ...) or () for "none".
     """
 
     _settings = ("ignore_index", "label_smoothing")
@@ -187,12 +226,16 @@ class NLLLoss(WeightedCriterion):
     """Minus the input of the target's class. See `plait.nll_loss`.
 
     Args:
-        weight: of each class, shape (classes,).
-        ignore_index: a target that counts for nothing.
-        reduction: "mean", "sum" or "none".
+        weight: a factor for each class, shape (classes,). Default: 1.
+        ignore_index: class numbers equal to it count for nothing.
+        reduction: "mean" or "sum" over all examples, or "none". The mean is weighted
+            with `weight` and leaves ignored ones out.
 
-    Input: logarithms of probabilities, shape (n, classes, ...) or (classes,). Target:
-    classes, shape (n, ...) or ().
+    Attributes:
+        weight: the given one, a buffer; or None.
+
+    Input: logarithms of probabilities, shape (n, classes, ...) or (classes,), and class
+    numbers, shape (n, ...) or (). Result: a scalar, or shape (n, ...) or () for "none".
     """
 
     _settings = ("ignore_index",)
@@ -227,8 +270,14 @@ class BCELoss(WeightedCriterion):
     See `plait.binary_cross_entropy`.
 
     Args:
-        weight: of each element, broadcast.
-        reduction: "mean", "sum" or "none".
+        weight: a factor for each element, broadcast. Default: 1.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Attributes:
+        weight: the given one, a buffer; or None.
+
+    Input: probabilities and targets, shapes (...) and (...). Result: a scalar, or (...)
+    for "none".
     """
 
     def __init__(
@@ -251,9 +300,15 @@ class BCEWithLogitsLoss(WeightedCriterion):
     See `plait.binary_cross_entropy_with_logits`.
 
     Args:
-        weight: of each element, broadcast.
-        reduction: "mean", "sum" or "none".
-        pos_weight: of the positive targets, broadcast.
+        weight: a factor for each element, broadcast. Default: 1.
+        reduction: "mean" or "sum" over all elements, or "none".
+        pos_weight: a factor for the part of positive targets, broadcast. Default: 1.
+
+    Attributes:
+        weight, pos_weight: the given ones, buffers; or None.
+
+    Input: logits and targets, shapes (...) and (...). Result: a scalar, or (...) for
+    "none".
     """
 
     pos_weight: Buffer | None
@@ -286,11 +341,12 @@ class KLDivLoss(Criterion):
     """target * (log(target) - input). See `plait.kl_div`.
 
     Args:
-        reduction: "mean", "sum", "none", or "batchmean": the sum over the number of
-            examples, which is the divergence of mathematics.
+        reduction: "mean" or "sum" over all elements, "none", or "batchmean": the sum
+            over the number of examples, which is the divergence of mathematics.
         log_target: the target holds logarithms too.
 
-    Input: logarithms of probabilities. Target: probabilities, of the same shape.
+    Input: logarithms of probabilities, and probabilities, shapes (...) and (...).
+    Result: a scalar, or (...) for "none".
     """
 
     _settings = ("log_target",)

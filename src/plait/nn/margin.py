@@ -32,6 +32,13 @@ class HingeEmbeddingLoss(Criterion):
     """The input where the target is 1, else what it lacks to `margin`.
 
     See `plait.hinge_embedding_loss`.
+
+    Args:
+        margin: the wanted size of the input where the target is -1.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: distances and targets, shapes (...) and (...). The target is 1 or -1. Result:
+    a scalar, or (...) for "none".
     """
 
     _settings = ("margin",)
@@ -52,6 +59,14 @@ class MarginRankingLoss(Criterion):
     """What the greater input lacks to exceed the other by `margin`.
 
     See `plait.margin_ranking_loss`.
+
+    Args:
+        margin: the wanted difference.
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: two inputs and a target, shapes (...), (...) and (...). The target is 1 where
+    the first shall be greater, -1 where the second. Result: a scalar, or (...) for
+    "none".
     """
 
     _settings = ("margin",)
@@ -70,7 +85,14 @@ class MarginRankingLoss(Criterion):
 
 
 class SoftMarginLoss(Criterion):
-    """log(1 + exp(-target * input)). See `plait.soft_margin_loss`."""
+    """log(1 + exp(-target * input)). See `plait.soft_margin_loss`.
+
+    Args:
+        reduction: "mean" or "sum" over all elements, or "none".
+
+    Input: shapes (...) and (...). The target is 1 or -1. Result: a scalar, or (...) for
+    "none".
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -91,8 +113,14 @@ class MultiMarginLoss(WeightedCriterion):
     Args:
         p: 1 or 2, the power.
         margin: the wanted distance.
-        weight: of each class, shape (classes,).
-        reduction: "mean", "sum" or "none".
+        weight: a factor for each class, shape (classes,). Default: 1.
+        reduction: "mean" or "sum" over all examples, or "none".
+
+    Attributes:
+        weight: the given one, a buffer; or None.
+
+    Input: scores, shape (n, classes) or (classes,), and class numbers, shape (n,) or
+    (). Result: a scalar, or shape (n,) or () for "none".
     """
 
     _settings = ("p", "margin")
@@ -125,6 +153,13 @@ class MultiLabelMarginLoss(Criterion):
     """What the targets' classes lack to exceed the others by 1.
 
     See `plait.multilabel_margin_loss`.
+
+    Args:
+        reduction: "mean" or "sum" over all examples, or "none".
+
+    Input: scores, shape (n, classes) or (classes,), and class numbers of the same
+    shape: those of the right classes, then -1. Result: a scalar, or shape (n,) or ()
+    for "none".
     """
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -145,8 +180,14 @@ class MultiLabelSoftMarginLoss(WeightedCriterion):
     See `plait.multilabel_soft_margin_loss`.
 
     Args:
-        weight: of each class, shape (classes,).
-        reduction: "mean", "sum" or "none".
+        weight: a factor for each class, shape (classes,). Default: 1.
+        reduction: "mean" or "sum" over all examples, or "none".
+
+    Attributes:
+        weight: the given one, a buffer; or None.
+
+    Input: logits and targets of 0 or 1, shapes (..., classes) and (..., classes).
+    Result: a scalar, or shape (...) for "none".
     """
 
     def __init__(
@@ -169,6 +210,14 @@ class CosineEmbeddingLoss(Criterion):
     """How far two vectors point apart, or lack to do so by `margin`.
 
     See `plait.cosine_embedding_loss`.
+
+    Args:
+        margin: the cosine that vectors which do not belong together may have.
+        reduction: "mean" or "sum" over all examples, or "none".
+
+    Input: two of shape (n, features) or (features,), and a target of 1 for vectors that
+    belong together, else -1, shape (n,) or (). Result: a scalar, or shape (n,) or ()
+    for "none".
     """
 
     _settings = ("margin",)
@@ -192,11 +241,15 @@ class TripletMarginLoss(Criterion):
     See `plait.triplet_margin_loss`.
 
     Args:
-        margin: the wanted distance.
+        margin: the wanted difference of distances.
         p: the order of the norm.
         eps: added to differences, to keep norms from 0.
-        swap: use the distance of positive and negative where it is smaller.
-        reduction: "mean", "sum" or "none".
+        swap: use the distance of positive and negative where it is smaller than that of
+            anchor and negative.
+        reduction: "mean" or "sum" over all triplets, or "none".
+
+    Input: anchor, positive and negative, three of shape (..., features). Result: a
+    scalar, or shape (...) for "none".
     """
 
     _settings = ("margin", "p", "eps", "swap")

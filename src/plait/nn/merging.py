@@ -220,8 +220,9 @@ class Dot(_Merge):
         dims: the axis of both, or one for each; not 0, that of the batch.
         normalize: divide by the norms along the axis, which gives cosines.
 
-    Input: two tensors, or one list of them, with the same batch. Result: the batch, the
-    other axes of the first and then those of the second; (n, 1) where there is none.
+    Input: two tensors, or one list of them, with the same batch, shapes (n, ...) and
+    (n, ...). Result: the batch, the other axes of the first and then those of the
+    second; shape (n, 1) where there is none.
 
     Raises:
         ArgumentError: `dims` are no axes of examples; (calling it) there are not two

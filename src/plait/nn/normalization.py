@@ -65,11 +65,17 @@ class LayerNorm(_Affine):
     Args:
         normalized_shape: the sizes of those axes.
         eps: keeps the divisor from 0.
-        elementwise_affine: whether there is a weight, and a bias if `bias`.
+        elementwise_affine: whether there is a weight, and an offset if `bias`.
+        bias: whether there is an offset, if `elementwise_affine`.
         dtype: of the parameters. Default: float32.
 
     Attributes:
         weight, bias: of `normalized_shape`, at first 1 and 0; or None.
+
+    Input and result: shape (..., *normalized_shape).
+
+    Raises:
+        ShapeError: (calling it) the last axes of the input have other sizes.
 
     Source: J. L. Ba et al., "Layer normalization", 2016.
     """
@@ -125,6 +131,11 @@ class RMSNorm(_Affine):
     Attributes:
         weight: of `normalized_shape`, at first 1; or None.
 
+    Input and result: shape (..., *normalized_shape).
+
+    Raises:
+        ShapeError: (calling it) the last axes of the input have other sizes.
+
     Source: B. Zhang, R. Sennrich, "Root mean square layer normalization", 2019.
     """
 
@@ -163,17 +174,25 @@ class RMSNorm(_Affine):
 class GroupNorm(_Affine):
     """Normalises groups of channels of each example.
 
+    Formula: (x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance
+    over the channels of a group and all axes behind them.
+
     Args:
         num_groups: divides the number of channels.
         num_channels: the size of axis 1.
         eps: keeps the divisor from 0.
-        affine: whether there is a weight, and a bias if `bias`.
+        affine: whether there is a weight, and an offset if `bias`.
         dtype: of the parameters. Default: float32.
+        bias: whether there is an offset, if `affine`.
 
     Attributes:
         weight, bias: shape (num_channels,), at first 1 and 0; or None.
 
     Input and result: shape (n, num_channels, ...).
+
+    Raises:
+        ArgumentError: the channels cannot be divided into so many groups.
+        ShapeError: (calling it) the shapes do not fit.
 
     Source: Y. Wu, K. He, "Group normalization", 2018.
     """
@@ -373,6 +392,8 @@ class BatchNorm(Tracked):
 class BatchNorm1d(BatchNorm):
     """Normalises each channel by its mean and variance over the batch.
 
+    Formula: (x - mean) / sqrt(variance + eps) * weight + bias.
+
     In training, by those of the input, of which averages are kept; the variance that is
     kept is divided by one less than the number of elements. In evaluation mode, by the
     averages. Inside `jit` use evaluation mode, or pass the averages through
@@ -383,17 +404,23 @@ class BatchNorm1d(BatchNorm):
         eps: keeps the divisor from 0.
         momentum: the share of a new batch in the averages. None: all batches share
             alike.
-        affine: whether there is a weight, and a bias if `bias`.
+        affine: whether there is a weight, and an offset if `bias`.
         track_running_stats: whether averages are kept; without, evaluation mode is like
             training.
         dtype: of parameters and averages. Default: float32.
+        bias: whether there is an offset, if `affine`.
 
     Attributes:
         weight, bias: shape (num_features,), at first 1 and 0; or None.
-        running_mean, running_var: the averages, at first 0 and 1; or None.
-        num_batches_tracked: how many batches they are of; or None.
+        running_mean, running_var: shape (num_features,), the averages, at first 0 and
+            1; or None.
+        num_batches_tracked: how many batches they are of, int64, shape (); or None.
 
     Input and result: shape (n, num_features) or (n, num_features, length).
+
+    Raises:
+        ShapeError: (calling it) the input has other axes or channels, or in training
+            only one value for each channel.
 
     Source: S. Ioffe, C. Szegedy, "Batch normalization", 2015.
     """
@@ -402,18 +429,64 @@ class BatchNorm1d(BatchNorm):
 
 
 class BatchNorm2d(BatchNorm):
-    """As `BatchNorm1d`, for images.
+    """As `BatchNorm1d`, for images: over the batch, height and width.
+
+    Args:
+        num_features: the number of channels, the size of axis 1.
+        eps: keeps the divisor from 0.
+        momentum: the share of a new batch in the averages. None: all batches share
+            alike.
+        affine: whether there is a weight, and an offset if `bias`.
+        track_running_stats: whether averages are kept; without, evaluation mode is like
+            training.
+        dtype: of parameters and averages. Default: float32.
+        bias: whether there is an offset, if `affine`.
+
+    Attributes:
+        weight, bias: shape (num_features,), at first 1 and 0; or None.
+        running_mean, running_var: shape (num_features,), the averages, at first 0 and
+            1; or None.
+        num_batches_tracked: how many batches they are of, int64, shape (); or None.
 
     Input and result: shape (n, num_features, height, width).
+
+    Raises:
+        ShapeError: (calling it) the input has other axes or channels, or in training
+            only one value for each channel.
+
+    Source: S. Ioffe, C. Szegedy, "Batch normalization", 2015.
     """
 
     _ranks = (4,)
 
 
 class BatchNorm3d(BatchNorm):
-    """As `BatchNorm1d`, for volumes.
+    """As `BatchNorm1d`, for volumes: over the batch, depth, height and width.
+
+    Args:
+        num_features: the number of channels, the size of axis 1.
+        eps: keeps the divisor from 0.
+        momentum: the share of a new batch in the averages. None: all batches share
+            alike.
+        affine: whether there is a weight, and an offset if `bias`.
+        track_running_stats: whether averages are kept; without, evaluation mode is like
+            training.
+        dtype: of parameters and averages. Default: float32.
+        bias: whether there is an offset, if `affine`.
+
+    Attributes:
+        weight, bias: shape (num_features,), at first 1 and 0; or None.
+        running_mean, running_var: shape (num_features,), the averages, at first 0 and
+            1; or None.
+        num_batches_tracked: how many batches they are of, int64, shape (); or None.
 
     Input and result: shape (n, num_features, depth, height, width).
+
+    Raises:
+        ShapeError: (calling it) the input has other axes or channels, or in training
+            only one value for each channel.
+
+    Source: S. Ioffe, C. Szegedy, "Batch normalization", 2015.
     """
 
     _ranks = (5,)

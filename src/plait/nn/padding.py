@@ -85,11 +85,11 @@ class ConstantPad1d(_ConstantPad):
     """Adds a constant before and after the last axis.
 
     Args:
-        padding: how much, an integer or two, before and after; negative numbers cut
-            off.
+        padding: how much, an integer, or (before, after); negative numbers cut off.
         value: the constant.
 
-    Input: shape (n, channels, length), or without n.
+    Input: shape (n, channels, length), or without n. Result: shape
+    (n, channels, before + length + after), or without n.
 
     Raises:
         ArgumentError: padding that is no integers, or not so many.
@@ -101,47 +101,101 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """As `ConstantPad1d`, for the last two axes.
+    """As `ConstantPad1d`, for the last two axes: adds a constant around them.
 
     Args:
-        padding: an integer, or (left, right, top, bottom).
+        padding: how much, an integer, or (left, right, top, bottom); negative numbers
+            cut off.
         value: the constant.
 
-    Input: shape (n, channels, height, width), or without n.
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, top + height + bottom, left + width + right), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or more is cut off than there
+            is.
     """
 
     rank = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """As `ConstantPad1d`, for the last three axes.
+    """As `ConstantPad1d`, for the last three axes: adds a constant around them.
 
     Args:
-        padding: an integer, or (left, right, top, bottom, front, back).
+        padding: how much, an integer, or (left, right, top, bottom, front, back);
+            negative numbers cut off.
         value: the constant.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, front + depth + back, top + height + bottom, left + width + right), or
+    without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or more is cut off than there
+            is.
     """
 
     rank = 3
 
 
 class ZeroPad1d(_Pad):
-    """Adds zeros before and after the last axis; see `ConstantPad1d`."""
+    """Adds zeros before and after the last axis; see `ConstantPad1d`.
+
+    Args:
+        padding: how much, an integer, or (before, after); negative numbers cut off.
+
+    Input: shape (n, channels, length), or without n. Result: shape
+    (n, channels, before + length + after), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or more is cut off than there
+            is.
+    """
 
     rank = 1
     mode = "constant"
 
 
 class ZeroPad2d(_Pad):
-    """Adds zeros around the last two axes; see `ConstantPad2d`."""
+    """Adds zeros around the last two axes; see `ConstantPad2d`.
+
+    Args:
+        padding: how much, an integer, or (left, right, top, bottom); negative numbers
+            cut off.
+
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, top + height + bottom, left + width + right), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or more is cut off than there
+            is.
+    """
 
     rank = 2
     mode = "constant"
 
 
 class ZeroPad3d(_Pad):
-    """Adds zeros around the last three axes; see `ConstantPad3d`."""
+    """Adds zeros around the last three axes; see `ConstantPad3d`.
+
+    Args:
+        padding: how much, an integer, or (left, right, top, bottom, front, back);
+            negative numbers cut off.
+
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, front + depth + back, top + height + bottom, left + width + right), or
+    without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or more is cut off than there
+            is.
+    """
 
     rank = 3
     mode = "constant"
@@ -153,10 +207,11 @@ class ReflectionPad1d(_Pad):
     For abcd and padding 2: cb abcd cb.
 
     Args:
-        padding: how much, an integer or two, before and after, less than the length;
+        padding: how much, an integer, or (before, after), less than the length;
             negative numbers cut off.
 
-    Input: shape (n, channels, length), or without n.
+    Input: shape (n, channels, length), or without n. Result: shape
+    (n, channels, before + length + after), or without n.
 
     Raises:
         ArgumentError: padding that is no integers, or not so many.
@@ -168,12 +223,18 @@ class ReflectionPad1d(_Pad):
 
 
 class ReflectionPad2d(_Pad):
-    """As `ReflectionPad1d`, for the last two axes.
+    """As `ReflectionPad1d`, for the last two axes: adds mirror images.
 
     Args:
-        padding: an integer, or (left, right, top, bottom).
+        padding: how much, an integer, or (left, right, top, bottom), less than the
+            sizes; negative numbers cut off.
 
-    Input: shape (n, channels, height, width), or without n.
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, top + height + bottom, left + width + right), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or is too small.
     """
 
     rank = 2
@@ -181,12 +242,19 @@ class ReflectionPad2d(_Pad):
 
 
 class ReflectionPad3d(_Pad):
-    """As `ReflectionPad1d`, for the last three axes.
+    """As `ReflectionPad1d`, for the last three axes: adds mirror images.
 
     Args:
-        padding: an integer, or (left, right, top, bottom, front, back).
+        padding: how much, an integer, or (left, right, top, bottom, front, back), less
+            than the sizes; negative numbers cut off.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, front + depth + back, top + height + bottom, left + width + right), or
+    without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or is too small.
     """
 
     rank = 3
@@ -207,10 +275,10 @@ class ReplicationPad1d(_Pad):
     For abcd and padding 2: aa abcd dd.
 
     Args:
-        padding: how much, an integer or two, before and after; negative numbers cut
-            off.
+        padding: how much, an integer, or (before, after); negative numbers cut off.
 
-    Input: shape (n, channels, length), or without n.
+    Input: shape (n, channels, length), or without n. Result: shape
+    (n, channels, before + length + after), or without n.
 
     Raises:
         ArgumentError: padding that is no integers, or not so many.
@@ -222,12 +290,18 @@ class ReplicationPad1d(_Pad):
 
 
 class ReplicationPad2d(_Pad):
-    """As `ReplicationPad1d`, for the last two axes.
+    """As `ReplicationPad1d`, for the last two axes: repeats their edges.
 
     Args:
-        padding: an integer, or (left, right, top, bottom).
+        padding: how much, an integer, or (left, right, top, bottom); negative numbers
+            cut off.
 
-    Input: shape (n, channels, height, width), or without n.
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, top + height + bottom, left + width + right), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or an empty one.
     """
 
     rank = 2
@@ -235,12 +309,19 @@ class ReplicationPad2d(_Pad):
 
 
 class ReplicationPad3d(_Pad):
-    """As `ReplicationPad1d`, for the last three axes.
+    """As `ReplicationPad1d`, for the last three axes: repeats their edges.
 
     Args:
-        padding: an integer, or (left, right, top, bottom, front, back).
+        padding: how much, an integer, or (left, right, top, bottom, front, back);
+            negative numbers cut off.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, front + depth + back, top + height + bottom, left + width + right), or
+    without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or an empty one.
     """
 
     rank = 3
@@ -253,10 +334,11 @@ class CircularPad1d(_Pad):
     For abcd and padding 2: cd abcd ab.
 
     Args:
-        padding: how much, an integer or two, before and after, at most the length;
-            negative numbers cut off.
+        padding: how much, an integer, or (before, after), at most the length; negative
+            numbers cut off.
 
-    Input: shape (n, channels, length), or without n.
+    Input: shape (n, channels, length), or without n. Result: shape
+    (n, channels, before + length + after), or without n.
 
     Raises:
         ArgumentError: padding that is no integers, or not so many.
@@ -268,12 +350,18 @@ class CircularPad1d(_Pad):
 
 
 class CircularPad2d(_Pad):
-    """As `CircularPad1d`, for the last two axes.
+    """As `CircularPad1d`, for the last two axes, as if they were rings.
 
     Args:
-        padding: an integer, or (left, right, top, bottom).
+        padding: how much, an integer, or (left, right, top, bottom), at most the sizes;
+            negative numbers cut off.
 
-    Input: shape (n, channels, height, width), or without n.
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, top + height + bottom, left + width + right), or without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or is too small.
     """
 
     rank = 2
@@ -281,12 +369,19 @@ class CircularPad2d(_Pad):
 
 
 class CircularPad3d(_Pad):
-    """As `CircularPad1d`, for the last three axes.
+    """As `CircularPad1d`, for the last three axes, as if they were rings.
 
     Args:
-        padding: an integer, or (left, right, top, bottom, front, back).
+        padding: how much, an integer, or (left, right, top, bottom, front, back), at
+            most the sizes; negative numbers cut off.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, front + depth + back, top + height + bottom, left + width + right), or
+    without n.
+
+    Raises:
+        ArgumentError: padding that is no integers, or not so many.
+        ShapeError: (calling it) the input has other axes, or is too small.
     """
 
     rank = 3

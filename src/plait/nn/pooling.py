@@ -131,9 +131,28 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """As `MaxPool1d`, over height and width, each with its own settings.
+    """As `MaxPool1d`, over height and width: the greatest of each window.
 
-    Input: shape (n, channels, height, width), or without n.
+    Args:
+        kernel_size: the size of the window, an integer or one for each axis.
+        stride: how far the window moves, an integer or one for each axis. Default: its
+            size.
+        padding: how much is added before and after, at most half of the window, an
+            integer or one for each axis; it is never the greatest.
+        dilation: how far apart the elements of the window lie, an integer or one for
+            each axis.
+        return_indices: also return where in the spatial axes of the input each element
+            stands, in row-major order, int64.
+        ceil_mode: also take a last window that is not whole, unless it would begin in
+            the padding after the input.
+
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, *sizes), or without n, with the size of each axis as in `MaxPool1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value.
+        ShapeError: (calling it) the input has other axes, or is smaller than the
+            window.
     """
 
     rank = 2
@@ -150,9 +169,28 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """As `MaxPool1d`, over depth, height and width, each with its own settings.
+    """As `MaxPool1d`, over depth, height and width: the greatest of each window.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Args:
+        kernel_size: the size of the window, an integer or one for each axis.
+        stride: how far the window moves, an integer or one for each axis. Default: its
+            size.
+        padding: how much is added before and after, at most half of the window, an
+            integer or one for each axis; it is never the greatest.
+        dilation: how far apart the elements of the window lie, an integer or one for
+            each axis.
+        return_indices: also return where in the spatial axes of the input each element
+            stands, in row-major order, int64.
+        ceil_mode: also take a last window that is not whole, unless it would begin in
+            the padding after the input.
+
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, *sizes), or without n, with the size of each axis as in `MaxPool1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value.
+        ShapeError: (calling it) the input has other axes, or is smaller than the
+            window.
     """
 
     rank = 3
@@ -244,12 +282,26 @@ class AvgPool1d(_AvgPool):
 
 
 class AvgPool2d(_AvgPool):
-    """As `AvgPool1d`, over height and width, each with its own settings.
+    """As `AvgPool1d`, over height and width: the mean of each window.
 
     Args:
+        kernel_size: the size of the window, an integer or one for each axis.
+        stride: how far the window moves, an integer or one for each axis. Default: its
+            size.
+        padding: how many zeros are added before and after, at most half of the window,
+            an integer or one for each axis.
+        ceil_mode: also take a last window that is not whole, unless it would begin in
+            the padding after the input.
+        count_include_pad: count the padding as elements.
         divisor_override: what sums are divided by, in place of the numbers of elements.
 
-    Input: shape (n, channels, height, width), or without n.
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, *sizes), or without n, with the size of each axis as in `AvgPool1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value.
+        ShapeError: (calling it) the input has other axes, or is smaller than the
+            window.
     """
 
     rank = 2
@@ -268,12 +320,26 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """As `AvgPool1d`, over depth, height and width, each with its own settings.
+    """As `AvgPool1d`, over depth, height and width: the mean of each window.
 
     Args:
+        kernel_size: the size of the window, an integer or one for each axis.
+        stride: how far the window moves, an integer or one for each axis. Default: its
+            size.
+        padding: how many zeros are added before and after, at most half of the window,
+            an integer or one for each axis.
+        ceil_mode: also take a last window that is not whole, unless it would begin in
+            the padding after the input.
+        count_include_pad: count the padding as elements.
         divisor_override: what sums are divided by, in place of the numbers of elements.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, *sizes), or without n, with the size of each axis as in `AvgPool1d`.
+
+    Raises:
+        ArgumentError: a setting has a wrong value.
+        ShapeError: (calling it) the input has other axes, or is smaller than the
+            window.
     """
 
     rank = 3
@@ -345,9 +411,18 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """As `AdaptiveAvgPool1d`, over height and width, each with its own size.
+    """As `AdaptiveAvgPool1d`, over height and width: means of windows.
 
-    Input: shape (n, channels, height, width), or without n.
+    Args:
+        output_size: the sizes of the result, an integer or one for each axis; None
+            keeps a size.
+
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, *output_size), or without n.
+
+    Raises:
+        ArgumentError: a size is less than 1.
+        ShapeError: (calling it) the input has other axes, or an empty one.
     """
 
     rank = 2
@@ -364,9 +439,18 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """As `AdaptiveAvgPool1d`, over depth, height and width, each with its own size.
+    """As `AdaptiveAvgPool1d`, over depth, height and width: means of windows.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Args:
+        output_size: the sizes of the result, an integer or one for each axis; None
+            keeps a size.
+
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, *output_size), or without n.
+
+    Raises:
+        ArgumentError: a size is less than 1.
+        ShapeError: (calling it) the input has other axes, or an empty one.
     """
 
     rank = 3
@@ -422,9 +506,20 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """As `AdaptiveMaxPool1d`, over height and width, each with its own size.
+    """As `AdaptiveMaxPool1d`, over height and width: the greatest elements.
 
-    Input: shape (n, channels, height, width), or without n.
+    Args:
+        output_size: the sizes of the result, an integer or one for each axis; None
+            keeps a size.
+        return_indices: also return where in the spatial axes of the input each element
+            stands, in row-major order, int64.
+
+    Input: shape (n, channels, height, width), or without n. Result: shape
+    (n, channels, *output_size), or without n.
+
+    Raises:
+        ArgumentError: a size is less than 1.
+        ShapeError: (calling it) the input has other axes, or an empty one.
     """
 
     rank = 2
@@ -441,9 +536,20 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """As `AdaptiveMaxPool1d`, over depth, height and width, each with its own size.
+    """As `AdaptiveMaxPool1d`, over depth, height and width: the greatest elements.
 
-    Input: shape (n, channels, depth, height, width), or without n.
+    Args:
+        output_size: the sizes of the result, an integer or one for each axis; None
+            keeps a size.
+        return_indices: also return where in the spatial axes of the input each element
+            stands, in row-major order, int64.
+
+    Input: shape (n, channels, depth, height, width), or without n. Result: shape
+    (n, channels, *output_size), or without n.
+
+    Raises:
+        ArgumentError: a size is less than 1.
+        ShapeError: (calling it) the input has other axes, or an empty one.
     """
 
     rank = 3

@@ -47,8 +47,9 @@ class Bidirectional(Module):
     Attributes:
         forward_layer, backward_layer: the layers.
 
-    Input: that of the layers. Result: the merged sequence; and a pair of the states at
-    the end, forward and backward.
+    Input: that of the layers, shape (steps, batch, ...), or (batch, steps, ...) if they
+    have `batch_first`. Result: the merged sequence; and a pair of the states at the
+    end, forward and backward.
 
     Raises:
         ArgumentError: there is no such `merge`.

@@ -30,11 +30,12 @@ class SyncBatchNorm(BatchNorm):
         eps: keeps the divisor from 0.
         momentum: the share of a new batch in the averages. None: all batches share
             alike.
-        affine: whether there is a weight, and a bias if `bias`.
+        affine: whether there is a weight, and an offset if `bias`.
         track_running_stats: whether averages are kept; without, evaluation mode is like
             training.
         process_group: the sum over all processes. Default: there is only this one.
         device, dtype: of parameters and averages. Default: the CPU, float32.
+        bias: whether there is an offset, if `affine`.
 
     Attributes:
         weight, bias: shape (num_features,), at first 1 and 0; or None.

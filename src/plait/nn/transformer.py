@@ -119,8 +119,22 @@ class TransformerEncoderLayer(_Layer):
         bias: whether linear maps and norms have offsets.
         dtype: of the parameters. Default: float32.
 
-    Source: A. Vaswani et al., "Attention is all you need", 2017; `norm_first`:
-    R. Xiong et al., "On layer normalization in the transformer architecture", 2020.
+    Attributes:
+        self_attn: a `MultiheadAttention`.
+        linear1, linear2: the `Linear` maps of the net.
+        norm1, norm2: a `LayerNorm` for attention and one for the net.
+        dropout, dropout1, dropout2: `Dropout` inside the net, and of what attention and
+            net give.
+
+    Input: shape (l, n, d_model), with `batch_first` (n, l, d_model), or without n; and
+    masks, see `forward`. Result: the same shape.
+
+    Raises:
+        ArgumentError: a setting has a wrong value, or there is no such activation.
+        ShapeError: (calling it) the shapes do not fit.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017; `norm_first`: R. Xiong
+    et al., "On layer normalization in the transformer architecture", 2020.
     """
 
     self_attn: MultiheadAttention
@@ -188,7 +202,40 @@ class TransformerEncoderLayer(_Layer):
 class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to the encoder's results, then a net; each added.
 
-    For the arguments see `TransformerEncoderLayer`.
+    Formula: x + attention(x), x + attention(x, memory), then x +
+    linear2(activation(linear1(x))); each sum is normalised, or with `norm_first` what
+    enters attentions and net is.
+
+    Args:
+        d_model: the features of input and result.
+        nhead: how many heads attend.
+        dim_feedforward: the features between the two linear maps.
+        dropout: with which probability elements are left out in training.
+        activation: "relu", "gelu" or a function.
+        layer_norm_eps: keeps the norms' divisors from 0.
+        batch_first: batches are the first axis of inputs and result, not the second.
+        norm_first: normalise before attentions and net, not after.
+        bias: whether linear maps and norms have offsets.
+        dtype: of the parameters. Default: float32.
+
+    Attributes:
+        self_attn, multihead_attn: `MultiheadAttention` to the input, and to the
+            encoder's results.
+        linear1, linear2: the `Linear` maps of the net.
+        norm1, norm2, norm3: a `LayerNorm` for each of the three.
+        dropout, dropout1, dropout2, dropout3: `Dropout` inside the net, and of what
+            each of the three gives.
+
+    Input: shape (l, n, d_model), and the encoder's results, shape (s, n, d_model); with
+    `batch_first` n comes first; or both without n; and masks, see `forward`. Result:
+    the shape of the first.
+
+    Raises:
+        ArgumentError: a setting has a wrong value, or there is no such activation.
+        ShapeError: (calling it) the shapes do not fit.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017; `norm_first`: R. Xiong
+    et al., "On layer normalization in the transformer architecture", 2020.
     """
 
     self_attn: MultiheadAttention
@@ -297,6 +344,20 @@ class TransformerEncoder(Module):
         num_layers: how many there are.
         norm: is applied to the result, if it is given.
         enable_nested_tensor, mask_check: have no effect.
+
+    Attributes:
+        layers: a `ModuleList` of the layers; at first with equal values.
+        norm: the given one; or None.
+
+    Input: that of a layer, for `TransformerEncoderLayer` shape (l, n, d_model), with
+    `batch_first` (n, l, d_model), or without n; and masks, see `forward`. Result: the
+    same shape.
+
+    Raises:
+        ArgumentError: `num_layers` is negative; (calling it) there is not one cache for
+            each layer.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017.
     """
 
     layers: ModuleList
@@ -355,6 +416,20 @@ class TransformerDecoder(Module):
         decoder_layer: is copied for each layer.
         num_layers: how many there are.
         norm: is applied to the result, if it is given.
+
+    Attributes:
+        layers: a `ModuleList` of the layers; at first with equal values.
+        norm: the given one; or None.
+
+    Input: that of a layer, for `TransformerDecoderLayer` shape (l, n, d_model), and the
+    encoder's results, shape (s, n, d_model); with `batch_first` n comes first; or both
+    without n; and masks, see `forward`. Result: the shape of the first.
+
+    Raises:
+        ArgumentError: `num_layers` is negative; (calling it) there is not one cache for
+            each layer.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017.
     """
 
     layers: ModuleList
@@ -410,15 +485,25 @@ class Transformer(Module):
     """An encoder, and a decoder that attends to its results.
 
     Args:
-        d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps,
-            batch_first, norm_first, bias: see `TransformerEncoderLayer`.
+        d_model: the features of inputs and result.
+        nhead: how many heads attend.
         num_encoder_layers, num_decoder_layers: how many layers the stacks have.
+        dim_feedforward, dropout, activation: see `TransformerEncoderLayer`.
         custom_encoder, custom_decoder: are used in place of the stacks.
+        layer_norm_eps, batch_first, norm_first, bias: see `TransformerEncoderLayer`.
         dtype: of the parameters. Default: float32.
 
     Attributes:
         encoder, decoder: stacks, each with a `LayerNorm` at the end. Their matrices are
             at first from `init.xavier_uniform_`.
+
+    Input: that of the encoder, shape (s, n, d_model), and that of the decoder, shape
+    (l, n, d_model); with `batch_first` n comes first; or both without n; and masks, see
+    `forward`. Result: the shape of the decoder's input.
+
+    Raises:
+        ArgumentError: a setting has a wrong value, or there is no such activation.
+        ShapeError: (calling it) the shapes do not fit.
 
     Source: A. Vaswani et al., "Attention is all you need", 2017.
     """

@@ -92,7 +92,20 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """`Upsample` of images to the nearest element."""
+    """`Upsample` of images to the nearest element.
+
+    Args:
+        size: of the result, an integer or (height, width).
+        scale_factor: in place of `size`, which is then floor(n * scale_factor); a
+            number or one for each axis.
+
+    Input: shape (n, channels, height, width). Result: shape (n, channels, *size).
+
+    Raises:
+        ArgumentError: neither size nor scale factor, or both.
+
+    See `plait.interpolate` for the formula.
+    """
 
     def __init__(
         self,
@@ -108,7 +121,20 @@ class UpsamplingNearest2d(Upsample):
 
 
 class UpsamplingBilinear2d(Upsample):
-    """`Upsample` of images, linear on both axes, with corners that stay."""
+    """`Upsample` of images, linear on both axes, with corners that stay.
+
+    Args:
+        size: of the result, an integer or (height, width).
+        scale_factor: in place of `size`, which is then floor(n * scale_factor); a
+            number or one for each axis.
+
+    Input: shape (n, channels, height, width). Result: shape (n, channels, *size).
+
+    Raises:
+        ArgumentError: neither size nor scale factor, or both.
+
+    See `plait.interpolate` for the formula.
+    """
 
     def __init__(
         self,

@@ -578,7 +578,8 @@ def gumbel_softmax(
     """Return `softmax((x + g) / tau)` along `axis` with independent Gumbel numbers g.
 
     Args:
-        key: uint32, shape (4,).
+        key: uint32, shape (4,). Default: the next one of `generator`, by default the
+            generator that `manual_seed` sets.
         tau: the temperature.
         hard: return the one-hot vector of the greatest instead. The derivative stays
             that of the soft result.
@@ -671,6 +672,7 @@ def cosine_similarity(x1: Node, x2: Node, axis: int = 1, eps: float = 1e-8) -> N
 
     Args:
         x1, x2: shapes that broadcast; `axis` is counted in the result of that.
+        eps: the least length to divide by.
 
     Returns:
         The broadcast shape without `axis`.
@@ -857,6 +859,7 @@ def batch_norm_training(
     Args:
         x: shape (n, channels, ...).
         weight, bias: shape (channels,).
+        eps: keeps the divisor from 0.
 
     Returns:
         The result of `batch_norm`; the mean; and the variance, divided by the number of
@@ -901,6 +904,7 @@ def group_norm(
         num_groups: divides the number of channels. As many as channels: instance
             normalisation.
         weight, bias: shape (channels,).
+        eps: keeps the divisor from 0.
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -948,7 +952,8 @@ def dropout(x: Node, p: float = 0.5, *, key: RandomKey, shared: Axes = ()) -> No
     for each element.
 
     Args:
-        key: uint32, shape (4,).
+        key: uint32, shape (4,). Default: the next one of `generator`, by default the
+            generator that `manual_seed` sets.
         p: in 0..1. At 1 the result is 0.
         shared: axes along which elements are left out together, by one word: those of
             space leave out whole channels.
@@ -979,7 +984,8 @@ def alpha_dropout(
     a = 1 / sqrt((1 - p) * (1 + p * l ** 2)) and b = -a * p * l.
 
     Args:
-        key: uint32, shape (4,).
+        key: uint32, shape (4,). Default: the next one of `generator`, by default the
+            generator that `manual_seed` sets.
         p: in 0..1. At 1 the result is 0, as in PyTorch.
         shared: axes along which elements are left out together, as in `dropout`.
 

@@ -38,6 +38,7 @@ def instance_norm(
     Args:
         x: shape (n, channels, ...).
         weight, bias: shape (channels,).
+        eps: keeps the divisor from 0.
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -63,6 +64,9 @@ def local_response_norm(
     Args:
         x: shape (n, channels, ...).
         size: how many channels are neighbours.
+        alpha: the factor of the mean square.
+        beta: the power.
+        k: added to the mean square.
 
     Returns:
         The shape of `x`; integers become the default floating-point type.

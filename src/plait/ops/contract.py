@@ -375,9 +375,9 @@ def tensordot(x: Node, y: Node, *, axes: int | Sequence[Sequence[int]] = 2) -> N
 
 
 def vecdot(x: Node, y: Node, *, axis: int = -1) -> Node:
-    """Return the sum of products along one axis, counted from the last in both.
+    """Return the sum of products of `x` and `y` along `axis`.
 
-    The other axes broadcast.
+    The axis is counted from the last in both; the other axes broadcast.
 
     Raises:
         ShapeError: the sizes along `axis` differ.
@@ -397,7 +397,7 @@ def vecdot(x: Node, y: Node, *, axis: int = -1) -> Node:
 
 
 def outer(x: Node, y: Node) -> Node:
-    """Return the table of products of two vectors, shape (n, m)."""
+    """Return the table of products of the vectors `x` and `y`, shape (n, m)."""
     if x.ndim != 1 or y.ndim != 1:
         raise ShapeError("[outer] two vectors are needed", got=f"{x.shape}, {y.shape}")
     return tensordot(x, y, axes=0)

@@ -293,7 +293,7 @@ ABS = unary(
 
 
 def abs(x: Operand) -> Node:
-    """Return the absolute value. Gradient at 0: 0."""
+    """Return the absolute value of `x`. Gradient at 0: 0."""
     return _unary(ABS, x)
 
 
@@ -307,7 +307,7 @@ SIGN = unary(
 
 
 def sign(x: Operand) -> Node:
-    """Return -1, 0 or 1; nan for nan. Gradient: zero."""
+    """Return -1, 0 or 1, the sign of `x`; nan for nan. Gradient: zero."""
     return _unary(SIGN, x)
 
 
@@ -336,7 +336,7 @@ def _extremum_vjp(ct: Node, x: Node, y: Node, first: Node) -> tuple[Node, Node]:
 
 
 def maximum(x: Operand, y: Operand) -> Node:
-    """Return the greater of each pair; nan if either is nan.
+    """Return the greater of each pair of `x` and `y`; nan if either is nan.
 
     Gradient: to the greater; halved between equal ones.
     """
@@ -344,7 +344,7 @@ def maximum(x: Operand, y: Operand) -> Node:
 
 
 def minimum(x: Operand, y: Operand) -> Node:
-    """Return the lesser of each pair; nan if either is nan.
+    """Return the lesser of each pair of `x` and `y`; nan if either is nan.
 
     Gradient: to the lesser; halved between equal ones.
     """
@@ -509,17 +509,17 @@ def _truth(op: str, x: Operand) -> Node:
 
 
 def logical_and(x: Operand, y: Operand) -> Node:
-    """Return whether both are true (not zero), as bool."""
+    """Return whether both `x` and `y` are true (not zero), as bool."""
     return bitwise_and(_truth("logical_and", x), _truth("logical_and", y))
 
 
 def logical_or(x: Operand, y: Operand) -> Node:
-    """Return whether either is true (not zero), as bool."""
+    """Return whether `x` or `y` is true (not zero), or both, as bool."""
     return bitwise_or(_truth("logical_or", x), _truth("logical_or", y))
 
 
 def logical_xor(x: Operand, y: Operand) -> Node:
-    """Return whether exactly one is true (not zero), as bool."""
+    """Return whether exactly one of `x` and `y` is true (not zero), as bool."""
     return bitwise_xor(_truth("logical_xor", x), _truth("logical_xor", y))
 
 
@@ -701,12 +701,12 @@ def log1p(x: Operand) -> Node:
 
 
 def log2(x: Operand) -> Node:
-    """Return the logarithm to base 2."""
+    """Return the logarithm of `x` to base 2."""
     return divide(log(x), float(np.log(2.0)))
 
 
 def log10(x: Operand) -> Node:
-    """Return the logarithm to base 10."""
+    """Return the logarithm of `x` to base 10."""
     return divide(log(x), float(np.log(10.0)))
 
 
@@ -721,7 +721,7 @@ def real(x: Operand) -> Node:
 
 
 def imag(x: Operand) -> Node:
-    """Return zeros: there are no complex numbers."""
+    """Return zeros in the shape of `x`: there are no complex numbers."""
     return full_like(_unary_checked("imag", x, NUMERIC), 0)
 
 
@@ -882,12 +882,12 @@ def atan2(y: Operand, x: Operand) -> Node:
 
 
 def sinh(x: Operand) -> Node:
-    """Return the hyperbolic sine."""
+    """Return the hyperbolic sine of `x`."""
     return _float_unary(SINH, x)
 
 
 def cosh(x: Operand) -> Node:
-    """Return the hyperbolic cosine."""
+    """Return the hyperbolic cosine of `x`."""
     return _float_unary(COSH, x)
 
 
@@ -897,17 +897,17 @@ def tanh(x: Operand) -> Node:
 
 
 def asinh(x: Operand) -> Node:
-    """Return the inverse hyperbolic sine."""
+    """Return the inverse hyperbolic sine of `x`."""
     return _float_unary(ASINH, x)
 
 
 def acosh(x: Operand) -> Node:
-    """Return the inverse hyperbolic cosine; nan below 1."""
+    """Return the inverse hyperbolic cosine of `x`; nan below 1."""
     return _float_unary(ACOSH, x)
 
 
 def atanh(x: Operand) -> Node:
-    """Return the inverse hyperbolic tangent; nan outside -1..1."""
+    """Return the inverse hyperbolic tangent of `x`; nan outside -1..1."""
     return _float_unary(ATANH, x)
 
 
@@ -967,7 +967,7 @@ def isfinite(x: Operand) -> Node:
 
 
 def signbit(x: Operand) -> Node:
-    """Return whether the sign bit is set, as bool: also for -0.0 and -nan."""
+    """Return whether the sign bit of `x` is set, as bool: also for -0.0 and -nan."""
     return _float_unary(SIGNBIT, x)
 
 

@@ -219,6 +219,7 @@ def one_hot(x: Node, num_classes: int, *, dtype: DType | None = None) -> Node:
 
     Args:
         x: integers, any shape.
+        num_classes: how many classes there are.
         dtype: of the result. Default: the default floating-point type.
 
     Returns:

@@ -270,6 +270,7 @@ def pixel_unshuffle(x: Node, factor: int) -> Node:
 
     Args:
         x: shape (..., channels, height * factor, width * factor).
+        factor: the size of a square of pixels.
 
     Returns:
         Shape (..., channels * factor ** 2, height, width).

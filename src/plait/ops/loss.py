@@ -54,6 +54,8 @@ def smooth_l1_loss(
     else `e - beta / 2`.
 
     Args:
+        input, target: of one shape.
+        reduction: "mean" or "sum" over all elements, or "none".
         beta: not negative; with 0 this is `l1_loss`.
 
     Raises:
@@ -77,6 +79,11 @@ def huber_loss(
 ) -> Node:
     """Return `e ** 2 / 2` where `e = abs(input - target)` is below `delta`, else
     `delta * (e - delta / 2)`.
+
+    Args:
+        input, target: of one shape.
+        reduction: "mean" or "sum" over all elements, or "none".
+        delta: positive.
 
     Raises:
         ShapeError: the shapes differ.
@@ -119,7 +126,10 @@ def poisson_nll_loss(
     Args:
         input: the logarithm of the rate, or the rate.
         target: the counts, of the same shape.
+        log_input: the input is the logarithm.
         full: add Stirling's approximation of log(target!) where `target` is above 1.
+        eps: added to the input before its logarithm, without `log_input`.
+        reduction: "mean" or "sum" over all elements, or "none".
 
     Raises:
         ShapeError: the shapes differ.
@@ -169,6 +179,7 @@ def gaussian_nll_loss(
         full: add log(2 * pi) / 2.
         eps: positive; a smaller variance is taken to be it. The derivative ignores
             that.
+        reduction: "mean" or "sum" over all elements, or "none".
 
     Raises:
         ShapeError: the shapes do not fit.

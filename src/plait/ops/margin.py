@@ -21,6 +21,8 @@ def hinge_embedding_loss(
     Args:
         input: distances.
         target: 1 or -1, of the same shape. Any other target counts as both.
+        margin: the wanted distance where the target is -1.
+        reduction: "mean" or "sum" over all elements, or "none".
 
     Raises:
         ShapeError: the shapes differ.
@@ -50,6 +52,8 @@ def margin_ranking_loss(
     Args:
         input1, input2: of one shape.
         target: 1 where the first shall be greater, -1 where the second; of that shape.
+        margin: the wanted difference.
+        reduction: "mean" or "sum" over all elements, or "none".
 
     Raises:
         ShapeError: the shapes differ.
@@ -74,6 +78,7 @@ def soft_margin_loss(input: Node, target: Node, *, reduction: str = "mean") -> N
 
     Args:
         target: 1 or -1, of the shape of `input`.
+        reduction: "mean" or "sum" over all elements, or "none".
 
     Raises:
         ShapeError: the shapes differ.
@@ -106,6 +111,8 @@ def multi_margin_loss(
         weight: a factor for each class, shape (classes,). As in PyTorch it stands
             outside of the power.
         p: 1 or 2.
+        margin: the wanted difference.
+        reduction: "mean" or "sum" over all examples, or "none".
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -161,6 +168,7 @@ def multilabel_margin_loss(
         input: shape (n, classes) or (classes,).
         target: integers of the same shape: the numbers of the right classes, then -1;
             what follows the first -1 is not looked at.
+        reduction: "mean" or "sum" over all examples, or "none".
 
     Raises:
         ShapeError: the shapes differ, or there are more than two axes.
@@ -219,6 +227,7 @@ def multilabel_soft_margin_loss(
         input: logits, shape (..., classes).
         target: 0 or 1, of the same shape.
         weight: a factor for each class, or anything that broadcasts to that shape.
+        reduction: "mean" or "sum" over all examples, or "none".
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -251,6 +260,8 @@ def cosine_embedding_loss(
     Args:
         input1, input2: of one shape, (n, features) or (features,).
         target: 1 or -1, shape (n,) or ().
+        margin: the cosine that vectors with target -1 may have.
+        reduction: "mean" or "sum" over all examples, or "none".
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -298,6 +309,7 @@ def pairwise_distance(
 
     Args:
         x1, x2: shapes that broadcast.
+        keepdims: keep the last axis with size 1.
 
     Raises:
         ArgumentError: `p` is not positive.
@@ -328,8 +340,10 @@ def triplet_margin_loss(
 
     Args:
         anchor, positive, negative: of one shape, (..., features).
+        margin: the wanted difference of distances.
         p, eps: the distance d is `pairwise_distance`.
         swap: take d(positive, negative) where it is smaller than d(anchor, negative).
+        reduction: "mean" or "sum" over all triplets, or "none".
 
     Raises:
         ShapeError: the shapes differ.

@@ -188,7 +188,7 @@ def permute_dims(x: Node, axes: Sequence[int]) -> Node:
 
 
 def transpose(x: Node, axis0: int, axis1: int) -> Node:
-    """Return `x` with two axes exchanged."""
+    """Return `x` with the axes `axis0` and `axis1` exchanged."""
     axes = list(range(x.ndim))
     i = normalize_axis("transpose", axis0, x.ndim)
     j = normalize_axis("transpose", axis1, x.ndim)
@@ -676,7 +676,7 @@ def concat(tensors: Sequence[Node], *, axis: int | None = 0) -> Node:
 
 
 def stack(tensors: Sequence[Node], *, axis: int = 0) -> Node:
-    """Return `tensors`, all of one shape, joined along a new axis."""
+    """Return `tensors`, all of one shape, joined along a new axis, `axis`."""
     nodes = list(tensors)
     if not nodes:
         raise ArgumentError("[stack] at least one tensor is needed", got="none")
@@ -842,14 +842,14 @@ def triangle(shape: Shape, k: int) -> Node:
 
 
 def tril(x: Node, *, k: int = 0) -> Node:
-    """Return the lower triangles of matrices: 0 above diagonal `k`."""
+    """Return the lower triangles of the matrices `x`: 0 above diagonal `k`."""
     if x.ndim < 2:
         raise ShapeError("[tril] at least two axes are needed", got=str(x.shape))
     return elementwise.select(triangle(x.shape, k), x, source.full_like(x, 0))
 
 
 def triu(x: Node, *, k: int = 0) -> Node:
-    """Return the upper triangles of matrices: 0 below diagonal `k`."""
+    """Return the upper triangles of the matrices `x`: 0 below diagonal `k`."""
     if x.ndim < 2:
         raise ShapeError("[triu] at least two axes are needed", got=str(x.shape))
     return elementwise.select(triangle(x.shape, k - 1), source.full_like(x, 0), x)

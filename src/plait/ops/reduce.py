@@ -229,7 +229,12 @@ def sum(
 def prod(
     x: Node, axis: Axes = None, *, dtype: DType | None = None, keepdims: bool = False
 ) -> Node:
-    """Return the product over `axis`; None means all; 1 over no elements.
+    """Return the product of `x` over `axis`; 1 over no elements.
+
+    Args:
+        axis: one axis, or several. Default: all.
+        dtype: as in `sum`.
+        keepdims: keep the reduced axes with size 1.
 
     Gradient: `ct` times the product of the other elements, exact where some are 0.
     """
@@ -238,6 +243,11 @@ def prod(
 
 def max(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the greatest element over `axis`; nan if there is one.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
 
     Raises:
         ShapeError: there are no elements.
@@ -249,6 +259,11 @@ def max(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
 
 def min(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the least element over `axis`; nan if there is one.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
 
     Raises:
         ShapeError: there are no elements.
@@ -268,17 +283,35 @@ def _any_or_all(op: str, x: Node, axis: Axes, keepdims: bool, start: bool) -> No
 
 
 def all(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
-    """Return whether all elements over `axis` are true (not zero); true over none."""
+    """Return whether all elements over `axis` are true (not zero); true over none.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
+    """
     return _any_or_all("all", x, axis, keepdims, True)
 
 
 def any(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
-    """Return whether any element over `axis` is true (not zero); false over none."""
+    """Return whether any element over `axis` is true (not zero); false over none.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
+    """
     return _any_or_all("any", x, axis, keepdims, False)
 
 
 def count_nonzero(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
-    """Return the number of elements over `axis` that are not zero, as int64."""
+    """Return the number of elements over `axis` that are not zero, as int64.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
+    """
     return sum(elementwise.cast(x, bool_), axis, keepdims=keepdims)
 
 
@@ -289,6 +322,11 @@ def _widened(x: Node) -> Node:
 
 def mean(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the arithmetic mean over `axis`; nan over no elements.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
 
     Integers are averaged as the default floating-point type. 16-bit floats are
     accumulated in float32.
@@ -308,7 +346,10 @@ def var(
     Formula: sum((x - mean(x)) ** 2) / (n - correction), with n the number of elements.
 
     Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
         correction: 1 gives the unbiased estimate (Bessel).
+        keepdims: keep the reduced axes with size 1.
 
     Special cases: nan over no elements; inf or nan where `n <= correction`.
     """
@@ -332,7 +373,10 @@ def _wide_variance(
 def std(
     x: Node, axis: Axes = None, *, correction: float = 0.0, keepdims: bool = False
 ) -> Node:
-    """Return the standard deviation: the square root of `var`."""
+    """Return the standard deviation: the square root of `var`.
+
+    Arguments as in `var`.
+    """
     x = as_float("std", x)
     variance = _wide_variance("std", x, axis, correction, keepdims)
     return elementwise.cast(elementwise.sqrt(variance), x.dtype)
@@ -340,6 +384,11 @@ def std(
 
 def logsumexp(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return `log(sum(exp(x)))` over `axis`, without overflow.
+
+    Args:
+        x: any shape.
+        axis: one axis, or several. Default: all.
+        keepdims: keep the reduced axes with size 1.
 
     Special cases: -inf where all elements are -inf, and over no elements.
 
@@ -467,7 +516,10 @@ def _arg(primitive: Primitive, x: Node, axis: int | None, keepdims: bool) -> Nod
 def argmax(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
     """Return the position of the greatest element along `axis`, as int64.
 
-    None means the position in the flattened tensor.
+    Args:
+        x: any shape.
+        axis: the axis. Default: the position is that in the flattened tensor.
+        keepdims: keep the reduced axes with size 1.
 
     Special cases: the first of equal ones; nan counts as greatest.
     """
@@ -477,7 +529,10 @@ def argmax(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
 def argmin(x: Node, axis: int | None = None, *, keepdims: bool = False) -> Node:
     """Return the position of the least element along `axis`, as int64.
 
-    None means the position in the flattened tensor.
+    Args:
+        x: any shape.
+        axis: the axis. Default: the position is that in the flattened tensor.
+        keepdims: keep the reduced axes with size 1.
 
     Special cases: the first of equal ones; nan counts as least.
     """
@@ -615,7 +670,7 @@ def cumulative_sum(
     dtype: DType | None = None,
     include_initial: bool = False,
 ) -> Node:
-    """Return the running sum along `axis`.
+    """Return the running sum of `x` along `axis`.
 
     Args:
         axis: may be left out for a tensor of one axis.
@@ -644,7 +699,7 @@ def cumulative_product(x: Node, *, axis: int) -> Node:
 
 
 def cumulative_max(x: Node, *, axis: int) -> Node:
-    """Return the running maximum along `axis`.
+    """Return the running maximum of `x` along `axis`.
 
     Gradient: to the latest position at which the maximum was set.
     """

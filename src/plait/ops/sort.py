@@ -162,7 +162,7 @@ def argsort(
 ) -> Node:
     """Return the positions along `axis` that sort `x`, as int64.
 
-    Arguments and special cases are those of `sort`.
+    Special cases and arguments as in `sort`.
 
     Source: Array API standard 2024.12.
     """
@@ -244,7 +244,7 @@ TOP_K = Primitive(
 
 
 def top_k(x: Node, k: int, *, axis: int = -1) -> tuple[Node, Node]:
-    """Return the `k` largest elements along `axis`, and their positions as int64.
+    """Return the `k` largest elements of `x` along `axis`, with positions as int64.
 
     Args:
         k: 0 to the size of the axis.
@@ -465,6 +465,7 @@ def quantile(
     Formula: the element at place q (n - 1) of the sorted ones, counted from 0.
 
     Args:
+        x: any shape.
         q: one number in 0..1, or several.
         axis: None means all.
         method: what to give at a place between two elements: "linear" interpolation,
@@ -517,6 +518,7 @@ def median(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the middle element over `axis`, or the mean of the two middle ones.
 
     Args:
+        x: any shape.
         axis: None means all.
         keepdims: keep the reduced axes with size 1.
 

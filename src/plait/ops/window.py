@@ -262,7 +262,9 @@ def unfold(
         x: shape (batch, channels, *spatial) or (channels, *spatial), with one spatial
             axis for each entry of `window`.
         window: the size on each spatial axis; an integer means one axis.
+        dilation: how far apart the elements of a window lie.
         padding: zeros before and after each spatial axis.
+        stride: how far the window moves.
 
     Returns:
         Shape (batch, channels * elements of a window, number of windows).

@@ -22,7 +22,7 @@ from .clip import (
     clip_grad_norm_,
     clip_grad_value_,
 )
-from .cycles import SWALR, CyclicLR, OneCycleLR
+from .cycles import SWALR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .fromage import Fromage
 from .ftml import FTML
 from .ftrl import Ftrl
@@ -45,7 +45,6 @@ from .scaler import GradScaler
 from .schedule import (
     ConstantLR,
     CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
     ExponentialLR,
     InverseSquareRootLR,
     InverseTimeLR,

@@ -42,6 +42,8 @@ class AveragedModel(nn.Module):
         module: the copy.
         n_averaged: the number of updates, int64 of shape (), a buffer.
 
+    Input: that of the model. Result: what the copy makes of it.
+
     Raises:
         ArgumentError: `decay` is not in 0..1, or given with `avg_fn`.
 

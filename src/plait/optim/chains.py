@@ -20,8 +20,10 @@ class SequentialLR(LRScheduler):
     """One schedule after another.
 
     Args:
+        optimizer: its groups' rates are set.
         schedulers: of the same optimizer. Each begins with its step 0.
         milestones: the steps at which all but the first begin.
+        last_epoch: the number of the last step that was made; -1 for none.
     """
 
     def __init__(

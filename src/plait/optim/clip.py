@@ -103,6 +103,10 @@ def _at_least_float32(x: Tensor) -> Tensor:
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit each element of each gradient to `-clip_value` and `clip_value`.
 
+    Args:
+        parameters: a tensor or several; those without a gradient are passed over.
+        clip_value: the limit. At least 0.
+
     Raises:
         ArgumentError: `clip_value` is negative.
     """

@@ -1,4 +1,4 @@
-"""Schedules that set the momentum too, and the one of weight averaging.
+"""Schedules that go up and down: with the momentum, with restarts, to averages.
 
 Read first: `OneCycleLR`.
 
@@ -25,6 +25,7 @@ class OneCycleLR(LRScheduler):
     down to the first rate is as long as that up, and then follows the rest.
 
     Args:
+        optimizer: its groups' rates are set.
         max_lr: the greatest rate, or one for each group.
         total_steps: how many steps there are.
         epochs, steps_per_epoch: give them instead of `total_steps`, their product.
@@ -32,6 +33,12 @@ class OneCycleLR(LRScheduler):
         anneal_strategy: "cos" for a half wave of a cosine, or "linear".
         cycle_momentum: also set the momentum, or the first of betas, from
             `max_momentum` to `base_momentum` and back.
+        base_momentum: the least momentum.
+        max_momentum: the greatest momentum.
+        div_factor: how many times less the first rate is than the greatest.
+        final_div_factor: how many times less the last rate is than the first.
+        three_phase: see above.
+        last_epoch: the number of the last step that was made; -1 for none.
 
     Source: L. Smith, N. Topin, "Super-convergence: very fast training of neural
     networks using large learning rates", 2018.
@@ -119,6 +126,48 @@ class OneCycleLR(LRScheduler):
         return result
 
 
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """`CosineAnnealingLR` down to `eta_min`, again and again: at first over `T_0`
+    steps, then each time over `T_mult` times as many as before.
+
+    Args:
+        optimizer: its groups' rates are set.
+        T_0: steps of the first way down. At least 1.
+        T_mult: how many times longer each next one is. At least 1.
+        eta_min: the least rate.
+        last_epoch: the number of the last step that was made; -1 for none.
+
+    Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm
+    restarts", 2017.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        self._refuse(type(T_0) is not int or T_0 < 1, "T_0 is below 1", T_0)
+        self._refuse(type(T_mult) is not int or T_mult < 1, "T_mult is below 1", T_mult)
+        self.T_0 = T_0
+        self.T_mult = T_mult
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, step: int, initial: float) -> float:
+        if self.T_mult == 1:
+            length, step = self.T_0, step % self.T_0
+        else:
+            length = self.T_0
+            while step >= length:
+                step -= length
+                length *= self.T_mult
+        share = cosine_decay(step / length)
+        return self.eta_min + (initial - self.eta_min) * share
+
+
 class CyclicLR(LRScheduler):
     """Up on a line and down again, over and over; the momentum the other way round.
 
@@ -126,6 +175,7 @@ class CyclicLR(LRScheduler):
     `step_size_up` steps and back over `step_size_down`.
 
     Args:
+        optimizer: its groups' rates are set.
         base_lr: the least rate, or one for each group.
         max_lr: the greatest rate, or one for each group.
         step_size_up: how many steps it goes up.
@@ -140,6 +190,7 @@ class CyclicLR(LRScheduler):
             `max_momentum` to `base_momentum` and back.
         base_momentum: the least momentum, or one for each group.
         max_momentum: the greatest momentum, or one for each group.
+        last_epoch: the number of the last step that was made; -1 for none.
 
     Source: L. Smith, "Cyclical learning rates for training neural networks", 2017.
     """
@@ -225,9 +276,11 @@ class SWALR(LRScheduler):
     schedule once averaging begins.
 
     Args:
+        optimizer: its groups' rates are set.
         swa_lr: the rate to come to, or one for each group.
         anneal_epochs: over how many steps. At least 0.
         anneal_strategy: "cos" for a half wave of a cosine, or "linear".
+        last_epoch: the number of the last step that was made; -1 for none.
 
     Source: P. Izmailov et al., "Averaging weights leads to wider optima and better
     generalization", 2018.

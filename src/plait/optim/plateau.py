@@ -19,6 +19,7 @@ class ReduceLROnPlateau:
     """Multiplies rates by `factor` when a measured number has stopped getting better.
 
     Args:
+        optimizer: its groups' rates are set.
         mode: "min" if less is better, or "max".
         patience: how many steps without a better number are borne with.
         threshold: how much better counts as better.
@@ -26,6 +27,7 @@ class ReduceLROnPlateau:
         cooldown: steps after a reduction that are not counted.
         min_lr: rates do not go below it; or one for each group.
         eps: a change below this is left out.
+        factor: by how much; below 1.
 
     Attributes:
         best: the best number.

@@ -21,12 +21,19 @@ from .optimizer import Optimizer
 
 
 def linear_decay(progress: float) -> float:
-    """Return 1 - progress."""
+    """Return 1 - progress.
+
+    Args:
+        progress: 0 at the beginning, 1 at the end.
+    """
     return 1 - progress
 
 
 def cosine_decay(progress: float) -> float:
     """Return (1 + cos(pi progress)) / 2.
+
+    Args:
+        progress: 0 at the beginning, 1 at the end.
 
     Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm
     restarts", 2017, equation 5.
@@ -118,7 +125,9 @@ class LambdaLR(LRScheduler):
     """initial_lr * lr_lambda(step).
 
     Args:
+        optimizer: its groups' rates are set.
         lr_lambda: from the number of the step to a factor; or one for each group.
+        last_epoch: the number of the last step that was made; -1 for none.
     """
 
     def __init__(
@@ -147,7 +156,9 @@ class MultiplicativeLR(LRScheduler):
     """initial_lr * lr_lambda(1) * lr_lambda(2) * ... * lr_lambda(step).
 
     Args:
+        optimizer: its groups' rates are set.
         lr_lambda: from the number of the step to a factor; or one for each group.
+        last_epoch: the number of the last step that was made; -1 for none.
     """
 
     def __init__(
@@ -181,7 +192,14 @@ class MultiplicativeLR(LRScheduler):
 
 
 class StepLR(LRScheduler):
-    """initial_lr * gamma ** (step // step_size)."""
+    """initial_lr * gamma ** (step // step_size).
+
+    Args:
+        optimizer: its groups' rates are set.
+        step_size: how many steps have the same rate. At least 1.
+        gamma: the factor.
+        last_epoch: the number of the last step that was made; -1 for none.
+    """
 
     def __init__(
         self,
@@ -200,7 +218,14 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """initial_lr * gamma ** (how many of `milestones` are at most step)."""
+    """initial_lr * gamma ** (how many of `milestones` are at most step).
+
+    Args:
+        optimizer: its groups' rates are set.
+        milestones: the steps from which on a further factor counts, in any order.
+        gamma: the factor.
+        last_epoch: the number of the last step that was made; -1 for none.
+    """
 
     def __init__(
         self,
@@ -221,8 +246,10 @@ class PiecewiseConstantLR(LRScheduler):
     """values[how many of `boundaries` are below step], as they are: no factors.
 
     Args:
+        optimizer: its groups' rates are set.
         boundaries: the last step with each value but the last.
         values: of the rate, one more than boundaries.
+        last_epoch: the number of the last step that was made; -1 for none.
     """
 
     def __init__(
@@ -251,7 +278,14 @@ class PiecewiseConstantLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """initial_lr * factor before step `total_iters`, then initial_lr."""
+    """initial_lr * factor before step `total_iters`, then initial_lr.
+
+    Args:
+        optimizer: its groups' rates are set.
+        factor: in 0..1.
+        total_iters: for how many steps.
+        last_epoch: the number of the last step that was made; -1 for none.
+    """
 
     def __init__(
         self,
@@ -272,6 +306,13 @@ class ConstantLR(LRScheduler):
 class LinearLR(LRScheduler):
     """initial_lr * a factor that goes from `start_factor` to `end_factor` on a line,
     over `total_iters` steps.
+
+    Args:
+        optimizer: its groups' rates are set.
+        start_factor: in (0, 1].
+        end_factor: in 0..1.
+        total_iters: over how many steps. At least 1.
+        last_epoch: the number of the last step that was made; -1 for none.
     """
 
     def __init__(
@@ -299,7 +340,13 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """initial_lr * gamma ** step."""
+    """initial_lr * gamma ** step.
+
+    Args:
+        optimizer: its groups' rates are set.
+        gamma: the factor of each step.
+        last_epoch: the number of the last step that was made; -1 for none.
+    """
 
     def __init__(
         self, optimizer: Optimizer, gamma: float, last_epoch: int = -1
@@ -312,7 +359,14 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """initial_lr * (1 - min(step / total_iters, 1)) ** power."""
+    """initial_lr * (1 - min(step / total_iters, 1)) ** power.
+
+    Args:
+        optimizer: its groups' rates are set.
+        total_iters: over how many steps. At least 1.
+        power: 1 for a line.
+        last_epoch: the number of the last step that was made; -1 for none.
+    """
 
     def __init__(
         self,
@@ -335,10 +389,12 @@ class InverseTimeLR(LRScheduler):
     """initial_lr / (1 + gamma * n) ** power, where n is step / decay_steps.
 
     Args:
+        optimizer: its groups' rates are set.
         gamma: how fast it goes down. At least 0.
         power: at which power.
         decay_steps: what n counts in.
         staircase: round n down.
+        last_epoch: the number of the last step that was made; -1 for none.
 
     Source: Keras, InverseTimeDecay; Caffe, the policy "inv".
     """
@@ -374,7 +430,9 @@ class InverseSquareRootLR(LRScheduler):
     (d_model * warmup_steps) ** -0.5.
 
     Args:
+        optimizer: its groups' rates are set.
         warmup_steps: how long the rate goes up. At least 1.
+        last_epoch: the number of the last step that was made; -1 for none.
 
     Source: A. Vaswani et al., "Attention is all you need", 2017, equation 3.
     """
@@ -395,8 +453,10 @@ class SigmoidLR(LRScheduler):
     """initial_lr / (1 + exp(-gamma * (step - step_size))).
 
     Args:
+        optimizer: its groups' rates are set.
         gamma: how fast the rate changes; below 0 for down.
         step_size: the step at which it is half of the initial one.
+        last_epoch: the number of the last step that was made; -1 for none.
 
     Source: Caffe, the policy "sigmoid".
     """
@@ -419,6 +479,12 @@ class CosineAnnealingLR(LRScheduler):
 
     After `T_max` steps the rate grows again, as the cosine does.
 
+    Args:
+        optimizer: its groups' rates are set.
+        T_max: how many steps down. At least 1.
+        eta_min: the least rate.
+        last_epoch: the number of the last step that was made; -1 for none.
+
     Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm
     restarts", 2017, equation 5.
     """
@@ -437,39 +503,4 @@ class CosineAnnealingLR(LRScheduler):
 
     def rate(self, step: int, initial: float) -> float:
         share = cosine_decay(step / self.T_max)
-        return self.eta_min + (initial - self.eta_min) * share
-
-
-class CosineAnnealingWarmRestarts(LRScheduler):
-    """`CosineAnnealingLR` down to `eta_min`, again and again: at first over `T_0`
-    steps, then each time over `T_mult` times as many as before.
-
-    Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm
-    restarts", 2017.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        T_0: int,
-        T_mult: int = 1,
-        eta_min: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self._refuse(type(T_0) is not int or T_0 < 1, "T_0 is below 1", T_0)
-        self._refuse(type(T_mult) is not int or T_mult < 1, "T_mult is below 1", T_mult)
-        self.T_0 = T_0
-        self.T_mult = T_mult
-        self.eta_min = eta_min
-        super().__init__(optimizer, last_epoch)
-
-    def rate(self, step: int, initial: float) -> float:
-        if self.T_mult == 1:
-            length, step = self.T_0, step % self.T_0
-        else:
-            length = self.T_0
-            while step >= length:
-                step -= length
-                length *= self.T_mult
-        share = cosine_decay(step / length)
         return self.eta_min + (initial - self.eta_min) * share

@@ -21,7 +21,8 @@ class ScheduleFree(Optimizer):
 
     Gradients are taken at y = (1 - b) z + b x, which is what parameters hold while the
     training goes on. The average x is what to use the model with: `eval()` puts it in
-    the parameters, `train()` puts y there again.
+    the parameters, `train()` puts y there again. Nothing calls them by itself: what
+    `train.fit` measures on the way is measured at y.
     """
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:

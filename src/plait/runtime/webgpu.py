@@ -79,7 +79,10 @@ class Device:
             ]
             return self.device.create_bind_group_layout(entries=entries)
 
-        storage, told = {"type": "storage"}, {"type": "uniform", "has_dynamic_offset": True}
+        storage, told = (
+            {"type": "storage"},
+            {"type": "uniform", "has_dynamic_offset": True},
+        )
         self.layout = layout(storage, told)
         self.gate_layout = layout(storage, told, storage)
         self._pipelines: dict[str, Any] = {}

@@ -164,7 +164,15 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Return a tensor from any object with `__dlpack__`, sharing memory if it can."""
+    """Return a tensor from any object with `__dlpack__`, sharing memory if it can.
+
+    Args:
+        x: the object.
+        copy: True to never share memory.
+
+    Raises:
+        ArgumentTypeError: the object has no `__dlpack__`.
+    """
     as_device(device)
     if isinstance(x, Tensor):
         return x.clone() if copy else x
@@ -188,6 +196,7 @@ def full(
     """Return a tensor whose every element is `fill_value`.
 
     Args:
+        shape: the sizes, a tuple or one integer.
         dtype: default: bool, int64 or float32, after the kind of the number.
     """
     as_device(device)
@@ -211,7 +220,12 @@ def zeros(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return a tensor of zeros, float32 by default; sizes as one tuple or several."""
+    """Return a tensor of zeros, float32 by default.
+
+    Args:
+        shape: the sizes, a tuple, or one after another.
+        requires_grad: whether derivatives by it are wanted.
+    """
     result = _fill(_sizes(shape, more), 0, dtype, device, "zeros")
     return result.requires_grad_() if requires_grad else result
 
@@ -223,7 +237,12 @@ def ones(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return a tensor of ones, float32 by default; sizes as one tuple or several."""
+    """Return a tensor of ones, float32 by default.
+
+    Args:
+        shape: the sizes, a tuple, or one after another.
+        requires_grad: whether derivatives by it are wanted.
+    """
     result = _fill(_sizes(shape, more), 1, dtype, device, "ones")
     return result.requires_grad_() if requires_grad else result
 
@@ -233,7 +252,7 @@ def _sizes(shape: Any, more: tuple[int, ...]) -> Any:
 
 
 def empty(shape: Any, *more: int, dtype: Any = None, device: Any = None) -> Tensor:
-    """Return a tensor of unspecified values: zeros."""
+    """Return a tensor of unspecified values: zeros; arguments as in `zeros`."""
     return zeros(shape, *more, dtype=dtype, device=device)
 
 
@@ -365,7 +384,10 @@ def eye(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """Return ones on diagonal `k` of an (n_rows, n_cols) matrix, zeros elsewhere."""
+    """Return ones on diagonal `k` of an `(n_rows, n_cols)` matrix, zeros elsewhere.
+
+    Without `n_cols` it is square.
+    """
     as_device(device)
     kind = default_float if dtype is None else as_dtype(dtype)
     columns = n_rows if n_cols is None else n_cols

@@ -70,7 +70,7 @@ def _dtype_of(what: Any) -> DType:
 
 
 def finfo(type: Any, /) -> FloatInfo:
-    """Return the limits of a floating-point type, or of a tensor's.
+    """Return the limits of a floating-point `type`, or of that of a tensor.
 
     Raises:
         DTypeError: the type is not floating-point.
@@ -86,7 +86,7 @@ def finfo(type: Any, /) -> FloatInfo:
 
 
 def iinfo(type: Any, /) -> IntegerInfo:
-    """Return the limits of an integer type, or of a tensor's.
+    """Return the limits of an integer `type`, or of that of a tensor.
 
     Raises:
         DTypeError: the type is no integer.

@@ -80,7 +80,7 @@ def autocast(
         >>> with plait.autocast():
         ...     y = model(plait.ones(1, 3))
         >>> y.dtype, model.weight.dtype
-        (bfloat16, float32)
+        (plait.bfloat16, plait.float32)
     """
     found = as_dtype(dtype)
     if found not in (bfloat16, float16):
@@ -144,6 +144,9 @@ def trace_nonfinite(enabled: bool = True) -> AbstractContextManager[None]:
     value that is looked at or kept is nan, or a loss or an updated parameter is
     infinite. The message names the layer, the op and the line that were the first to
     make it, forward or backward. Parameters stay as they were before that step.
+
+    Args:
+        enabled: False turns it off in the block.
 
     It costs a look at each result, and that no result is written over its input. The
     setting `PLAIT_TRACE_NONFINITE=1` does the same for a whole run.

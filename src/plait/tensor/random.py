@@ -104,7 +104,7 @@ default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Set the seed of the default generator, and return it."""
+    """Set the seed of the default generator to `seed`, and return the generator."""
     return default_generator.manual_seed(seed)
 
 
@@ -281,5 +281,5 @@ def randn(*shape: Any, **named: Any) -> Tensor:
 
 
 def randperm(n: int, **named: Any) -> Tensor:
-    """Return 0, ..., n - 1 in random order; see `plait.random.permutation`."""
+    """Return `0, ..., n - 1` in random order; see `plait.random.permutation`."""
     return FUNCTIONS["permutation"](n, **named)  # type: ignore[no-any-return]

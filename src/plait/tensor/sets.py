@@ -102,7 +102,7 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
 
 
 def unique_all(x: Tensor, /) -> UniqueAll:
-    """Return the distinct elements in order, with positions, inverse and counts.
+    """Return the distinct elements of `x` in order, with positions, inverse and counts.
 
     Every nan is distinct from the others.
     """
@@ -124,7 +124,7 @@ def unique_all(x: Tensor, /) -> UniqueAll:
 
 
 def unique_counts(x: Tensor, /) -> UniqueCounts:
-    """Return the distinct elements in order, and how often each occurs."""
+    """Return the distinct elements of `x` in order, and how often each occurs."""
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
@@ -138,5 +138,5 @@ def unique_inverse(x: Tensor, /) -> UniqueInverse:
 
 
 def unique_values(x: Tensor, /) -> Tensor:
-    """Return the distinct elements in order."""
+    """Return the distinct elements of `x` in order."""
     return unique_all(x).values

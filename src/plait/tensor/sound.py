@@ -127,6 +127,31 @@ def bartlett_window(
     return _made(1 - np.abs(2 * at - 1) if window_length > 1 else one, dtype)
 
 
+def kaiser_window(
+    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None
+) -> Tensor:
+    """Return the window of Kaiser, of a width of one's choice.
+
+    Formula: I0(beta * sqrt(1 - (2 i / n - 1) ** 2)) / I0(beta), with the modified
+    Bessel function I0.
+
+    Args:
+        window_length, periodic, dtype: as in `hann_window`.
+        beta: the larger, the narrower; 0 is a window of ones.
+
+    Raises:
+        ArgumentError: a negative length.
+
+    Source: J. F. Kaiser, "Nonrecursive digital filter design using the I0-sinh window
+    function", 1974.
+    """
+    at = _steps("kaiser_window", window_length, periodic)
+    inside = np.sqrt(np.maximum(1 - (2 * at - 1) ** 2, 0))
+    one = np.ones(window_length)
+    values = np.i0(beta * inside) / np.i0(beta)
+    return _made(values if window_length > 1 else one, dtype)
+
+
 def _mel(hertz: Any, scale: str) -> Any:
     if scale == "htk":
         return 2595 * np.log10(1 + hertz / 700)

@@ -190,6 +190,10 @@ def jvp(
 def jacobian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return a function giving the Jacobian: all derivatives of a tensor by a tensor.
 
+    Args:
+        function: from tensors, or trees of them, to tensors.
+        argnums: by which of its arguments, counted from 0; one or several.
+
     Returns:
         For each output of shape s and argument of shape t, a tensor of shape s + t, in
         the structure of the outputs and, inside, of the arguments.
@@ -213,6 +217,10 @@ def jacobian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 def hessian(function: Function, argnums: int = 0) -> Function:
     """Return a function giving the matrix of second derivatives of a scalar function.
+
+    Args:
+        function: from tensors to a scalar.
+        argnums: by which of its arguments, counted from 0.
 
     For an argument of shape s the result has shape s + s.
     """

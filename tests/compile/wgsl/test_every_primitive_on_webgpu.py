@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from plait.errors import PlaitError
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph
-from plait.ops import contract, movement, reduce
+from plait.ops import contract, movement, padding, reduce
 from plait.ops import elementwise as e
 from plait.program import WrongIndex
 from plait.runtime import webgpu
@@ -23,19 +25,31 @@ from ...ops import checks
 from .. import both
 
 pytestmark = pytest.mark.usefixtures("adapter")
-# Software adapters take long to compile these: long kernels, or float64 in the samples.
-# `tests/runtime/test_webgpu.py` has loops and branches.
-SLOW = {
-    "cofactor", "cond", "custom_vjp", "det", "digamma", "eigh", "erfinv",
-    "floor_divide", "lgamma", "pinv", "polygamma", "power", "recompute", "remainder",
-    "slogdet", "svd", "while_loop",
-}  # fmt: skip
-SAMPLES = [
-    pytest.param(case, id=case.name)
-    for primitive in ALL_PRIMITIVES
-    for case in checks.cases(primitive)
-    if primitive.name not in SLOW and case.index < 2
-]
+
+
+def single(case):
+    """Return a case with float32 for float64, which is emulated with integers.
+
+    What has graphs of its own keeps the types that they have.
+    """
+    if any(isinstance(x, Graph) for x in case.attributes.values()):
+        return case
+    operands = tuple(
+        x.astype(np.float32) if x.dtype == np.float64 else x for x in case.operands
+    )
+    return replace(case, sample=replace(case.sample, operands=operands))
+
+
+def samples(primitives, most):
+    return [
+        pytest.param(case, id=case.name)
+        for primitive in primitives
+        for case in checks.cases(primitive)
+        if case.index < most
+    ]
+
+
+SAMPLES = samples(ALL_PRIMITIVES, 2)
 
 
 def examine(graph, arrays, exact=False):
@@ -52,18 +66,22 @@ def examine(graph, arrays, exact=False):
 
 @pytest.mark.parametrize("case", SAMPLES)
 def test_as_interpreted(case):
+    case = single(case)
     recorded = checks.record(case.primitive, case.operands, case.attributes)
     examine(Graph(recorded.inputs, recorded.results), case.operands)
 
 
-DERIVED = ("dot", "gather", "max", "select", "sum", "tanh")
+def is_derived(case):
+    recorded = checks.record(case.primitive, case.operands, case.attributes)
+    known = case.primitive.name not in checks.NO_REVERSE
+    return known and recorded.varied and recorded.used
 
 
 @pytest.mark.parametrize("case", [
-    x for x in SAMPLES
-    if x.values[0].primitive.name in DERIVED and not x.values[0].index
+    x for x in samples(ALL_PRIMITIVES, 1) if is_derived(single(x.values[0]))
 ])  # fmt: skip
 def test_derivatives_as_interpreted(case):
+    case = single(case)
     rng = np.random.default_rng(0)
     recorded = checks.record(case.primitive, case.operands, case.attributes)
     wrt = [recorded.inputs[i] for i in recorded.varied]
@@ -75,6 +93,15 @@ def test_derivatives_as_interpreted(case):
 
 
 # Other dtypes
+
+
+@pytest.mark.parametrize("name", ["dot", "exp", "sqrt", "sum"])
+def test_samples_of_float64(name):
+    (primitive,) = (x for x in ALL_PRIMITIVES if x.name == name)
+    case = checks.cases(primitive)[0]
+    assert case.operands[0].dtype == np.float64
+    recorded = checks.record(primitive, case.operands, case.attributes)
+    examine(Graph(recorded.inputs, recorded.results), case.operands)
 
 
 def binary(dtype, function, x, y):
@@ -121,6 +148,34 @@ def test_elements_that_share_words(dtype):
         results += [e.add(y, y), reduce.sum(x, axis=0)]
     arrays = [both.numbers(rng, z.shape, dtype) for z in nodes]
     examine(simplify(Graph(nodes, results)), arrays)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_float16(adapter, monkeypatch, half):
+    """With the device's own numbers of float16, and without."""
+    if half and not adapter.half:
+        pytest.skip("the adapter does not offer shader-f16")
+    monkeypatch.setattr(adapter, "half", half)
+    monkeypatch.setattr(adapter, "_pipelines", {})
+    rng = np.random.default_rng(0)
+    x, y = make_input((37, 61), float16), make_input((61, 29), float16)
+    results = [
+        e.add(x, x),  # float16 only
+        e.tanh(e.cast(x, float32)),
+        contract.matmul(x, y),
+        reduce.sum(x, axis=1),
+        e.select(e.less(x, e.negative(x)), x, e.abs(x)),
+        padding.pad(x, ((1, 2), (0, 3))),
+    ]
+    graph = simplify(Graph([x, y], results))
+    arrays = [both.numbers(rng, z.shape, float16) for z in (x, y)]
+    arrays[0][0, :4] = [6e-8, np.inf, -0.0, 65504]
+    arrays[0][1, 0] = np.nan
+    examine(graph, arrays)
+    kernels = compile_graph(graph).kernels
+    native = [code.stages["wgsl half"]() for code in kernels]
+    assert any("memory: array<f16>;" in text for text in native)
+    assert not any("atomicXor" in text for text in native if "array<f16>" in text)
 
 
 def test_floats_between_all_widths():

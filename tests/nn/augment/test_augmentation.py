@@ -6,6 +6,7 @@ import pytest
 import plait
 from plait import data, nn
 from plait.nn.augment import policies
+from plait.nn.augment.augmentation import mixing_shares
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(0.1, 0.9, (4, 3, 8, 8))
@@ -19,7 +20,8 @@ RANDOM = [
     nn.RandomPosterization((1, 5)), nn.RandomSharpness(1.0),
     nn.RandomColorJitter(brightness_factor=0.2, hue_factor=0.5),
     nn.Solarization(0.1, (0.2, 0.9)), nn.RandomGaussianBlur(0.5), nn.RandAugment(),
-    nn.AugMix(factor=1.0), nn.RandomCrop(4, 5), nn.RandomResizedCrop(5, 4),
+    nn.AugMix(factor=1.0, num_chains=2), nn.RandomCrop(4, 5),
+    nn.RandomResizedCrop(5, 4),
 ]  # fmt: skip
 every_random = pytest.mark.parametrize(
     "layer", RANDOM, ids=lambda layer: type(layer).__name__
@@ -134,6 +136,34 @@ def test_mixup_draws_from_beta():
     ]
     assert np.median(mixed[0]) < 0.05
     assert np.median(mixed[1]) > 0.4
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5, 1.0, 7.0])
+def test_shares_are_of_a_symmetric_beta_distribution(alpha):
+    plait.manual_seed(0)
+    found = mixing_shares(20_000, alpha, plait.zeros(())).numpy()
+    assert np.isfinite(found).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+    # Its variance is 1 / (4 (2 alpha + 1)), and that of this estimate is below 1 / n.
+    assert found.mean() == pytest.approx(0.5, abs=0.02)
+    assert found.var() == pytest.approx(1 / (8 * alpha + 4), abs=0.01)
+    stats = pytest.importorskip("scipy.stats")
+    inner = found[(found > 1e-6) & (found < 1 - 1e-6)].astype(float)
+    law = stats.beta(alpha, alpha)
+    low, high = law.cdf([1e-6, 1 - 1e-6])
+    test = stats.kstest(inner, lambda x: (law.cdf(x) - low) / (high - low))
+    assert test.pvalue > 1e-4
+
+
+def test_weights_of_chains_are_of_a_dirichlet_distribution():
+    plait.manual_seed(0)
+    for alpha in (1.0, 3.0):
+        weights = nn.AugMix(num_chains=3, alpha=alpha)._weights(5000).numpy()
+        np.testing.assert_allclose(weights.sum(0), 1, atol=1e-5)
+        np.testing.assert_allclose(weights.mean(1), 1 / 3, atol=0.02)
+        variance = 2 / 9 / (3 * alpha + 1)
+        np.testing.assert_allclose(weights.var(1), variance, rtol=0.1)
 
 
 def test_cutmix_weighs_targets_by_area():

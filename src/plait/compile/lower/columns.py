@@ -128,7 +128,9 @@ class _Columns:
         lowering = self.lowering
         sizes = tuple(loop.size for loop in lowering.outer)
         cost = max(1, lowering.element * sizes[-1])
-        by_line = Blocks(math.prod(sizes[:-1]), max(1, lowering.chunk_cost // cost), name="line")
+        by_line = Blocks(
+            math.prod(sizes[:-1]), max(1, lowering.chunk_cost // cost), name="line"
+        )
         body: Body = []
         with self.values.inside(body):
             line = unravel(by_line.place, sizes[:-1])

@@ -246,9 +246,7 @@ class _Tile:
             slow_place = bind(body, f"{name}_slow", _part(place, slow, fast))
             fast_place = bind(body, f"{name}_fast", _rest(place, slow, fast))
             within, outer = (
-                (fast_place, slow_place)
-                if side.along_sum
-                else (slow_place, fast_place)
+                (fast_place, slow_place) if side.along_sum else (slow_place, fast_place)
             )
             k = bind(body, f"{name}_k", start + within)
             at = first + outer
@@ -333,8 +331,8 @@ class _Tile:
 
     def length(self) -> int:
         """Return how many expressions finish an element."""
-        names = [Variable(name) for name in ("b", "m", "n")]
-        found = self.finish(*names, Variable("value", self.dtype))
+        b, m, n = (Variable(name) for name in ("b", "m", "n"))
+        found = self.finish(b, m, n, Variable("value", self.dtype))
         return len(ordered([one for statement in found for one in roots(statement)]))
 
     def element(self, number: Expression, value: Expression) -> Statement:
@@ -356,7 +354,7 @@ class _Tile:
                 at = bind(body, f"{name}_there", smaller(at, side.extent - 1))
             places.append(at)
         value = bind(body, "value", value)
-        statements = self.finish(self.b, *places, value)
+        statements = self.finish(self.b, places[0], places[1], value)
         if test is not None:
             test = bind(body, "inside", test)
             statements = [_where(one, test) for one in statements]

@@ -64,10 +64,8 @@ def _kernel(node: Node, memory: Memory, rows: int) -> Operand:
     along = False
     if axes:
         last = Variable("k")
-        value = element(
-            weight, (ZERO, *(last if a == axes[-1] else ZERO for a in range(len(shape)))),
-            memory,
-        )  # fmt: skip
+        rest = [last if a == axes[-1] else ZERO for a in range(len(shape))]
+        value = element(weight, (ZERO, *rest), memory)
         found = affine(value.index) if isinstance(value, Load) else None
         along = found is not None and found[0].get(last.name) == 1
     return Operand(load, weight.dtype, None, None, None, along_sum=along)
@@ -77,14 +75,16 @@ class _Axis(NamedTuple):
     """How a window slides along one axis: see `sliding`."""
 
     size: int
-    count: int
+    positions: int
     taps: int
     step: int
     gap: int
     spread: int
     low: int
 
-    def met(self, position: Expression, tap: Expression) -> tuple[Expression, list]:
+    def met(
+        self, position: Expression, tap: Expression
+    ) -> tuple[Expression, list[Expression]]:
         """Return the element that a tap meets, some one if it meets none, and tests
         whether it does.
         """
@@ -97,7 +97,7 @@ class _Axis(NamedTuple):
             rest = place % self.spread
             tests.append(Operation("equal", (rest, ZERO), bool_))
             place = place // self.spread
-        last = (self.count - 1) * self.step + (self.taps - 1) * self.gap - self.low
+        last = (self.positions - 1) * self.step + (self.taps - 1) * self.gap - self.low
         if before > 0:
             tests.append(Constant(before, int64) <= place)
             place = Operation("maximum", (place - before, ZERO))
@@ -114,8 +114,8 @@ def _windows(node: Node, memory: Memory) -> Operand:
     x, weight = node.operands
     at, channels = node.attributes, weight.shape[1]
     axes = [
-        _Axis(*numbers, low)
-        for *numbers, (low, _) in zip(
+        _Axis(size, positions, taps, step, gap, spread, low)
+        for size, positions, taps, step, gap, spread, (low, _) in zip(
             x.shape[2:], node.shape[2:], weight.shape[2:], at["stride"],
             at["dilation"], at["input_dilation"], at["padding"], strict=True,
         )
@@ -140,5 +140,5 @@ def _windows(node: Node, memory: Memory) -> Operand:
         return Operation("select", (inside, value, constant(0, value.dtype)), x.dtype)
 
     # Positions lie side by side; of few, taps do.
-    along = bool(axes) and axes[-1].taps > axes[-1].count
+    along = bool(axes) and axes[-1].taps > axes[-1].positions
     return Operand(load, x.dtype, None, None, None, along_sum=along)

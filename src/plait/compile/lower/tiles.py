@@ -111,7 +111,8 @@ class _Tiles:
         row_tiles, column_tiles = -(-down // width), -(-across // width)
         tile_cost = 2 * self.lowering.element * width * width
         blocks = Blocks(
-            lines * row_tiles * column_tiles, max(1, self.lowering.chunk_cost // tile_cost)
+            lines * row_tiles * column_tiles,
+            max(1, self.lowering.chunk_cost // tile_cost),
         )
         body: Body = []
         with self.values.inside(body):

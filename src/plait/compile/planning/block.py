@@ -309,7 +309,12 @@ class Block:
         if one.kind != CONTRACTION:
             return [
                 lower_fused(
-                    one, self._is_stored, outputs, target.lanes, name, target.compact,
+                    one,
+                    self._is_stored,
+                    outputs,
+                    target.lanes,
+                    name,
+                    target.compact,
                     target.finer,
                 )
             ]

@@ -65,10 +65,13 @@ class Shader(NamedTuple):
     Attributes:
         text: the module.
         scratch: bytes of scratch memory for each workgroup of a dispatch.
+        table: words of 32 bits, for which the launch has one more buffer, if there are
+            any: of pairs of words.
     """
 
     text: str
     scratch: int
+    table: tuple[int, ...] = ()
 
 
 def emit(
@@ -83,7 +86,11 @@ def emit(
     Raises:
         DeviceError: it needs more lanes than devices have.
     """
-    return _Emitter(kernel, inout, half).shader()
+    shader = _Emitter(kernel, inout, half).shader()
+    if half and shader.table:
+        # There are other numbers in memory than those of its buffers.
+        return _Emitter(kernel, inout, False).shader()
+    return shader
 
 
 class _Emitter:
@@ -113,7 +120,7 @@ class _Emitter:
         self.vector: Vector | None = None
         self.waits = 0  # barriers written so far
         self.count = 0
-        self.tables: list[str] = []  # of machines
+        self.table: list[int] = []  # of machines
         self._statements: dict[type, Callable[[Any], None]] = {
             Let: self._let,
             Registers: self._registers,
@@ -150,7 +157,6 @@ class _Emitter:
             self.memory.declarations(),
             "var<private> lane: u32;\nvar<private> nothing: u32;",
             self.exchange.declarations(),
-            *self.tables,
             text_of([main, self.exchange.declarations()], self.half),
             f"@compute @workgroup_size({self.lanes})\n"
             "fn kernel(@builtin(workgroup_id) group: vec3<u32>, "
@@ -160,7 +166,7 @@ class _Emitter:
         text = "\n".join(part for part in parts if part)
         if "f16" in text:
             text = f"enable f16;\n{text}"
-        return Shader(text, self.memory.scratch)
+        return Shader(text, self.memory.scratch, tuple(self.table))
 
     def line(self, text: str) -> None:
         self.lines.append(text)
@@ -199,7 +205,7 @@ class _Emitter:
             if not machines or at >= machines[-1][1]:
                 count = length_of(body, at)
                 if count:
-                    machine = Machine(self.name(), self._native)
+                    machine = Machine(self.name(), self._native, self.table)
                     machines.append((machine, at + count))
             if machines and at < machines[-1][1]:
                 assert isinstance(statement, Let)
@@ -242,8 +248,7 @@ class _Emitter:
         }
         wanted = sorted(machine.names.keys() & used)
         machine.finish(wanted)
-        self.tables.append(machine.table())
-        self.lines += machine.loop()
+        self.lines += machine.loop(self.memory.table())
         for name in wanted:
             self.names[name] = machine.value(name)
 

@@ -187,9 +187,7 @@ class Hazards:
         inside.enter_loop(statement)
         loads, stores = inside._loads, inside._stores
         before, within = self._met(loads, stores), inside._met(loads, stores)
-        return Barriers(
-            before.near and not within.near, before.far and not within.far
-        )
+        return Barriers(before.near and not within.near, before.far and not within.far)
 
     def enter_loop(self, statement: For) -> None:
         """Take down all that an earlier turn of a loop may have done."""

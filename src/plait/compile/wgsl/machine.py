@@ -1,4 +1,5 @@
-"""Long formulas of float64 as a table, and a loop in the shader that works it off.
+"""Long formulas of float64 as a table in memory, and a loop in the shader that works it
+off.
 
 Each operation on float64 is a function of dozens of lines, and compilers of shaders put
 a copy of it wherever it is called. A power has hundreds of them, which takes half a
@@ -22,6 +23,7 @@ from .value import LONG, Value, is_long, type_of
 # From that many operations on float64 in a row the loop is shorter.
 _WORTH = 8
 _NAMES = "xyz"
+_SMALL_NUMBER = re.compile(r"long_of\(\(?(-?\d+)i\)?\)")
 _NUMBER = re.compile(r"vec2<u32>\(\d+u, \d+u\)")
 # As many have numbers in the table.
 _MOST_PLACES = 1 << 12
@@ -74,10 +76,14 @@ class Machine:
     Args:
         name: distinguishes its variables.
         native: gives the value of an expression that is not worked off.
+        table: the words of the kernel's table, at the end of which its own go.
     """
 
-    def __init__(self, name: str, native: Callable[[Expression], Value]) -> None:
+    def __init__(
+        self, name: str, native: Callable[[Expression], Value], table: list[int]
+    ) -> None:
         self.name = name
+        self._words = table
         self.names: dict[str, tuple[int, DType]] = {}
         self._native = native
         self._starts: dict[str, int] = {}  # what is there before the loop
@@ -125,7 +131,7 @@ class Machine:
     def _operand(self, node: Expression, registers: dict[int, int]) -> int:
         found = registers.get(id(node))
         if found is None:
-            text = _words(self._native(node))
+            text = _as_number(_words(self._native(node)))
             found = self._starts.setdefault(text, -1 - len(self._starts))
         return found
 
@@ -155,12 +161,13 @@ class Machine:
             if name in wanted:
                 last[result] = len(self._table)
         free: list[int] = []
-        # Numbers come first, and lie behind the table: each store would be code.
+        # Numbers come first, and lie behind the steps: each store would be code.
         order = sorted(self._starts, key=_is_number, reverse=True)
         moved = {self._starts[text]: -1 - i for i, text in enumerate(order)}
         self._starts = {text: moved[self._starts[text]] for text in order}
         self._table = [
-            (kind, [moved.get(x, x) for x in operands]) for kind, operands in self._table
+            (kind, [moved.get(x, x) for x in operands])
+            for kind, operands in self._table
         ]
         self._size = len(self._starts)
         for at, (_, operands) in enumerate(self._table):
@@ -183,20 +190,21 @@ class Machine:
     def _numbers(self) -> list[str]:
         return [text for text in self._starts if _is_number(text)]
 
-    def table(self) -> str:
-        """Return the declaration of the table, outside of functions."""
-        words = []
+    def _write_table(self) -> None:
         for at, (kind, operands) in enumerate(self._table):
             a, b, c = [*map(self._place, operands), 0, 0][:3]
-            first = kind | self._places[at] << 8 | a << 20
-            words.append(f"vec2<u32>({first}u, {b | c << 16}u)")
-        words += self._numbers
-        kept = f"array<vec2<u32>, {len(words)}>"
-        inside = ",\n  ".join(words)
-        return f"var<private> {self.name}_table: {kept} = {kept}(\n  {inside});"
+            self._words += [kind | self._places[at] << 8 | a << 20, b | c << 16]
+        for text in self._numbers:
+            self._words += map(int, re.findall(r"(\d+)u[,)]", text))
 
-    def loop(self) -> list[str]:
-        """Return the statements."""
+    def loop(self, table: str) -> list[str]:
+        """Return the statements, and write the table.
+
+        Args:
+            table: the place of the kernel's table, in pairs of words.
+        """
+        begin = f"{table} + {len(self._words) // 2}u"
+        self._write_table()
         held, numbers = f"{self.name}_values", len(self._numbers)
         lines = [f"var {held}: array<vec2<u32>, {max(1, self._size - numbers)}>;"]
         for text, place in self._starts.items():
@@ -207,12 +215,13 @@ class Machine:
             if not numbers:
                 return f"{held}[{place}]"
             own = f"{held}[max({place}, {numbers}u) - {numbers}u]"
-            constant = f"{self.name}_table[{len(self._table)}u + min({place}, {numbers - 1}u)]"
+            at = f"{begin} + {len(self._table)}u + min({place}, {numbers - 1}u)"
+            constant = f"long_at({at})"
             return f"select({own}, {constant}, {place} < {numbers}u)"
 
         lines += [
             f"for (var i = 0u; i < {len(self._table)}u; i++) {{",
-            f"  let step = {self.name}_table[i];",
+            f"  let step = long_at({begin} + i);",
             f"  let x = {operand('(step.x >> 20u)')};",
             f"  let y = {operand('(step.y & 0xffffu)')};",
             f"  let z = {operand('(step.y >> 16u)')};",
@@ -234,6 +243,15 @@ class Machine:
         register, dtype = self.names[name]
         place = self._places[register] - len(self._numbers)
         return _read(f"{self.name}_values[{place}]", dtype)
+
+
+def _as_number(text: str) -> str:
+    """Return a constant that fits into one word as two."""
+    found = _SMALL_NUMBER.fullmatch(text)
+    if found is None:
+        return text
+    bits = int(found[1]) % (1 << 64)
+    return f"vec2<u32>({bits & 0xFFFFFFFF}u, {bits >> 32}u)"
 
 
 def _is_number(text: str) -> bool:

@@ -45,6 +45,7 @@ class Memory:
         self._bases: dict[Buffer, str] = {x: f"b{i}" for i, x in enumerate(buffers)}
         self._shared: dict[Buffer, str] = {}
         self._count = len(buffers)
+        self._has_table = False
         room = WORKGROUP_BYTES
         for i, x in enumerate(sorted(scratch, key=_words)):
             if _words(x) * 4 <= room:
@@ -63,9 +64,15 @@ class Memory:
         """Return whether a buffer lies in the memory of the workgroup."""
         return buffer in self._shared
 
+    def table(self) -> str:
+        """Return the place of the kernel's table, in pairs of words."""
+        self._has_table = True
+        self._helper("long_at")
+        return "table"
+
     def declarations(self) -> str:
         """Return what is declared outside of functions."""
-        count = max(1, -(-self._count // 4))
+        count = max(1, -(-(self._count + self._has_table) // 4))
         word = "atomic<u32>" if self.packs else "f16" if self._halves else "u32"
         lines = [
             f"@group(0) @binding(0) var<storage, read_write> memory: array<{word}>;",
@@ -86,7 +93,10 @@ class Memory:
     def beginning(self) -> list[str]:
         """Return the statements that a kernel begins with."""
         lines = []
-        for i, name in enumerate(list(self._bases.values())[: self._count]):
+        names = list(self._bases.values())[: self._count]
+        if self._has_table:
+            names.append("table")
+        for i, name in enumerate(names):
             lines.append(f"let {name} = launch.places[{i // 4}].{'xyzw'[i % 4]};")
         at = 0
         for buffer in self._far:

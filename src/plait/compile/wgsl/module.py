@@ -4,7 +4,7 @@
      "memory": bytes in all,
      "scratch": the address from which on kernels have scratch memory,
      "stride": bytes of what a launch says, see `emit.Shader`,
-     "verdict": the address of a word: the number of the alarm that has ended a function,
+     "verdict": the address of a word: the number of the alarm that ended a function,
      "gate": the kernel that writes it, see `gate`; "" where no function has alarms,
      "contents": [[address, bytes in base 64]],
      "kernels": [{"code", "half": the same for devices with float16, if it has it,
@@ -118,7 +118,9 @@ class _Module:
 
     def _alarms(self) -> bool:
         """Return whether a function may end early."""
-        steps = (one for function in self._functions.values() for one in function["steps"])
+        steps = (
+            one for function in self._functions.values() for one in function["steps"]
+        )
         return any(name == "alarm" for name, *_ in steps)
 
     def _function(

@@ -1,4 +1,4 @@
-"""Copies and clearings as kernels.
+"""Copies and clearings as kernels, and tables as constants.
 
 WebGPU copies from one buffer to another only, in words, and here all memory is one
 buffer. So these instructions become launches like any others.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+
+import numpy as np
 
 from ...dtypes import DType, bool_, uint8, uint32
 from ...program import (
@@ -39,6 +41,7 @@ from ..loops.grammar import (
 )
 
 _LANES, _EACH = 64, 4
+_PAIR = 8
 
 
 def moved(program: Program, coded: Callable[[Kernel], Code]) -> Program:
@@ -69,6 +72,29 @@ def moved(program: Program, coded: Callable[[Kernel], Code]) -> Program:
         else:
             instructions.append(one)
     return replace(program, kernels=kernels, instructions=instructions)
+
+
+def with_tables(program: Program) -> Program:
+    """Return a program with the tables of its kernels among its constants."""
+    if not any(code.table for code in program.kernels):
+        return program
+    constants = program.constants.tobytes()
+    places: dict[int, Place] = {}
+    for number, code in enumerate(program.kernels):
+        if code.table:
+            constants = constants.ljust(-(-len(constants) // _PAIR) * _PAIR, b"\0")
+            places[number] = Place(program.constants_slot, len(constants))
+            constants += code.table
+    instructions: list[Instruction] = []
+    for one in program.instructions:
+        if isinstance(one, Launch) and one.kernel in places:
+            one = one._replace(places=(*one.places, places[one.kernel]))
+        instructions.append(one)
+    return replace(
+        program,
+        constants=np.frombuffer(constants, np.uint8),
+        instructions=instructions,
+    )
 
 
 def copy_kernel(nbytes: int) -> Kernel:

@@ -20,7 +20,7 @@ from ..loops.text import to_text
 from ..lower.piece import Piece
 from ..pipeline import compile_graph as compile_for
 from .emit import emit
-from .moves import copy_kernel, moved
+from .moves import copy_kernel, moved, with_tables
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def compile_graph(
     program = compile_for(
         graph, target, precision, memory_limit, lasts, coded=wgsl_code
     )
-    return moved(program, _simple_code)
+    return with_tables(moved(program, _simple_code))
 
 
 def copy_code(nbytes: int) -> Code:
@@ -110,6 +110,8 @@ def _wgsl_code(piece: Piece) -> Code:
     if any(x.dtype is float16 for x in (*kernel.buffers, *kernel.scratch)):
         stages["wgsl half"] = lambda: emit(kernel, inout, half=True).text
     uses = [Use(x.access, x.dtype.name, x.size) for x in kernel.buffers]
+    if shader.table:
+        uses.append(Use("in", "uint64", len(shader.table) // 2))
     return Code(
         kernel.name,
         hashlib.sha256(key.encode()).hexdigest(),
@@ -119,4 +121,5 @@ def _wgsl_code(piece: Piece) -> Code:
         shader.text.encode,
         uses,
         stages,
+        table=b"".join(word.to_bytes(4, "little") for word in shader.table),
     )

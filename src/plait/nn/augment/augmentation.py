@@ -96,6 +96,25 @@ def chosen(count: int, p: float) -> Tensor:
     return plait.random.bernoulli(p, shape=(count, 1, 1, 1))
 
 
+def mixing_shares(count: int, alpha: float, like: Tensor) -> Tensor:
+    """Return numbers drawn from the distribution Beta(alpha, alpha): shape (count,).
+
+    Formula: 1/2 + t / (2 sqrt(2 alpha + t ** 2)), where t is of Student's distribution
+    with 2 alpha degrees of freedom, made of two uniform numbers u and v:
+    t ** 2 = 2 alpha (u ** (-1 / alpha) - 1) cos(2 pi v) ** 2. `plait.random.beta` takes
+    any two parameters, but is many times as much to compile.
+
+    Source: R. W. Bailey, "Polar generation of random variates with the t-distribution",
+    1994; L. Devroye, "Random variate generation in one line of code", 1996.
+    """
+    u, v = (plait.random.uniform(shape=(count,), dtype=plait.float32) for _ in range(2))
+    # u is a multiple of 2 ** -24; half a step further it is never 0.
+    far = plait.expm1(-plait.log(u + 2.0**-25) / alpha)
+    cosine = plait.cos(2 * math.pi * v)
+    part = plait.rsqrt(1 + 1 / (far * cosine**2))
+    return (0.5 + plait.copysign(part, cosine) / 2).to(like.dtype)
+
+
 def pictures(*shape: int) -> np.ndarray:
     """Return an input for samples, with values between 0.1 and 0.9."""
     return uniform(*shape, low=0.1, high=0.9)

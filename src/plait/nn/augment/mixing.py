@@ -19,6 +19,7 @@ from .augmentation import (
     Factor,
     check_images,
     drawn,
+    mixing_shares,
     pair_of,
     pictures,
     samples_of,
@@ -99,10 +100,7 @@ class MixUp(_Mix):
         self.alpha = float(alpha)
 
     def _mixed(self, images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        share = plait.random.beta(
-            self.alpha, self.alpha, shape=(len(images),), dtype=plait.float32
-        )
-        share = share.to(images.dtype)
+        share = mixing_shares(len(images), self.alpha, images)
         kept = share.reshape((-1,) + (1,) * (images.ndim - 1))
         return others + kept * (images - others), share
 
@@ -112,7 +110,7 @@ class MixUp(_Mix):
     @staticmethod
     def samples() -> list[Sample]:
         both = (pictures(3, 2, 4, 3), uniform(3, 4, low=0.0, high=1.0))
-        return samples_of({}, inputs=both, wrt=(0, 1)) + samples_of({"alpha": 1.0})
+        return samples_of({"alpha": 1.0}, inputs=both, wrt=(0, 1))
 
 
 class CutMix(_Mix):
@@ -157,4 +155,4 @@ class CutMix(_Mix):
     @staticmethod
     def samples() -> list[Sample]:
         both = (pictures(3, 2, 4, 3), uniform(3, 4, low=0.0, high=1.0))
-        return samples_of({}, inputs=both, wrt=(0, 1)) + samples_of({"factor": 0.3})
+        return samples_of({}, inputs=both, wrt=(0, 1))

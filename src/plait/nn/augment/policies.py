@@ -19,7 +19,13 @@ from plait import Tensor
 
 from ...errors import ArgumentError
 from ..sample import Sample
-from .augmentation import Recolouring, choice_of, pictures, samples_of
+from .augmentation import (
+    Recolouring,
+    choice_of,
+    mixing_shares,
+    pictures,
+    samples_of,
+)
 from .pixels import (
     blended,
     equalized,
@@ -237,7 +243,7 @@ class RandAugment(Recolouring):
     def samples() -> list[Sample]:
         dull = samples_of({}, inputs=(pictures(2, 1, 4, 4),), smooth=False)
         wide = {"num_ops": 1, "factor": 1.0, "value_range": (0, 2)}
-        return samples_of({}, wide, smooth=False) + dull
+        return samples_of(wide, smooth=False) + dull
 
 
 class AugMix(Recolouring):
@@ -317,12 +323,19 @@ class AugMix(Recolouring):
             plait.less(place, depth),
         )
         chains = _changed(chains, steps, "AugMix", self.interpolation)
-        alpha = plait.full((n, self.num_chains), self.alpha)
-        weights = plait.random.dirichlet(alpha).to(dtype)
-        weights = weights.mT.reshape(self.num_chains, n, 1, 1, 1)
+        weights = self._weights(n).to(dtype).reshape(self.num_chains, n, 1, 1, 1)
         mixed = (chains.reshape(self.num_chains, *images.shape) * weights).sum(0)
-        share = plait.random.beta(self.alpha, self.alpha, shape=(n, 1, 1, 1))
-        return blended(mixed, images, share.to(dtype))
+        share = mixing_shares(n, self.alpha, images)
+        return blended(mixed, images, share.reshape(n, 1, 1, 1))
+
+    def _weights(self, n: int) -> Tensor:
+        """Return what chains weigh, in sum 1: shape (chains, n)."""
+        if self.alpha != 1:
+            alpha = plait.full((n, self.num_chains), self.alpha)
+            return plait.random.dirichlet(alpha).mT
+        # That distribution is then one of exponential numbers, much less to compile.
+        parts = plait.random.exponential(shape=(self.num_chains, n))
+        return parts / parts.sum(0)
 
     def extra_repr(self) -> str:
         return (
@@ -333,5 +346,6 @@ class AugMix(Recolouring):
 
     @staticmethod
     def samples() -> list[Sample]:
-        few = {"num_chains": 1, "chain_depth": 2, "all_ops": False, "factor": 1.0}
-        return samples_of({}, few, smooth=False)
+        # Few and small, as this is much to compile.
+        few = {"num_chains": 2, "chain_depth": 2, "factor": 1.0}
+        return samples_of(few, inputs=(pictures(2, 3, 4, 4),), smooth=False)

@@ -5,7 +5,7 @@
 // outputs here. A call is made twice: first to learn what is to be run, then to give
 // the results.
 
-import { fail, load as loadNet, PlaitError } from "./plait.js";
+import { fail, load as loadNet, noGraphics, PlaitError } from "./plait.js";
 
 const MOST_GROUPS = 65535;
 const HEAD = 4; // words before the places of a launch
@@ -114,7 +114,8 @@ class Card {
 
   /** Return what `read` does, after the number of the alarm that has ended the run. */
   async results(ranges) {
-    const [verdict, ...found] = await this.read([[this.#program.verdict, 4], ...ranges]);
+    const asked = [[this.#program.verdict, 4], ...ranges];
+    const [verdict, ...found] = await this.read(asked);
     return [new Uint32Array(verdict.buffer)[0], found];
   }
 
@@ -406,11 +407,9 @@ export const load = async (folder, { backend, ...options } = {}) => {
     if (!(error instanceof PlaitError)) throw error;
     card?.stop();
     const net = await loadNet(folder, options);
-    const kinds = net.manifest.modules.map((one) => one.features);
-    if (!kinds.flat().includes("webgpu")) {
+    if (!net.manifest.modules.some((one) => one.features.includes("webgpu"))) {
       net.dispose();
-      const wanted = 'an export made with plait.export(..., targets=["wasm", "webgpu"])';
-      fail("this export has no program for WebGPU", kinds.join("; "), wanted);
+      noGraphics();
     }
     console.info(`plait runs ${folder} with WebAssembly: ${error.message}`);
     return new AsyncNet(net, null, null, error.message);

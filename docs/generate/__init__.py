@@ -1,0 +1,1 @@
+"""Makes the pages of the reference from the package: a Sphinx extension."""

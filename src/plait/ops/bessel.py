@@ -1,0 +1,114 @@
+"""The modified Bessel functions of orders 0 and 1.
+
+They are means over a circle: of exp(x * cos(t)), and of that times cos(t). A few
+points on it give all digits up to some `x`, as the functions are smooth and periodic;
+beyond, their asymptotic series does.
+
+Read first: `_near`, `_far`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..ir.graph import Node
+from . import activation, elementwise, movement, reduce, source
+from .operand import Operand, as_float, together
+
+# How finely the circle is divided, up to which argument, and how many terms the series
+# takes beyond.
+_POINTS = 64
+_SHARP = 50.0
+_TERMS = 10
+
+
+def _near(order: int, x: Node) -> Node:
+    """Return the function for arguments up to `_SHARP` in size.
+
+    A quarter of the circle is enough: its points stand for those around it, with cosh
+    and sinh in place of exp.
+    """
+    angles = np.arange(_POINTS // 4 + 1) * (2 * math.pi / _POINTS)
+    weights = np.full(angles.shape, 4 / _POINTS)
+    weights[0] = weights[-1] = 2 / _POINTS
+    cosines = np.cos(angles)
+    product = elementwise.multiply(
+        movement.expand_dims(x, -1), source.constant(cosines, x.dtype)
+    )
+    if order:
+        weights, waves = weights * cosines, elementwise.sinh(product)
+    else:
+        waves = elementwise.cosh(product)
+    weighted = elementwise.multiply(waves, source.constant(weights, x.dtype))
+    return reduce.sum(weighted, -1)
+
+
+def _far(order: int, x: Node) -> Node:
+    """Return exp(-x) times the function for large positive `x` (NIST DLMF 10.40.1)."""
+    series: Node | float = 1.0
+    for i in range(_TERMS, 0, -1):
+        ratio = ((2 * i - 1) ** 2 - 4 * order**2) / (8 * i)
+        term = elementwise.multiply(elementwise.divide(ratio, x), series)
+        series = elementwise.add(term, 1)
+    return elementwise.divide(series, elementwise.sqrt(elementwise.multiply(x, 2 * math.pi)))
+
+
+def _bessel(op: str, order: int, x: Operand, scaled: bool) -> Node:
+    (given,) = together(op, x)
+    given = as_float(op, given)
+    x = elementwise.cast(given, activation.inner_dtype(given.dtype))
+    size = elementwise.abs(x)
+    sharp = elementwise.greater(size, _SHARP)
+    near = _near(order, elementwise.select(sharp, 0, x))
+    if scaled:
+        decay = elementwise.negative(elementwise.select(sharp, 0, size))
+        near = elementwise.multiply(near, elementwise.exp(decay))
+    far = _far(order, elementwise.select(sharp, size, 2 * _SHARP))
+    if not scaled:
+        far = elementwise.multiply(far, elementwise.exp(size))
+    if order:
+        far = elementwise.multiply(far, elementwise.sign(x))
+    return elementwise.cast(elementwise.select(sharp, far, near), given.dtype)
+
+
+def i0(x: Operand) -> Node:
+    """Return the modified Bessel function of the first kind of order 0.
+
+    Formula: the mean of exp(x * cos(t)) over a circle.
+
+    Gradient: `ct * i1(x)`.
+
+    Source: NIST DLMF 10.32.1, 10.40.1.
+    """
+    return _bessel("i0", 0, x, scaled=False)
+
+
+def i0e(x: Operand) -> Node:
+    """Return `exp(-abs(x)) * i0(x)`, which does not overflow.
+
+    Source: NIST DLMF 10.32.1, 10.40.1.
+    """
+    return _bessel("i0e", 0, x, scaled=True)
+
+
+def i1(x: Operand) -> Node:
+    """Return the modified Bessel function of the first kind of order 1.
+
+    Formula: the mean of exp(x * cos(t)) * cos(t) over a circle.
+
+    Source: NIST DLMF 10.32.3, 10.40.1.
+    """
+    return _bessel("i1", 1, x, scaled=False)
+
+
+def i1e(x: Operand) -> Node:
+    """Return `exp(-abs(x)) * i1(x)`, which does not overflow.
+
+    Source: NIST DLMF 10.32.3, 10.40.1.
+    """
+    return _bessel("i1e", 1, x, scaled=True)
+
+
+OPS = (i0, i0e, i1, i1e)
