@@ -109,6 +109,8 @@ def class_lines(name: str, cls: type) -> list[str]:
     for key, value in vars(cls).items():
         if key.startswith("_") and not key.startswith("__"):
             continue
+        if key == "__getattr__":  # it only says what is missing
+            continue
         if isinstance(value, property):
             lines += ["    @property", method_line(key, value.fget)]
             if value.fset is not None:

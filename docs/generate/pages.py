@@ -280,13 +280,13 @@ def table(framework: str, names: Names) -> Iterator[str]:
         yield from heading(module, "-")
         yield ".. list-table::"
         yield "    :header-rows: 1"
-        yield "    :widths: 30 30 40"
         yield ""
         yield from ("    * - there", "      - here", "      - remark")
         for one in found:
             if one.module != module:
                 continue
-            here = markup.inline(f"`{one.path}`", near) if one.path else "left out"
+            shown = one.path.removeprefix("plait.")
+            here = markup.inline(f"`{shown}`", near) if one.path else "left out"
             yield f"    * - ``{one.name}``"
             yield f"      - {here}"
             yield f"      - {markup.inline(one.remark, near)}"

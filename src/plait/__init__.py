@@ -79,6 +79,7 @@ from .tensor.plan import Plan
 from .tensor.profile import Profile
 from .tensor.profiling import profile
 from .tensor.random import Generator, manual_seed, rand, randn, randperm
+from .tensor.ranges import geomspace, logspace, tri, tril_indices, triu_indices
 from .tensor.sets import (
     nonzero,
     repeat,
@@ -155,6 +156,7 @@ __all__ = [  # noqa: F405
     "float32",
     "float64",
     "flush",
+    "geomspace",
     "get_num_threads",
     "from_dlpack",
     "from_numpy",
@@ -181,6 +183,7 @@ __all__ = [  # noqa: F405
     "kaiser_window",
     "linalg",
     "linspace",
+    "logspace",
     "Lowered",
     "manual_seed",
     "mel_filters",
@@ -214,6 +217,9 @@ __all__ = [  # noqa: F405
     "trace_nonfinite",
     "Traced",
     "train",
+    "tri",
+    "tril_indices",
+    "triu_indices",
     "uint16",
     "uint32",
     "uint64",

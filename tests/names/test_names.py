@@ -41,8 +41,8 @@ def test_every_file_is_of_a_known_framework():
         (
             plait.nn,
             "Dense",
-            "plait.nn has no 'Dense'. Keras's Dense is plait.nn.Linear (or "
-            "nn.LazyLinear(units), which finds in_features at the first call)",
+            "plait.nn has no 'Dense'. Keras's Dense is plait.nn.Linear (in_features "
+            "too, or LazyLinear; an activation is a layer of its own)",
         ),
         (plait, "cat", "plait has no 'cat'. PyTorch's cat is plait.concat"),
         (plait.nn, "Liner", "plait.nn has no 'Liner'; did you mean 'Linear'?"),

@@ -45,7 +45,7 @@ class Points:
         ({"decay": None, "start": 6}, lambda points: points.steps[6:]),
         ({"decay": None, "every": "epoch"}, lambda points: points.epochs),
     ],
-    ids=str,
+    ids=["all", "later", "epochs"],
 )
 def test_the_model_ends_with_the_mean(settings, chosen):
     points, hook = Points(), WeightAverage(**settings)

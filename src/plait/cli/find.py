@@ -94,6 +94,5 @@ def _near(name: str) -> str:
     wanted = name.rpartition(".")[2]
     known = {key for path in ROOMS for key in dir(_room(path))}
     known |= {entry.name for framework in FRAMEWORKS for entry in entries(framework)}
-    by_letters = {key.lower(): key for key in sorted(known)}
-    near = difflib.get_close_matches(wanted.lower(), by_letters, 1)
-    return f"; did you mean {by_letters[near[0]]!r}?" if near else ""
+    near = difflib.get_close_matches(wanted, sorted(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

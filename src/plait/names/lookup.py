@@ -53,6 +53,7 @@ class Entry(NamedTuple):
         name: their name.
         path: ours, such as "plait.nn.Linear", or "" if plait does not have it.
         remark: what differs, or why plait does not have it; or "".
+        room: where users of that module look for it, such as "plait.nn".
     """
 
     framework: str
@@ -60,6 +61,7 @@ class Entry(NamedTuple):
     name: str
     path: str
     remark: str
+    room: str
 
 
 @functools.cache
@@ -87,7 +89,8 @@ def entries(framework: str) -> tuple[Entry, ...]:
         if reason is None:
             ours = other or name
             path = ours if ours.startswith("plait.") else f"{room}.{ours}"
-        found.append(Entry(framework, module, name, path, remark or reason or ""))
+        said = remark or reason or ""
+        found.append(Entry(framework, module, name, path, said, room))
     return tuple(found)
 
 
@@ -125,7 +128,9 @@ def missing(room: str) -> Callable[[str], Any]:
 
 
 class MissingName(AttributeError):
-    """A module has no such name. The message says what it is called here, if anything.
+    """A module, or the class of a tensor, has no such name.
+
+    The message says what it is called here, if anything.
 
     It is made when it is read: Python also asks for names that need not be there.
     """
@@ -135,13 +140,27 @@ class MissingName(AttributeError):
         return f"{room} has no {name!r}{_advice(room, name)}"
 
 
+def _names(room: str) -> list[str]:
+    """Return the public names of a module, or of a class of one."""
+    if room in sys.modules:
+        module = sys.modules[room]
+        return list(getattr(module, "__all__", dir(module)))
+    parent, _, name = room.rpartition(".")
+    return dir(getattr(sys.modules[parent], name))
+
+
 def _advice(room: str, name: str) -> str:
-    own = {key.lower(): key for key in dir(sys.modules[room])}
+    own = _names(room)
     if name.startswith("_"):
         return ""
-    if name.lower() not in own:
-        said = dict.fromkeys(spell(entry) for entry in find(name))
+    near = [key for key in own if key.lower() == name.lower()]
+    if not near:
+        found = find(name)
+        found = [entry for entry in found if entry.name == name] or found
+        found = [entry for entry in found if entry.room == room] or found
+        # One framework is enough for each answer.
+        said = {entry.path: spell(entry) for entry in reversed(found)}
         if said:
-            return ". " + ". ".join(said)
-    near = difflib.get_close_matches(name.lower(), own, 1)
-    return f"; did you mean {own[near[0]]!r}?" if near else ""
+            return ". " + ". ".join(reversed(said.values()))
+        near = difflib.get_close_matches(name, own, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

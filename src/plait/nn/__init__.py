@@ -111,7 +111,7 @@ from .convolution import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
-from .ctc import CTCLoss, ctc_loss
+from .ctc import CTCLoss, ctc_decode, ctc_loss
 from .dense import Cosine, EinsumDense, Euclidean, LoRALinear, TernaryDense
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import (
@@ -654,6 +654,7 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
     "ZoneoutCell",
+    "ctc_decode",
     "ctc_loss",
     "functional_call",
     "fuse_conv_bn_eval",

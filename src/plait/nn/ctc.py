@@ -101,13 +101,67 @@ def ctc_loss(
     return reduced(loss, reduction).to(log_probs.dtype)
 
 
-def _lengths(name: str, value: Lengths, n: int, most: int | None) -> Tensor:
+def ctc_decode(
+    log_probs: Tensor, input_lengths: Lengths | None = None, blank: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the labels of the most probable path: of the best class of each step.
+
+    Repetitions are merged and blanks are left out. It is the path that is the most
+    probable, not always the labels, which may have many paths.
+
+    Args:
+        log_probs: logarithms of probabilities, shape (steps, n, classes), as in
+            `ctc_loss`.
+        input_lengths: how many steps each sequence has, shape (n,). Default: all.
+        blank: the class that stands for no label.
+
+    Returns:
+        The labels, shape (n, steps), with -1 behind the last; how many there are, shape
+        (n,); and the logarithm of the path's probability, shape (n,).
+
+    Raises:
+        ShapeError: the shapes do not fit.
+        ArgumentError: a length or `blank` is out of range. Lengths that are tensors are
+            not looked at.
+
+    Source: A. Graves et al., "Connectionist temporal classification: labelling
+    unsegmented sequence data with recurrent neural networks", 2006.
+    """
+    if log_probs.ndim != 3 or 0 in log_probs.shape[::2]:
+        raise ShapeError(
+            "[ctc_decode] log_probs do not fit",
+            got=f"shape {log_probs.shape}",
+            expected="(steps, n, classes)",
+        )
+    steps, n, classes = log_probs.shape
+    if not 0 <= blank < classes:
+        raise ArgumentError(
+            "[ctc_decode] blank is no class", got=f"blank={blank} of {classes} classes"
+        )
+    lengths = [steps] * n if input_lengths is None else input_lengths
+    inputs = _lengths("input_lengths", lengths, n, steps, op="ctc_decode")
+    running = plait.arange(steps) < inputs.unsqueeze(1)
+    best = plait.argmax(log_probs, axis=2).T
+    before = plait.pad(best, ((0, 0), (1, 0)), value=-1)[:, :steps]
+    kept = running & (best != blank) & (best != before)
+    place = plait.cumulative_sum(kept.long(), axis=1) - 1
+    # What is left out goes behind all others, and is cut off.
+    place = plait.where(kept, place, steps)
+    none = plait.full((n, steps + 1), -1, dtype=plait.int64)
+    labels = plait.put_along_axis(none, place, best, axis=1)[:, :steps]
+    score = plait.where(running, plait.max(log_probs, axis=2).T, 0.0).sum(axis=1)
+    return labels, kept.sum(axis=1), score
+
+
+def _lengths(
+    name: str, value: Lengths, n: int, most: int | None, op: str = "ctc_loss"
+) -> Tensor:
     """Return lengths as integers of shape (n,)."""
     if not isinstance(value, Tensor):
         numbers = [value] if isinstance(value, int) else list(value)
         if any(x < 0 or (most is not None and x > most) for x in numbers):
             raise ArgumentError(
-                "[ctc_loss] a length is out of range",
+                f"[{op}] a length is out of range",
                 got=f"{name}={value}",
                 expected="0 or more" + ("" if most is None else f", up to {most}"),
             )
@@ -115,7 +169,7 @@ def _lengths(name: str, value: Lengths, n: int, most: int | None) -> Tensor:
     value = value.reshape(-1) if value.ndim == 0 else value
     if value.shape != (n,):
         raise ShapeError(
-            "[ctc_loss] there must be a length for each sequence",
+            f"[{op}] there must be a length for each sequence",
             got=f"{name} of shape {value.shape}",
             expected=f"({n},)",
         )

@@ -42,7 +42,9 @@ def diag_embed(x: Node, *, offset: int = 0) -> Node:
     row = movement.reshape(source.iota(m, int64), (m, 1))
     there = elementwise.equal(elementwise.add(row, offset), source.iota(m, int64))
     # Above the main diagonal an element stands in its row, below in its column.
-    line = movement.expand_dims(movement.pad_constant(x, widths), -1 if offset > 0 else -2)
+    line = movement.expand_dims(
+        movement.pad_constant(x, widths), -1 if offset > 0 else -2
+    )
     zero = False if x.dtype.kind == "bool" else 0
     return elementwise.select(there, line, zero)
 
@@ -122,7 +124,9 @@ def kron(x: Node, y: Node) -> Node:
     second = (1,) * (ndim - y.ndim) + y.shape
     rows = [size for n in first for size in (n, 1)]
     columns = [size for n in second for size in (1, n)]
-    product = elementwise.multiply(movement.reshape(x, rows), movement.reshape(y, columns))
+    product = elementwise.multiply(
+        movement.reshape(x, rows), movement.reshape(y, columns)
+    )
     shape = tuple(a * b for a, b in zip(first, second, strict=True))
     return movement.reshape(product, shape)
 
@@ -265,7 +269,9 @@ def cartesian_prod(*tensors: Node) -> Node:
         ArgumentError: there are none.
     """
     if not tensors:
-        raise ArgumentError("[cartesian_prod] at least one tensor is needed", got="none")
+        raise ArgumentError(
+            "[cartesian_prod] at least one tensor is needed", got="none"
+        )
     if any(x.ndim != 1 for x in tensors):
         raise ShapeError(
             "[cartesian_prod] tensors of one axis are needed",

@@ -52,7 +52,9 @@ def _far(order: int, x: Node) -> Node:
         ratio = ((2 * i - 1) ** 2 - 4 * order**2) / (8 * i)
         term = elementwise.multiply(elementwise.divide(ratio, x), series)
         series = elementwise.add(term, 1)
-    return elementwise.divide(series, elementwise.sqrt(elementwise.multiply(x, 2 * math.pi)))
+    return elementwise.divide(
+        series, elementwise.sqrt(elementwise.multiply(x, 2 * math.pi))
+    )
 
 
 def _bessel(op: str, order: int, x: Operand, scaled: bool) -> Node:

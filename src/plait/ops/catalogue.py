@@ -5,8 +5,12 @@ Read first: `PRIMITIVES`, `OPS`.
 
 from . import (
     activation,
+    arithmetic,
+    arrange,
     bag,
+    bessel,
     channels,
+    closeness,
     contract,
     contrast,
     convolution,
@@ -26,12 +30,15 @@ from . import (
     padding,
     philox,
     pooling,
+    present,
+    probability,
     reduce,
     sampling,
     sort,
     source,
     special,
     spectrum,
+    statistics,
     system,
     unpooling,
     window,
@@ -43,6 +50,7 @@ MODULES = (
     interpolation, sampling, spectrum, factor, system, philox, activation, loss_parts,
     loss, margin, focal, overlap, contrast,
     unpooling, channels, bag, distances,
+    closeness, arithmetic, present, statistics, arrange, probability, bessel,
 )  # fmt: skip
 PRIMITIVES = tuple(
     primitive for module in MODULES for primitive in getattr(module, "PRIMITIVES", ())

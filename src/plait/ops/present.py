@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..dtypes import DType, int64
 from ..errors import ArgumentError
 from ..ir.graph import Node
-from ..shapes import normalize_axes, reduced_shape
+from ..shapes import reduced_shape
 from . import elementwise, index, movement, reduce, sort, source
 from .operand import as_float
 
@@ -91,9 +91,7 @@ def nanvar(
 def _variance(x: Node, axis: Axes, correction: float, keepdims: bool) -> Node:
     wide = reduce._widened(x)
     missing = elementwise.isnan(wide)
-    centred = elementwise.subtract(
-        _filled(wide, 0), nanmean(wide, axis, keepdims=True)
-    )
+    centred = elementwise.subtract(_filled(wide, 0), nanmean(wide, axis, keepdims=True))
     squares = elementwise.square(elementwise.select(missing, 0, centred))
     total = reduce.sum(squares, axis, keepdims=keepdims)
     count = elementwise.cast(_count(x, axis, keepdims), wide.dtype)
@@ -207,7 +205,7 @@ def nanquantile(
     line, axes = sort._lined_up("nanquantile", x, axis)
     count = reduce.sum(elementwise.cast(elementwise.equal(line, line), int64), -1)
     last = elementwise.maximum(elementwise.subtract(count, 1), 0)
-    shape = reduced_shape(x.shape, normalize_axes("nanquantile", axes, x.ndim), keepdims)
+    shape = reduced_shape(x.shape, axes, keepdims)
     found = [movement.reshape(_between(line, one, last), shape) for one in shares]
     if not several:
         return found[0]
@@ -219,7 +217,9 @@ def nanquantile(
 def _between(line: Node, share: float, last: Node) -> Node:
     """Return what stands at `share * last` of sorted lines."""
     dtype = line.dtype
-    place = elementwise.multiply(elementwise.cast(last, reduce._widened(line).dtype), share)
+    place = elementwise.multiply(
+        elementwise.cast(last, reduce._widened(line).dtype), share
+    )
     low = elementwise.floor(place)
     rest = elementwise.cast(elementwise.subtract(place, low), dtype)
     position = elementwise.cast(low, int64)

@@ -202,7 +202,9 @@ def multigammaln(x: Operand, p: int) -> Node:
     (node,) = together("multigammaln", x)
     total = special.lgamma(node)
     for j in range(1, p):
-        total = elementwise.add(total, special.lgamma(elementwise.subtract(node, j / 2)))
+        total = elementwise.add(
+            total, special.lgamma(elementwise.subtract(node, j / 2))
+        )
     return elementwise.add(total, p * (p - 1) / 4 * math.log(math.pi))
 
 

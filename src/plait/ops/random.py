@@ -327,6 +327,9 @@ def truncated_normal(
     p = elementwise.add(below, elementwise.multiply(width, u))
     least = float(np.finfo(inner.numpy).tiny)
     known = elementwise.maximum(source.stop_gradient(p), least)
+    # Rounding may have made 1 of it, whose quantile lies far out.
+    most = 1 - float(np.finfo(inner.numpy).epsneg)
+    known = elementwise.minimum(known, most)
     tail = elementwise.minimum(known, elementwise.subtract(1, known))
     q = elementwise.subtract(known, 0.5)
     z = _quantile(q, elementwise.maximum(tail, least), least)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..names.lookup import MissingName
 from ..transform import ALL_OPS
 from . import linalg
 from .lift import lift
@@ -82,6 +83,11 @@ def norm(self: Tensor, ord: float = 2, axis: Any = None, **named: Any) -> Tensor
     return linalg.FUNCTIONS["vector_norm"](self, ord=ord, **named)  # type: ignore[no-any-return]
 
 
+def _missing(self: Tensor, name: str) -> Any:
+    """Say what a method of PyTorch is called here."""
+    raise MissingName("plait.Tensor", name)
+
+
 for _name in METHODS:
     setattr(Tensor, _name, FUNCTIONS[_name])
 for _name, _known in ALIASES.items():
@@ -92,6 +98,8 @@ for _name, _known in IN_PLACE.items():
     setattr(Tensor, _name, _in_place(_name, FUNCTIONS[_known]))
 
 Tensor.norm = norm  # type: ignore[attr-defined]
+# Python asks it only for names that a tensor does not have.
+Tensor.__getattr__ = _missing  # type: ignore[attr-defined]
 
 globals().update(FUNCTIONS)
 __all__ = tuple(FUNCTIONS)

@@ -9,9 +9,6 @@ export const fail = (what, got, expected) => {
   throw new PlaitError(`${what}. Got: ${got}. Expected: ${expected}.`);
 };
 
-export const noGraphics = () =>
-  fail("this export has no WebGPU", "none", 'targets=["webgpu"]');
-
 // What others throw, such as a parser, becomes an error of ours.
 const explain = (what) => (error) => {
   throw error instanceof PlaitError ? error : new PlaitError(`${what}. Got: ${error}.`);
@@ -229,7 +226,8 @@ const open = async (folder, { threads, backend, ...options }) => {
   if (globalThis.process?.versions?.node)
     read ??= (await import("./node.js")).get(folder);
   if (backend == "webgpu")
-    return (await import("./webgpu.js").catch(noGraphics)).load(folder, options);
+    return (await import("./webgpu.js").catch(() => 0)).load?.(folder, options) ??
+      fail("this export has no program for WebGPU", "none", 'targets=["webgpu"]');
   if (threads > 1) return (await import("./threads.js")).load(folder, options, threads);
   read ??= get(folder);
   const manifest = await (await read("manifest.json")).json();

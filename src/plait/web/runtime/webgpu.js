@@ -5,7 +5,7 @@
 // outputs here. A call is made twice: first to learn what is to be run, then to give
 // the results.
 
-import { fail, load as loadNet, noGraphics, PlaitError } from "./plait.js";
+import { fail, load as loadNet, PlaitError } from "./plait.js";
 
 const MOST_GROUPS = 65535;
 const HEAD = 4; // words before the places of a launch
@@ -409,7 +409,7 @@ export const load = async (folder, { backend, ...options } = {}) => {
     const net = await loadNet(folder, options);
     if (!net.manifest.modules.some((one) => one.features.includes("webgpu"))) {
       net.dispose();
-      noGraphics();
+      fail("this export has no program for WebGPU", "none", 'targets=["webgpu"]');
     }
     console.info(`plait runs ${folder} with WebAssembly: ${error.message}`);
     return new AsyncNet(net, null, null, error.message);
