@@ -4,7 +4,8 @@ usage: python benchmarks/zoo.py [--write] [--limit SECONDS] [--total SECONDS] [N
 
 For each model, in a process of its own and with no code kept from earlier ones: the
 first inference of one picture and the first training step of two (SGD), less what the
-third one takes: recording and compiling. Then the greatest difference of a result from
+third one takes: recording and compiling, in seconds of processor time, of all threads
+together, which say the same on a machine that is busy. Then the greatest difference of a result from
 that of the same net in torchvision or timm with the same random weights, in units of
 what different pictures make of it; pictures are small there, see
 tests/models/references.py. With --write, figures are kept in
@@ -55,16 +56,19 @@ def main() -> None:
         return
     models: Any = importlib.import_module("plait.models")
     sizes = models.names()
-    wanted = [
-        models.entry(name).name for name in given.names or sorted(sizes, key=sizes.get)
-    ]
+    # Of nets of texts there is no picture to measure with.
+    seeing = [name for name in sizes if models.entry(name).input is not None]
+    wanted = given.names or sorted(seeing, key=sizes.get)
+    unknown = set(wanted) - set(seeing)
+    if unknown:
+        new.error(f"no such model of pictures: {', '.join(sorted(unknown))}")
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     end = time.monotonic() + given.total
     for name in wanted:
         limit = min(given.limit, end - time.monotonic())
         if limit <= 0:
             break
-        kept[name] = {**kept.get(name, {}), **measured(name, limit)}
+        kept[name] = measured(name, limit)
         print(name, kept[name], file=sys.stderr, flush=True)
         if given.write:
             save(kept)
@@ -153,12 +157,12 @@ def settle(net: Any) -> None:
 
 
 def first(run: Callable[[], Any]) -> float:
-    """Return how many seconds a first run takes more than a third one."""
+    """Return how much processor time a first run takes more than a third one."""
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return max(times[0] - times[2], 0.0)
 
 

@@ -38,7 +38,8 @@ LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 USERS_LAYER = 6
 # Rooms at or above the users' layer that may look further inside, and why.
 INSIDERS = {
-    "nn": {"late"},  # files of other frameworks are read by a module imported late
+    "nn": {"late"},  # what few programs need is imported when it is asked for
+    "optim": {"late"},
     "interop": {room for room in LAYER if LAYER[room] < USERS_LAYER},  # reads graphs
     "export": {room for room in LAYER if LAYER[room] < USERS_LAYER},  # and programs
     "__init__": {room for room in LAYER if LAYER[room] < USERS_LAYER},
@@ -63,6 +64,8 @@ BANNED_NAMES = {"utils", "helpers", "common", "misc", "core", "base"}
 # What is called for names that a package does not have.
 GETATTR = re.compile(
     r"(if not TYPE_CHECKING:\n    )?__getattr__ = (missing|late_rooms)\(.*\)"
+    r"|if TYPE_CHECKING:\n(    from \..* import .*\n)+"
+    r"else:\n    __getattr__, __dir__ = late_names\(.*\)"
 )
 SIMPLE = (
     ast.Name,
@@ -208,18 +211,25 @@ def late_module_faults(name: str, source: str) -> Iterator[str]:
         shown = {
             alias.name: ".".join(
                 (
-                    *package[: len(package) - node.level + 1],
+                    *(package[: len(package) - node.level + 1] if node.level else ()),
                     *filter(None, [node.module]),
+                    alias.name,
                 )
             )
             for node in branch.body
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
+        shown |= {
+            alias.name: alias.name
+            for node in branch.body
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
         for node in branch.orelse:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
                 alias = ast.unparse(node.targets[0])
-                if ast.unparse(node.value) == f"late('{shown.get(alias)}.{alias}')":
+                if ast.unparse(node.value) == f"late('{shown.get(alias)}')":
                     calls.discard(node.lineno)
     for line in sorted(calls):
         yield f"{line}: a late module that is not imported under TYPE_CHECKING"

@@ -9,12 +9,13 @@ and once for Python:
     else:
         pipeline = late("plait.compile.pipeline")
 
-Read first: `late`, `late_rooms`.
+Read first: `late`, `late_rooms`, `late_names`.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -59,3 +60,39 @@ def late_rooms(
         return otherwise(name)
 
     return get
+
+
+def late_names(
+    package: str, modules: Collection[str], otherwise: Callable[[str], Any]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package: some names are imported late.
+
+    When one of the names in `__all__` is asked for, the modules are imported one after
+    another until one has it.
+
+    Args:
+        package: the package's name.
+        modules: the names of its modules that are imported late. None may have a name
+            of `__all__`, but for one that stands for the module itself.
+        otherwise: is called for names that are not in `__all__`.
+    """
+
+    def get(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        room = sys.modules[package]
+        # While the package is being imported there is no `__all__` yet.
+        if name in vars(room).get("__all__", ()):
+            for module in modules:
+                found = vars(importlib.import_module(f"{package}.{module}"))
+                if name in found:
+                    # The next time it is found at once.
+                    setattr(room, name, found[name])
+                    return found[name]
+        return otherwise(name)
+
+    def known() -> list[str]:
+        room = sys.modules[package]
+        return sorted({*vars(room), *room.__all__})
+
+    return get, known

@@ -22,6 +22,7 @@ from . import references, weights
 
 TABLE = json.loads((Path(__file__).parent / "table.json").read_text(encoding="utf-8"))
 NAMES = list(models.names())
+GIANTS = ("gpt2_large", "gpt2_xl")  # see test_text.py
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_the_table_has_all_models():
 
 
 @pytest.mark.usefixtures("blank")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in GIANTS])
 def test_the_state_is_that_of_pytorch(name):
     net = models.get_model(name)
     shapes = {key: tensor.shape for key, tensor in net.state_dict().items()}
@@ -158,6 +159,20 @@ TINY = {
         partial(models.RegNet, [(16, 1, 8), (32, 2, 16)], 0.25, 5, 32),
         (2, 3, 32, 32),
     ),
+    "resnet_v2": (
+        partial(models.ResNetV2, (1, 2), 5, (16, 32), 8), (2, 3, 32, 32),
+    ),
+    "mobilenet_v1": (
+        partial(models.MobileNetV1, 5, 0.25, stages=[(64, 1, 1), (128, 2, 2)]),
+        (2, 3, 32, 32),
+    ),
+    "xception": (
+        partial(models.Xception, 5, widths=(4, 8, 8, 8, 16, 24, 24, 32), middle=1),
+        (2, 3, 64, 64),
+    ),
+    "nasnet": (
+        partial(models.NASNet, 5, 8, 1, 96, skip_reduction=False), (2, 3, 64, 64),
+    ),
     "vit": (
         partial(
             models.VisionTransformer, 32, 16, 2, 2, 16, 32, num_classes=5,
@@ -197,10 +212,11 @@ def test_a_step_of_training(family, monkeypatch):
     loss, changes = step_of(make, shape)
     assert abs(loss - expected_loss) < 1e-4 * abs(expected_loss)
     # Some derivatives are 0 but for rounding: of what normalisation takes away again.
-    least = 1e-2 * max(abs(change).max() for change in expected.values())
+    norms = {name: np.linalg.norm(change) for name, change in expected.items()}
+    least = 1e-2 * max(norms.values())
     for name, change in changes.items():
-        scale = max(abs(expected[name]).max(), least)
-        assert abs(change - expected[name]).max() < 3e-2 * scale, name
+        apart = np.linalg.norm(change - expected[name])
+        assert apart < 3e-2 * max(norms[name], least), name
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Language models: the formulas, generation, folders; and beside Hugging Face's."""
 
+import inspect
 import json
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +116,40 @@ def test_bert_is_its_formula():
     np.testing.assert_allclose(plain[1:2, :4], alone, rtol=1e-4, atol=1e-5)
     bare = models.BERT(**BERT_SIZES, add_pooling_layer=False)
     assert bare(plait.asarray(TOKENS)).pooler_output is None
+
+
+def with_layers(shapes, layers):
+    """Return the shapes of a net of so many layers out of those of one layer."""
+    found = {}
+    for name, shape in shapes.items():
+        if ".h.0." not in name:
+            found[name] = shape
+        elif name.endswith("ln_1.weight"):  # the first of a layer
+            for i in range(layers):
+                for key, other in shapes.items():
+                    if ".h.0." in key:
+                        found[key.replace(".h.0.", f".h.{i}.")] = other
+    return found
+
+
+@pytest.mark.parametrize(("name", "layers"), [("gpt2_large", 36), ("gpt2_xl", 48)])
+def test_the_state_of_the_giants(name, layers):
+    table = json.loads((Path(__file__).parent / "table.json").read_text("utf-8"))
+    net = models.get_model(name, n_layer=1)
+    shapes = with_layers({k: x.shape for k, x in net.state_dict().items()}, layers)
+    count = sum(math.prod(shape) for shape in shapes.values())
+    found = {
+        "parameters": count - math.prod(shapes["lm_head.weight"]),  # a tied one
+        "tensors": len(shapes), "checksum": weights.checksum(shapes),
+    }  # fmt: skip
+    assert found == table[name]
+    assert models.names()[name] == found["parameters"]
+    assert (
+        inspect.getclosurevars(models.entry(name).build).nonlocals["settings"][
+            "n_layer"
+        ]
+        == layers
+    )
 
 
 # --- generation

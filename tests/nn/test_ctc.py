@@ -118,3 +118,41 @@ def test_a_loop_of_any_length_is_one_program():
     log_p = plait.log_softmax(plait.tensor(rng.normal(size=(600, 2, 4)) * 5), 2)
     loss = nn.ctc_loss(log_p, plait.tensor([[1, 2], [3, 3]]), [600, 400], [2, 2])
     assert np.isfinite(loss.item())
+
+
+def test_the_best_path_is_decoded():
+    classes = np.array([[1, 1, 0, 1, 2, 0], [0, 3, 3, 3, 0, 0], [0, 0, 0, 0, 0, 0]])
+    chances = np.full((3, 6, 4), 0.1)
+    np.put_along_axis(chances, classes[:, :, None], 0.7, 2)
+    log_p = plait.tensor(np.log(chances).swapaxes(0, 1))
+    labels, lengths, scores = nn.ctc_decode(log_p)
+    assert lengths.tolist() == [3, 1, 0]
+    assert labels[0].tolist() == [1, 1, 2, -1, -1, -1]
+    assert labels[1].tolist() == [3, -1, -1, -1, -1, -1]
+    assert labels[2].tolist() == [-1] * 6
+    np.testing.assert_allclose(scores, 6 * np.log(0.7))
+    labels, lengths, scores = nn.ctc_decode(log_p, plait.tensor([2, 6, 1]), blank=3)
+    assert lengths.tolist() == [1, 2, 1]
+    assert labels[1].tolist() == [0, 0, -1, -1, -1, -1]
+    np.testing.assert_allclose(scores, np.log(0.7) * np.array([2, 6, 1]))
+
+
+def test_what_cannot_be_decoded():
+    log_p = plait.zeros((5, 2, 3))
+    with pytest.raises(errors.ShapeError) as error:
+        nn.ctc_decode(log_p[0])
+    assert error.value.message == (
+        "[ctc_decode] log_probs do not fit. Got: shape (2, 3). "
+        "Expected: (steps, n, classes)."
+    )
+    with pytest.raises(errors.ArgumentError) as error:
+        nn.ctc_decode(log_p, blank=3)
+    assert error.value.message == (
+        "[ctc_decode] blank is no class. Got: blank=3 of 3 classes."
+    )
+    with pytest.raises(errors.ArgumentError) as error:
+        nn.ctc_decode(log_p, [5, 6])
+    assert error.value.message == (
+        "[ctc_decode] a length is out of range. Got: input_lengths=[5, 6]. "
+        "Expected: 0 or more, up to 5."
+    )

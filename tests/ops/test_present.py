@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from plait import errors
+from plait.dtypes import bool_
 from plait.ops import present
+from plait.ops.elementwise import select
+from plait.ops.source import constant
 
 from .op_checks import check_derivatives, value
 
@@ -59,8 +62,8 @@ def test_derivatives(name):
     hole = np.isnan(x)
 
     def op(full):
-        return getattr(present, name)(present.elementwise.select(
-            present.source.constant(hole, present.source.bool_), np.nan, full
+        return getattr(present, name)(select(
+            constant(hole, bool_), np.nan, full
         ), 1)  # fmt: skip
 
     check_derivatives(op, [np.where(hole, 0.5, x)], second=name not in ("nanprod",))

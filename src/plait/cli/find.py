@@ -56,12 +56,16 @@ def _own(name: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for path in ROOMS:
         room = _room(path)
-        for key in getattr(room, "__all__", None) or vars(room):
+        for key in _names(room):
             if key.lower() == wanted and not key.startswith("_"):
                 value = getattr(room, key)
                 if not inspect.ismodule(value):
                     found.append((f"{path}.{key}", value))
     return found
+
+
+def _names(room: Any) -> list[str]:
+    return list(getattr(room, "__all__", None) or vars(room))
 
 
 def _room(path: str) -> Any:
@@ -92,7 +96,7 @@ def _summary(value: Any) -> str:
 
 def _near(name: str) -> str:
     wanted = name.rpartition(".")[2]
-    known = {key for path in ROOMS for key in dir(_room(path))}
+    known = {key for path in ROOMS for key in _names(_room(path))}
     known |= {entry.name for framework in FRAMEWORKS for entry in entries(framework)}
     near = difflib.get_close_matches(wanted, sorted(known), 1)
     return f"; did you mean {near[0]!r}?" if near else ""

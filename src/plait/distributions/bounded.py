@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 
 import plait
 from plait import Tensor
@@ -150,34 +149,8 @@ class ContinuousBernoulli(Distribution):
         ]
 
 
-# How finely the circle is divided to integrate, up to which concentration, and how
-# many terms the series takes beyond.
-_POINTS = 64
-_SHARP = 50.0
-_TERMS = 10
+# How often a rejected angle is drawn anew.
 _ROUNDS = 24
-
-
-def _log_bessel(order: int, k: Tensor) -> Tensor:
-    """Return the logarithm of exp(-k) * I_order(k), of the modified Bessel function.
-
-    Formula: the mean of exp(k * (cos(t) - 1)) * cos(order * t) over the circle; 64
-    points give all digits up to k = 50. Beyond, the asymptotic series (NIST DLMF
-    10.40.1).
-    """
-    sharp = k > _SHARP
-    near = plait.expand_dims(plait.where(sharp, 1.0, k), -1)
-    angles = 2 * math.pi * np.arange(_POINTS) / _POINTS
-    drop = plait.tensor(np.cos(angles) - 1, dtype=k.dtype)
-    waves = plait.tensor(np.cos(order * angles) / _POINTS, dtype=k.dtype)
-    exact = plait.log((plait.exp(near * drop) * waves).sum(axis=-1))
-    far = plait.where(sharp, k, 2 * _SHARP)
-    series = plait.ones_like(far)
-    for i in range(_TERMS, 0, -1):
-        ratio = ((2 * i - 1) ** 2 - 4 * order**2) / (8 * i)
-        series = 1 + ratio / far * series
-    beyond = plait.log(series) - 0.5 * plait.log(2 * math.pi * far)
-    return plait.where(sharp, beyond, exact)
 
 
 class VonMises(Distribution):
@@ -226,17 +199,17 @@ class VonMises(Distribution):
     def _alignment(self) -> Tensor:
         """Return the mean of cos(x - loc)."""
         k = self.concentration
-        return plait.exp(_log_bessel(1, k) - _log_bessel(0, k))
+        return plait.i1e(k) / plait.i0e(k)
 
     def log_prob(self, value: Number) -> Tensor:
         k = self.concentration
         # 1 - cos(d), also where that is small.
         half = plait.sin(0.5 * (self._value(value) - self.loc))
-        return -2 * k * plait.square(half) - _LOG_2PI - _log_bessel(0, k)
+        return -2 * k * plait.square(half) - _LOG_2PI - plait.log(plait.i0e(k))
 
     def entropy(self) -> Tensor:
         k = self.concentration
-        return k * (1 - self._alignment()) + _LOG_2PI + _log_bessel(0, k)
+        return k * (1 - self._alignment()) + _LOG_2PI + plait.log(plait.i0e(k))
 
     def _draw(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         # In float64, as the cosines of narrow angles would lose too much.

@@ -158,8 +158,9 @@ class Inception3(nn.Module):
             lower layers: in training the result is then an `InceptionOutputs`.
         transform_input: whether the input's colours are changed from torchvision's
             usual ones to those that Google trained with.
-        init_weights: whether weights are drawn from N(0, 0.1 ** 2), in the auxiliary
-            classifier with less; else as the layers draw them.
+        init_weights: whether weights are drawn from N(0, 0.1 ** 2), those of the
+            auxiliary classifier's linear map from N(0, 0.001 ** 2); else as the layers
+            draw them.
         dropout: the probability of leaving out an input of the last layer.
 
     Input: shape (n, 3, height, width), at least 75 x 75, usually 299 x 299. Result:
@@ -207,7 +208,6 @@ class Inception3(nn.Module):
         if init_weights:
             _initialise(self, 0.1)
             if self.AuxLogits is not None:
-                _initialise(self.AuxLogits.conv1, 0.01)
                 _initialise(self.AuxLogits.fc, 0.001)
 
     def forward(self, x: Tensor) -> Tensor | InceptionOutputs:

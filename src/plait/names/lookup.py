@@ -17,13 +17,20 @@ Read first: `find`, `missing`.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 import sys
 from collections.abc import Callable
-from importlib import resources
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..late import late
+
+if TYPE_CHECKING:
+    import difflib
+    from importlib import resources
+else:  # they bring much, and are only needed for a name that is not there
+    difflib = late("difflib")
+    resources = late("importlib.resources")
 
 FRAMEWORKS = {
     "pytorch": "PyTorch",

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from ..late import late_names
 from ..names import missing
-from . import init, prune
-from .across import ChannelShuffle, CrossMapLRN2d, LocalResponseNorm, Softmax2d
+from . import init
 from .activation import (
     CELU,
     ELU,
@@ -34,74 +34,13 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
-from .adapted import (
-    Normalization,
-)
 from .attention import KVCache, MultiheadAttention
-from .attention_kinds import AdditiveAttention, Attention
-from .augment import (
-    AugMix,
-    AutoContrast,
-    CenterCrop,
-    ContrastLimitedAdaptiveHistogramEqualization,
-    CutMix,
-    Equalization,
-    MixUp,
-    RandAugment,
-    RandomBrightness,
-    RandomColorDegeneration,
-    RandomColorJitter,
-    RandomContrast,
-    RandomCrop,
-    RandomElasticTransform,
-    RandomErasing,
-    RandomFlip,
-    RandomGaussianBlur,
-    RandomGrayscale,
-    RandomHue,
-    RandomInvert,
-    RandomPerspective,
-    RandomPosterization,
-    RandomResizedCrop,
-    RandomRotation,
-    RandomSaturation,
-    RandomSharpness,
-    RandomShear,
-    RandomTranslation,
-    RandomZoom,
-    Resizing,
-    Solarization,
-)
-from .blocks import (
-    Highway,
-    MixtureOfExperts,
-    SqueezeExcitation,
-    StochasticDepth,
-    SwiGLU,
-)
-from .categories import (
-    CategoryEncoding,
-    Discretization,
-    IntegerLookup,
-)
-from .cells import Recurrent, StackedRNNCells, ZoneoutCell
-from .columns import Fold, Unfold
-from .constraint import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from .containers import (
     ModuleDict,
     ModuleList,
     ParameterDict,
     ParameterList,
     Sequential,
-)
-from .contrast import CircleLoss, NTXentLoss, RankingSoftmaxLoss
-from .conv_recurrent import (
-    ConvLSTM1d,
-    ConvLSTM2d,
-    ConvLSTM3d,
-    ConvLSTMCell1d,
-    ConvLSTMCell2d,
-    ConvLSTMCell3d,
 )
 from .convolution import (
     Conv1d,
@@ -111,9 +50,6 @@ from .convolution import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
-from .ctc import CTCLoss, ctc_decode, ctc_loss
-from .dense import Cosine, EinsumDense, Euclidean, LoRALinear, TernaryDense
-from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import (
     AlphaDropout,
     Dropout,
@@ -123,47 +59,7 @@ from .dropout import (
     FeatureAlphaDropout,
 )
 from .embedding import Embedding
-from .embedding_bag import EmbeddingBag
-from .focal import (
-    FocalLoss,
-    GeneralizedCrossEntropyLoss,
-    PolyLoss,
-    SigmoidFocalLoss,
-    SparsemaxLoss,
-)
-from .functions import Lambda, Masking, Rescaling, Scale, UnitNormalization
-from .fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
-from .global_pooling import (
-    GlobalAvgPool1d,
-    GlobalAvgPool2d,
-    GlobalAvgPool3d,
-    GlobalMaxPool1d,
-    GlobalMaxPool2d,
-    GlobalMaxPool3d,
-)
-from .grouped_attention import GroupQueryAttention
-from .hashing import (
-    HashedCrossing,
-    Hashing,
-)
-from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
-from .lazy import (
-    LazyBatchNorm1d,
-    LazyBatchNorm2d,
-    LazyBatchNorm3d,
-    LazyConv1d,
-    LazyConv2d,
-    LazyConv3d,
-    LazyConvTranspose1d,
-    LazyConvTranspose2d,
-    LazyConvTranspose3d,
-    LazyInstanceNorm1d,
-    LazyInstanceNorm2d,
-    LazyInstanceNorm3d,
-    LazyLinear,
-)
 from .linear import Bilinear, Flatten, Identity, Linear, Unflatten
-from .local import LocallyConnected1d, LocallyConnected2d
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -180,40 +76,7 @@ from .loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
 )
-from .margin import (
-    CategoricalHingeLoss,
-    ContrastiveLoss,
-    CosineEmbeddingLoss,
-    HingeEmbeddingLoss,
-    HingeLoss,
-    MarginRankingLoss,
-    MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss,
-    MultiMarginLoss,
-    SoftMarginLoss,
-    SquaredHingeLoss,
-    TripletMarginLoss,
-    TripletMarginWithDistanceLoss,
-)
-from .merging import (
-    Add,
-    Average,
-    Concatenate,
-    Dot,
-    Maximum,
-    Minimum,
-    Multiply,
-    Parallel,
-    Residual,
-    Subtract,
-)
 from .module import Module
-from .noise import (
-    ActivityRegularization,
-    GaussianDropout,
-    GaussianNoise,
-    GradientReversal,
-)
 from .normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -221,14 +84,6 @@ from .normalization import (
     GroupNorm,
     LayerNorm,
     RMSNorm,
-)
-from .overlap import DiceLoss, TverskyLoss
-from .packed import (
-    PackedSequence,
-    pack_padded_sequence,
-    pack_sequence,
-    pad_packed_sequence,
-    pad_sequence,
 )
 from .padding import (
     CircularPad1d,
@@ -253,12 +108,6 @@ from .parameter import (
     UninitializedBuffer,
     UninitializedParameter,
 )
-from .parametrizations import orthogonal, spectral_norm, weight_norm
-from .parametrize import (
-    is_parametrized,
-    register_parametrization,
-    remove_parametrizations,
-)
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -273,74 +122,251 @@ from .pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from .positions import (
-    ALiBi,
-    LearnedPositionalEmbedding,
-    RotaryPositionalEmbedding,
-    SinusoidalPositionalEncoding,
-)
-from .rare_activation import (
-    Activation,
-    CReLU,
-    Cube,
-    Exponential,
-    Maxout,
-    RationalTanh,
-    RectifiedTanh,
-    Sparsemax,
-    SparsePlus,
-    SparseSigmoid,
-    Squareplus,
-)
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from .regularizer import L1, L1L2, L2, OrthogonalRegularizer, RegularizedLoss
-from .reversible_embedding import ReversibleEmbedding
 from .sample import Sample
-from .separable import (
-    DepthwiseConv1d,
-    DepthwiseConv2d,
-    DepthwiseConv3d,
-    SeparableConv1d,
-    SeparableConv2d,
-)
-from .sequences import Bidirectional, TimeDistributed
-from .shaping import Cropping1d, Cropping2d, Cropping3d, Permute, RepeatVector, Reshape
-from .sound import (
-    MFCC,
-    MelSpectrogram,
-    STFTSpectrogram,
-)
 from .stateless import functional_call
 from .summary import Row, Summary, summary
-from .synchronized import SyncBatchNorm
-from .transformer import (
-    Transformer,
-    TransformerDecoder,
-    TransformerDecoderLayer,
-    TransformerEncoder,
-    TransformerEncoderLayer,
-)
-from .unpooling import (
-    FractionalMaxPool2d,
-    FractionalMaxPool3d,
-    LPPool1d,
-    LPPool2d,
-    LPPool3d,
-    MaxUnpool1d,
-    MaxUnpool2d,
-    MaxUnpool3d,
-)
-from .upsampling import (
-    PixelShuffle,
-    PixelUnshuffle,
-    Upsample,
-    UpsamplingBilinear2d,
-    UpsamplingNearest2d,
-)
-from .vectors import parameters_to_vector, vector_to_parameters
-from .vgg_weights import load_vgg_features, vgg_features
-from .vocabulary import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 from .weights import load_metadata, load_weights, read_weights, save_weights
+
+# Imported when they are asked for: not every program needs what they bring.
+_LATE = (
+    *("across", "adapted", "attention_kinds", "augment", "blocks", "categories"),
+    *("cells", "columns", "constraint", "contrast", "conv_recurrent", "ctc"),
+    *("dense", "distance", "embedding_bag", "focal", "functions", "fusion"),
+    *("global_pooling", "grouped_attention", "hashing", "instance", "lazy"),
+    *("local", "margin", "merging", "noise", "overlap", "packed"),
+    *("parametrizations", "parametrize", "positions", "prune"),
+    *("rare_activation", "regularizer", "reversible_embedding", "separable"),
+    *("sequences", "shaping", "sound", "synchronized", "transformer"),
+    *("unpooling", "upsampling", "vectors", "vgg_weights", "vocabulary"),
+)
+
+if TYPE_CHECKING:
+    from . import prune
+    from .across import ChannelShuffle, CrossMapLRN2d, LocalResponseNorm, Softmax2d
+    from .adapted import (
+        Normalization,
+    )
+    from .attention_kinds import AdditiveAttention, Attention
+    from .augment import (
+        AugMix,
+        AutoContrast,
+        CenterCrop,
+        ContrastLimitedAdaptiveHistogramEqualization,
+        CutMix,
+        Equalization,
+        MixUp,
+        RandAugment,
+        RandomBrightness,
+        RandomColorDegeneration,
+        RandomColorJitter,
+        RandomContrast,
+        RandomCrop,
+        RandomElasticTransform,
+        RandomErasing,
+        RandomFlip,
+        RandomGaussianBlur,
+        RandomGrayscale,
+        RandomHue,
+        RandomInvert,
+        RandomPerspective,
+        RandomPosterization,
+        RandomResizedCrop,
+        RandomRotation,
+        RandomSaturation,
+        RandomSharpness,
+        RandomShear,
+        RandomTranslation,
+        RandomZoom,
+        Resizing,
+        Solarization,
+    )
+    from .blocks import (
+        Highway,
+        MixtureOfExperts,
+        SqueezeExcitation,
+        StochasticDepth,
+        SwiGLU,
+    )
+    from .categories import (
+        CategoryEncoding,
+        Discretization,
+        IntegerLookup,
+    )
+    from .cells import Recurrent, StackedRNNCells, ZoneoutCell
+    from .columns import Fold, Unfold
+    from .constraint import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+    from .contrast import CircleLoss, NTXentLoss, RankingSoftmaxLoss
+    from .conv_recurrent import (
+        ConvLSTM1d,
+        ConvLSTM2d,
+        ConvLSTM3d,
+        ConvLSTMCell1d,
+        ConvLSTMCell2d,
+        ConvLSTMCell3d,
+    )
+    from .ctc import CTCLoss, ctc_decode, ctc_loss
+    from .dense import Cosine, EinsumDense, Euclidean, LoRALinear, TernaryDense
+    from .distance import CosineSimilarity, PairwiseDistance
+    from .embedding_bag import EmbeddingBag
+    from .focal import (
+        FocalLoss,
+        GeneralizedCrossEntropyLoss,
+        PolyLoss,
+        SigmoidFocalLoss,
+        SparsemaxLoss,
+    )
+    from .functions import Lambda, Masking, Rescaling, Scale, UnitNormalization
+    from .fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+    from .global_pooling import (
+        GlobalAvgPool1d,
+        GlobalAvgPool2d,
+        GlobalAvgPool3d,
+        GlobalMaxPool1d,
+        GlobalMaxPool2d,
+        GlobalMaxPool3d,
+    )
+    from .grouped_attention import GroupQueryAttention
+    from .hashing import (
+        HashedCrossing,
+        Hashing,
+    )
+    from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+    from .lazy import (
+        LazyBatchNorm1d,
+        LazyBatchNorm2d,
+        LazyBatchNorm3d,
+        LazyConv1d,
+        LazyConv2d,
+        LazyConv3d,
+        LazyConvTranspose1d,
+        LazyConvTranspose2d,
+        LazyConvTranspose3d,
+        LazyInstanceNorm1d,
+        LazyInstanceNorm2d,
+        LazyInstanceNorm3d,
+        LazyLinear,
+    )
+    from .local import LocallyConnected1d, LocallyConnected2d
+    from .margin import (
+        CategoricalHingeLoss,
+        ContrastiveLoss,
+        CosineEmbeddingLoss,
+        HingeEmbeddingLoss,
+        HingeLoss,
+        MarginRankingLoss,
+        MultiLabelMarginLoss,
+        MultiLabelSoftMarginLoss,
+        MultiMarginLoss,
+        SoftMarginLoss,
+        SquaredHingeLoss,
+        TripletMarginLoss,
+        TripletMarginWithDistanceLoss,
+    )
+    from .merging import (
+        Add,
+        Average,
+        Concatenate,
+        Dot,
+        Maximum,
+        Minimum,
+        Multiply,
+        Parallel,
+        Residual,
+        Subtract,
+    )
+    from .noise import (
+        ActivityRegularization,
+        GaussianDropout,
+        GaussianNoise,
+        GradientReversal,
+    )
+    from .overlap import DiceLoss, TverskyLoss
+    from .packed import (
+        PackedSequence,
+        pack_padded_sequence,
+        pack_sequence,
+        pad_packed_sequence,
+        pad_sequence,
+    )
+    from .parametrizations import orthogonal, spectral_norm, weight_norm
+    from .parametrize import (
+        is_parametrized,
+        register_parametrization,
+        remove_parametrizations,
+    )
+    from .positions import (
+        ALiBi,
+        LearnedPositionalEmbedding,
+        RotaryPositionalEmbedding,
+        SinusoidalPositionalEncoding,
+    )
+    from .rare_activation import (
+        Activation,
+        CReLU,
+        Cube,
+        Exponential,
+        Maxout,
+        RationalTanh,
+        RectifiedTanh,
+        Sparsemax,
+        SparsePlus,
+        SparseSigmoid,
+        Squareplus,
+    )
+    from .regularizer import L1, L1L2, L2, OrthogonalRegularizer, RegularizedLoss
+    from .reversible_embedding import ReversibleEmbedding
+    from .separable import (
+        DepthwiseConv1d,
+        DepthwiseConv2d,
+        DepthwiseConv3d,
+        SeparableConv1d,
+        SeparableConv2d,
+    )
+    from .sequences import Bidirectional, TimeDistributed
+    from .shaping import (
+        Cropping1d,
+        Cropping2d,
+        Cropping3d,
+        Permute,
+        RepeatVector,
+        Reshape,
+    )
+    from .sound import (
+        MFCC,
+        MelSpectrogram,
+        STFTSpectrogram,
+    )
+    from .synchronized import SyncBatchNorm
+    from .transformer import (
+        Transformer,
+        TransformerDecoder,
+        TransformerDecoderLayer,
+        TransformerEncoder,
+        TransformerEncoderLayer,
+    )
+    from .unpooling import (
+        FractionalMaxPool2d,
+        FractionalMaxPool3d,
+        LPPool1d,
+        LPPool2d,
+        LPPool3d,
+        MaxUnpool1d,
+        MaxUnpool2d,
+        MaxUnpool3d,
+    )
+    from .upsampling import (
+        PixelShuffle,
+        PixelUnshuffle,
+        Upsample,
+        UpsamplingBilinear2d,
+        UpsamplingNearest2d,
+    )
+    from .vectors import parameters_to_vector, vector_to_parameters
+    from .vgg_weights import load_vgg_features, vgg_features
+    from .vocabulary import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
+else:
+    __getattr__, __dir__ = late_names(__name__, _LATE, missing(__name__))
 
 __all__ = [
     "MaxNorm",
@@ -681,6 +707,3 @@ __all__ = [
     "vgg_features",
     "weight_norm",
 ]
-
-if not TYPE_CHECKING:  # else every name would pass for one of ours
-    __getattr__ = missing(__name__)

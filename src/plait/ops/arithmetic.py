@@ -95,7 +95,7 @@ def _of_numbers(op: str, x: Operand, y: Operand, least: bool) -> Node:
 
 
 def fmax(x: Operand, y: Operand) -> Node:
-    """Return the greater of each pair; where one is nan, the other.
+    """Return the greater of `x` and `y`; where one is nan, the other.
 
     Gradient: to the greater; halved between equal ones.
     """
@@ -103,7 +103,7 @@ def fmax(x: Operand, y: Operand) -> Node:
 
 
 def fmin(x: Operand, y: Operand) -> Node:
-    """Return the lesser of each pair; where one is nan, the other.
+    """Return the lesser of `x` and `y`; where one is nan, the other.
 
     Gradient: to the lesser; halved between equal ones.
     """

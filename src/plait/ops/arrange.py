@@ -307,7 +307,8 @@ def combinations(x: Node, r: int = 2, with_replacement: bool = False) -> Node:
         if with_replacement
         else itertools.combinations
     )
-    ways = np.array(list(choose(range(x.size), r)), np.int64).reshape(-1, r)
+    found = list(choose(range(x.size), r))
+    ways = np.array(found, np.int64).reshape(len(found), r)
     return gather.gather(x, source.constant(ways, int64), 0)
 
 

@@ -76,7 +76,7 @@ def _bessel(op: str, order: int, x: Operand, scaled: bool) -> Node:
 
 
 def i0(x: Operand) -> Node:
-    """Return the modified Bessel function of the first kind of order 0.
+    """Return the modified Bessel function of the first kind of order 0 at `x`.
 
     Formula: the mean of exp(x * cos(t)) over a circle.
 
@@ -96,7 +96,7 @@ def i0e(x: Operand) -> Node:
 
 
 def i1(x: Operand) -> Node:
-    """Return the modified Bessel function of the first kind of order 1.
+    """Return the modified Bessel function of the first kind of order 1 at `x`.
 
     Formula: the mean of exp(x * cos(t)) * cos(t) over a circle.
 

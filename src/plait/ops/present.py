@@ -36,7 +36,7 @@ def nansum(
     """Return the sum over `axis` without nans; 0 if there is nothing else.
 
     Args:
-        axis, dtype, keepdims: as in `sum`.
+        x, axis, dtype, keepdims: as in `sum`.
 
     Gradient: 0 to nans.
     """
@@ -49,7 +49,7 @@ def nanprod(
     """Return the product over `axis` without nans; 1 if there is nothing else.
 
     Args:
-        axis, dtype, keepdims: as in `sum`.
+        x, axis, dtype, keepdims: as in `sum`.
 
     Gradient: 0 to nans.
     """
@@ -61,7 +61,7 @@ def nanmean(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     else.
 
     Args:
-        axis, keepdims: as in `mean`.
+        x, axis, keepdims: as in `mean`.
 
     Gradient: 0 to nans.
     """
@@ -78,7 +78,7 @@ def nanvar(
     """Return the variance over `axis` without nans.
 
     Args:
-        axis, correction, keepdims: as in `var`.
+        x, axis, correction, keepdims: as in `var`.
 
     Special cases: nan where there are not more numbers than `correction`.
 
@@ -106,7 +106,7 @@ def nanstd(
     """Return the standard deviation over `axis` without nans: the root of `nanvar`.
 
     Args:
-        axis, correction, keepdims: as in `var`.
+        x, axis, correction, keepdims: as in `var`.
     """
     x = as_float("nanstd", x)
     variance = _variance(x, axis, correction, keepdims)
@@ -117,7 +117,7 @@ def nanmax(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the greatest number over `axis`; nan if there is none.
 
     Args:
-        axis, keepdims: as in `max`.
+        x, axis, keepdims: as in `max`.
 
     Raises:
         ShapeError: there are no elements.
@@ -131,7 +131,7 @@ def nanmin(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return the least number over `axis`; nan if there is none.
 
     Args:
-        axis, keepdims: as in `min`.
+        x, axis, keepdims: as in `min`.
 
     Raises:
         ShapeError: there are no elements.
@@ -156,7 +156,7 @@ def nanargmax(x: Node, axis: int | None = None, *, keepdims: bool = False) -> No
     """Return the position of the greatest number along `axis`, as int64.
 
     Args:
-        axis, keepdims: as in `argmax`.
+        x, axis, keepdims: as in `argmax`.
 
     Special cases: 0 where there are only nans.
     """
@@ -167,7 +167,7 @@ def nanargmin(x: Node, axis: int | None = None, *, keepdims: bool = False) -> No
     """Return the position of the least number along `axis`, as int64.
 
     Args:
-        axis, keepdims: as in `argmin`.
+        x, axis, keepdims: as in `argmin`.
 
     Special cases: 0 where there are only nans.
     """
@@ -181,7 +181,7 @@ def nanquantile(
 
     Args:
         q: one number in 0..1, or several.
-        axis, keepdims: as in `quantile`.
+        x, axis, keepdims: as in `quantile`.
 
     Returns:
         For several `q`, an axis of their number in front.
@@ -242,7 +242,7 @@ def nanmedian(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     """Return `median` without nans: the middle number, or the mean of the middle two.
 
     Args:
-        axis, keepdims: as in `median`.
+        x, axis, keepdims: as in `median`.
 
     Raises:
         ShapeError: there are no elements.

@@ -124,7 +124,7 @@ def ndtr(x: Operand) -> Node:
 
 
 def log_ndtr(x: Operand) -> Node:
-    """Return the logarithm of `ndtr`, precise far below 0, too.
+    """Return the logarithm of `ndtr(x)`, precise far below 0, too.
 
     Formula: log1p(-ndtr(-x)) above -1; and log(erfcx(-x / sqrt(2)) / 2) - x ** 2 / 2
     below.

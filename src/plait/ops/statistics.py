@@ -27,7 +27,7 @@ def moments(
     """Return the mean and the variance over `axis`.
 
     Args:
-        axis, correction, keepdims: as in `var`.
+        x, axis, correction, keepdims: as in `var`.
     """
     variance = reduce.var(x, axis, correction=correction, keepdims=keepdims)
     return reduce.mean(x, axis, keepdims=keepdims), variance
@@ -300,7 +300,7 @@ def interp(x: Operand, xp: Node, fp: Node) -> Node:
 
 
 def cumulative_min(x: Node, *, axis: int) -> Node:
-    """Return the running minimum along `axis`.
+    """Return the running minimum of `x` along `axis`.
 
     Gradient: to the latest position at which the minimum was set.
     """
@@ -374,7 +374,7 @@ def segment_sum(x: Node, segment_ids: Node, num_segments: int) -> Node:
 def segment_prod(x: Node, segment_ids: Node, num_segments: int) -> Node:
     """Return the products of the rows of each segment; 1 for one without rows.
 
-    Arguments and errors are those of `segment_sum`.
+    Arguments as in `segment_sum`.
     """
     return _segments("segment_prod", x, segment_ids, num_segments, "multiply", 1)
 
@@ -391,7 +391,7 @@ def _bound(x: Node, least: bool) -> float:
 def segment_max(x: Node, segment_ids: Node, num_segments: int) -> Node:
     """Return the greatest element of the rows of each segment.
 
-    Arguments and errors are those of `segment_sum`.
+    Arguments as in `segment_sum`.
 
     Special cases: the least number of the dtype, or -inf, for a segment without rows.
 
@@ -404,7 +404,7 @@ def segment_max(x: Node, segment_ids: Node, num_segments: int) -> Node:
 def segment_min(x: Node, segment_ids: Node, num_segments: int) -> Node:
     """Return the least element of the rows of each segment.
 
-    Arguments and errors are those of `segment_sum`.
+    Arguments as in `segment_sum`.
 
     Special cases: the greatest number of the dtype, or inf, for a segment without
     rows.
@@ -418,7 +418,7 @@ def segment_min(x: Node, segment_ids: Node, num_segments: int) -> Node:
 def segment_mean(x: Node, segment_ids: Node, num_segments: int) -> Node:
     """Return the means of the rows of each segment; 0 for one without rows.
 
-    Arguments and errors are those of `segment_sum`.
+    Arguments as in `segment_sum`.
     """
     x = as_float("segment_mean", x)
     total = segment_sum(x, segment_ids, num_segments)

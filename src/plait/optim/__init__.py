@@ -2,46 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from ..late import late_names
 from ..names import missing
-from .accumulate import Accumulate
-from .adabelief import AdaBelief
-from .adadelta import Adadelta
-from .adafactor import Adafactor
-from .adagrad import Adagrad
 from .adam import Adam, AdamW
-from .adamax import Adamax
-from .adan import Adan
-from .ademamix import AdEMAMix
-from .adopt import ADOPT
-from .asgd import ASGD
-from .average import AveragedModel, update_bn
-from .chains import ChainedScheduler, SequentialLR
 from .clip import (
     adaptive_clip_grad_,
     centralize_grad_,
     clip_grad_norm_,
     clip_grad_value_,
 )
-from .cycles import SWALR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
-from .fromage import Fromage
-from .ftml import FTML
-from .ftrl import Ftrl
-from .lamb import LAMB, LARS
-from .lbfgs import LBFGS
-from .lion import Lion, Signum
-from .lookahead import Lookahead
-from .madgrad import MADGRAD
-from .multi import MultiOptimizer
-from .muon import Muon
-from .nadam import NAdam
-from .novograd import NovoGrad
 from .optimizer import Optimizer
-from .plateau import ReduceLROnPlateau
-from .radam import RAdam
-from .rmsprop import RMSprop
-from .rprop import Rprop
-from .sam import SAM
-from .scaler import GradScaler
 from .schedule import (
     ConstantLR,
     CosineAnnealingLR,
@@ -60,11 +30,56 @@ from .schedule import (
     cosine_decay,
     linear_decay,
 )
-from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from .sgd import SGD
-from .sm3 import SM3
-from .sparse_adam import SparseAdam
-from .yogi import Yogi
+
+# Imported when they are asked for: not every program needs what they bring.
+_LATE = (
+    *("accumulate", "adabelief", "adadelta", "adafactor", "adagrad", "adamax"),
+    *("adan", "ademamix", "adopt", "asgd", "average", "chains", "cycles"),
+    *("fromage", "ftml", "ftrl", "lamb", "lbfgs", "lion", "lookahead"),
+    *("madgrad", "multi", "muon", "nadam", "novograd", "plateau", "radam"),
+    *("rmsprop", "rprop", "sam", "scaler", "schedule_free", "sm3"),
+    *("sparse_adam", "yogi"),
+)
+
+if TYPE_CHECKING:
+    from .accumulate import Accumulate
+    from .adabelief import AdaBelief
+    from .adadelta import Adadelta
+    from .adafactor import Adafactor
+    from .adagrad import Adagrad
+    from .adamax import Adamax
+    from .adan import Adan
+    from .ademamix import AdEMAMix
+    from .adopt import ADOPT
+    from .asgd import ASGD
+    from .average import AveragedModel, update_bn
+    from .chains import ChainedScheduler, SequentialLR
+    from .cycles import SWALR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
+    from .fromage import Fromage
+    from .ftml import FTML
+    from .ftrl import Ftrl
+    from .lamb import LAMB, LARS
+    from .lbfgs import LBFGS
+    from .lion import Lion, Signum
+    from .lookahead import Lookahead
+    from .madgrad import MADGRAD
+    from .multi import MultiOptimizer
+    from .muon import Muon
+    from .nadam import NAdam
+    from .novograd import NovoGrad
+    from .plateau import ReduceLROnPlateau
+    from .radam import RAdam
+    from .rmsprop import RMSprop
+    from .rprop import Rprop
+    from .sam import SAM
+    from .scaler import GradScaler
+    from .schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+    from .sm3 import SM3
+    from .sparse_adam import SparseAdam
+    from .yogi import Yogi
+else:
+    __getattr__, __dir__ = late_names(__name__, _LATE, missing(__name__))
 
 __all__ = [
     "Accumulate",
@@ -135,6 +150,3 @@ __all__ = [
     "SparseAdam",
     "Yogi",
 ]
-
-if not TYPE_CHECKING:  # else every name would pass for one of ours
-    __getattr__ = missing(__name__)

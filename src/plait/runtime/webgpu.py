@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import program as plan
-from ..compile.wgsl.gate import GATE
 from ..errors import DeviceError, PlaitError, optional
 from ..ir.graph import TensorType
 from ..program import Code, Launch, Place, Program, WrongIndex
+from ..web.gate import GATE
 
 _ALIGNMENT = 256
 # Workgroups of a dispatch in one direction, which any device runs.

@@ -17,6 +17,7 @@ from .blocking import Facts
 from .blocking import Shape as Extents
 from .convolution_block import lower_positions
 from .convolution_dots import lower_sums
+from .convolution_gathered import gathered
 from .convolution_pairs import are_paired, paired
 from .convolution_products import lower_products, way_of
 from .convolution_tiles import filter_of, lower_tiles
@@ -28,7 +29,7 @@ from .memory import Memory
 from .patches import are_patches, patched
 from .piece import Piece
 from .sliding import Axis, Finish, Problem, Source
-from .ways import laid, slid
+from .ways import is_short, laid, slid
 
 # Bytes between the numbers of two channels that are read one after the other, at most.
 _NEAR = 1024
@@ -82,6 +83,10 @@ def lower_convolution(
         x.shape[0], at["groups"], rows, channels, axes, dtype,
         _direct(node, source(weight), facts), source(x), source(weight), finish,
     )  # fmt: skip
+    after: list[product.Piece] = []
+    if not is_short(axes, along_kernel):
+        lanes = facts.lanes(dtype)
+        problem, after = gathered(problem, along_kernel, lanes, name)
     in_pairs = x.dtype is weight.dtype is bfloat16 and are_paired(problem, facts)
     each = 1.0
     if in_pairs:
@@ -96,7 +101,7 @@ def lower_convolution(
         if in_pairs:
             problem = paired(problem)
         pieces = lower(problem, facts, name)
-    return as_pieces(pieces, group, memory, products)
+    return as_pieces([*pieces, *after], group, memory, products)
 
 
 def _cheaper(problem: Problem, along_kernel: bool, facts: Facts) -> Problem:

@@ -10,18 +10,16 @@ Read first: `lower_windows`.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-from ...dtypes import bool_, int64
 from ...ir.graph import Node
-from ..loops.grammar import Body, Constant, Expression, Load, Operation, Variable
+from ..loops.grammar import Body, Expression, Load, Variable
 from . import contract
 from .blocking import Facts, Shape
+from .convolution_gathered import Meeting, chosen
 from .index import ZERO, affine, unravel
 from .led import Epilogue, element
 from .memory import Memory
-from .product import Contraction, Operand, Piece, smaller
-from .scalar import constant
+from .product import Contraction, Operand, Piece
 
 
 def lower_windows(
@@ -71,50 +69,12 @@ def _kernel(node: Node, memory: Memory, rows: int) -> Operand:
     return Operand(load, weight.dtype, None, None, None, along_sum=along)
 
 
-class _Axis(NamedTuple):
-    """How a window slides along one axis: see `sliding`."""
-
-    size: int
-    positions: int
-    taps: int
-    step: int
-    gap: int
-    spread: int
-    low: int
-
-    def met(
-        self, position: Expression, tap: Expression
-    ) -> tuple[Expression, list[Expression]]:
-        """Return the element that a tap meets, some one if it meets none, and tests
-        whether it does.
-        """
-        before = -(-self.low // self.spread)
-        # Never negative, so that it may be divided.
-        place = position * self.step + tap * self.gap
-        place = place + (before * self.spread - self.low)
-        tests: list[Expression] = []
-        if self.spread > 1:
-            rest = place % self.spread
-            tests.append(Operation("equal", (rest, ZERO), bool_))
-            place = place // self.spread
-        last = (self.positions - 1) * self.step + (self.taps - 1) * self.gap - self.low
-        if before > 0:
-            tests.append(Constant(before, int64) <= place)
-            place = Operation("maximum", (place - before, ZERO))
-        else:
-            place = place - before
-        if last // self.spread >= self.size:
-            tests.append(place < self.size)
-            place = smaller(place, self.size - 1)
-        return place, tests
-
-
 def _windows(node: Node, memory: Memory) -> Operand:
     """Return what the taps meet at each position, and zeros beyond the edges."""
     x, weight = node.operands
     at, channels = node.attributes, weight.shape[1]
     axes = [
-        _Axis(size, positions, taps, step, gap, spread, low)
+        Meeting(size, positions, taps, step, gap, spread, low)
         for size, positions, taps, step, gap, spread, (low, _) in zip(
             x.shape[2:], node.shape[2:], weight.shape[2:], at["stride"],
             at["dilation"], at["input_dilation"], at["padding"], strict=True,
@@ -125,19 +85,12 @@ def _windows(node: Node, memory: Memory) -> Operand:
         item, *positions = unravel(n, (x.shape[0], *node.shape[2:]))
         channel, *taps = unravel(k, weight.shape[1:])
         index = [item, b * channels + channel]
-        inside: Expression | None = None
+        tests: list[Expression] = []
         for axis, position, tap in zip(axes, positions, taps, strict=True):
-            place, tests = axis.met(position, tap)
+            place, some = axis.met(position, tap)
             index.append(place)
-            for test in tests:
-                both = test
-                if inside is not None:
-                    both = Operation("bitwise_and", (inside, test), bool_)
-                inside = both
-        value = element(x, tuple(index), memory)
-        if inside is None:
-            return value
-        return Operation("select", (inside, value, constant(0, value.dtype)), x.dtype)
+            tests += some
+        return chosen(tests, element(x, tuple(index), memory))
 
     # Positions lie side by side; of few, taps do.
     along = bool(axes) and axes[-1].taps > axes[-1].positions

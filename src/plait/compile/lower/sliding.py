@@ -51,7 +51,7 @@ class Axis:
     """One axis of a sliding window.
 
     Attributes:
-        size, count, taps: as in the text of this module.
+        size, count, taps, step, gap, spread, low: as in the text of this module.
         phases, stride: how far positions are apart that meet the same taps, and how
             many elements further on these are.
         positions: of one phase, at most.
@@ -76,7 +76,7 @@ class Axis:
         apart: bool = False,
     ) -> None:
         self.size, self.count, self.taps = size, count, taps
-        self._given = (size, count, taps, step, gap, spread, low)
+        self.step, self.gap, self.spread, self.low = step, gap, spread, low
         common = math.gcd(step, spread)
         self.phases, self.stride = spread // common, step // common
         self.positions = -(-count // self.phases)
@@ -107,7 +107,10 @@ class Axis:
 
     def apart(self) -> Axis:
         """Return the axis with a part for each tap."""
-        return Axis(*self._given, apart=True)
+        return Axis(
+            self.size, self.count, self.taps, self.step, self.gap, self.spread,
+            self.low, apart=True,
+        )  # fmt: skip
 
     @property
     def pitch(self) -> int:

@@ -1,7 +1,7 @@
 """Which way a convolution is computed: what its vectors run along, and how elements
 are laid out for that.
 
-Read first: `slid`, `is_written_out`.
+Read first: `slid`, `is_short`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from .sliding import Axis, parts_of, phases_of, runs_of
 
 # Code of so many runs is not too long.
 _MOST_RUNS = 36
+# Sums of one item that are written out.
+_MOST_SUMS = 100
 # Products that cost as much as the copy of an element.
 _COPY = 8
 # Positions that are worked on at once, at least.
 _FEW = 128
 
 
-def is_written_out(node: Node) -> bool:
+def is_short(axes: Sequence[Axis], along_kernel: bool) -> bool:
     """Return whether the code of a convolution would not be too long.
 
     Each part of what windows with a stride slide over has code of its own, and so has
     each phase of what is spread.
     """
-    axes, along_kernel = slid(node)
     runs = math.prod(sum(map(len, axis.runs)) for axis in axes)
     return runs <= _MOST_RUNS or are_patches(axes, along_kernel)
 
@@ -44,7 +45,16 @@ def slid(node: Node) -> tuple[Sequence[Axis], bool]:
         axes.append(Axis(size, count, taps, step, gap, spread, low))
         turned.append(Axis(size, taps, count, gap, step, spread, low))
     along_kernel = _products(turned) < _products(axes)
-    return (turned if along_kernel else axes), along_kernel
+    first, second = (turned, axes) if along_kernel else (axes, turned)
+    if is_short(first, along_kernel) or not is_short(second, not along_kernel):
+        return first, along_kernel
+    # What is copied for each tap has no places between lines, which take products too.
+    rows = weight.shape[0] // at["groups"]
+    copied = math.prod(axis.count * axis.taps for axis in axes)
+    written = math.prod(axis.taps for axis in second) if not along_kernel else 0
+    if written <= _MOST_SUMS and _products(second) * rows < copied * (rows + _COPY):
+        return second, not along_kernel
+    return first, along_kernel
 
 
 def laid(axes: Sequence[Axis], rows: int, room: int) -> Sequence[Axis]:

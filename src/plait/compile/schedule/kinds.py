@@ -8,7 +8,6 @@ from __future__ import annotations
 from ...ir.build import PICK
 from ...ir.graph import Node, TensorType
 from ..lower.pull import is_pulled
-from ..lower.ways import is_written_out
 
 PULLED = "pulled"  # written out where it is needed, element by element
 REDUCTION = "reduction"
@@ -30,7 +29,7 @@ def kind_of(node: Node) -> str:
     if name in REDUCTIONS:
         return REDUCTION
     if name == "convolution":
-        return CONTRACTION if is_written_out(node) else OPAQUE
+        return CONTRACTION
     if name in CONTRACTIONS:
         x, axes = node.operands[0], node.attributes["axes"][0]
         return CONTRACTION if all(x.shape[axis] for axis in axes) else PULLED

@@ -5,7 +5,7 @@
      "scratch": the address from which on kernels have scratch memory,
      "stride": bytes of what a launch says, see `emit.Shader`,
      "verdict": the address of a word: the number of the alarm that ended a function,
-     "gate": the kernel that writes it, see `gate`; "" where no function has alarms,
+     "gate": the kernel that writes it, see `web.gate`; "" where no function has alarms,
      "contents": [[address, bytes in base 64]],
      "kernels": [{"code", "half": the same for devices with float16, if it has it,
                   "chunks", "scratch": bytes of a workgroup,
@@ -29,8 +29,8 @@ from ... import program as plan
 from ...dtypes import as_dtype
 from ...errors import ArgumentError
 from ...program import Code, Instruction, Launch, Place, Program
+from ...web.gate import GATE
 from ..schedule.arena import aligned
-from .gate import GATE
 from .target import copy_code
 
 # Of dynamic offsets into a buffer.

@@ -1,4 +1,4 @@
-"""The small nets that began it, and that learn in seconds: from the perceptron to GANs."""
+"""Small nets that learn in seconds, from the perceptron to GANs."""
 
 from .autoencoder import (
     Autoencoder,

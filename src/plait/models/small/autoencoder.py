@@ -37,8 +37,8 @@ class Autoencoder(nn.Module):
         >>> net.encoder(plait.zeros(3, 8)).shape, net(plait.zeros(3, 8)).shape
         ((3, 2), (3, 8))
 
-    Source: G. Hinton, R. Salakhutdinov, "Reducing the dimensionality of data with neural
-    networks", 2006.
+    Source: G. Hinton, R. Salakhutdinov, "Reducing the dimensionality of data with
+    neural networks", 2006.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from ...errors import ShapeError
 
 
 class RestrictedBoltzmannMachine(nn.Module):
-    """A layer that is seen and a hidden one, of 0 and 1, with ties between the two only.
+    """A layer that is seen and a hidden one, of 0 and 1, with ties between them only.
 
     Formula: the probability of (v, h) is in proportion to
     exp(v @ weight @ h + v @ visible_bias + h @ hidden_bias), so that each unit of one
@@ -36,8 +36,8 @@ class RestrictedBoltzmannMachine(nn.Module):
         >>> net.fit(plait.ones(8, 6), epochs=20).shape
         (20,)
 
-    Source: P. Smolensky, "Information processing in dynamical systems", 1986;
-    G. Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
+    Source: P. Smolensky, "Information processing in dynamical systems", 1986; G.
+    Hinton, "Training products of experts by minimizing contrastive divergence", 2002.
     """
 
     def __init__(self, visible: int, hidden: int) -> None:
@@ -116,6 +116,6 @@ class RestrictedBoltzmannMachine(nn.Module):
             )  # fmt: skip
             keys = plait.random.split(plait.random.next_key(), epochs)
             state, errors = plait.scan(epoch, start, keys)
-            self.weight, self.visible_bias, self.hidden_bias = state
+            self.weight.data, self.visible_bias.data, self.hidden_bias.data = state
         found: Tensor = errors
         return found

@@ -137,7 +137,7 @@ class DeepQ(nn.Module):
         self._kept += 1
 
     def learn(self) -> Tensor | None:
-        """Learn from a batch of what is kept; return the loss, or None without enough."""
+        """Learn from a batch; return the loss, or None if too little is kept."""
         kept = min(self._kept, len(self._actions))
         if kept < self.batch_size:
             return None

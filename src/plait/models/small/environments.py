@@ -163,7 +163,7 @@ class CartPole:
 
     def step(self, action: int) -> tuple[Seen, float, bool]:
         """Push left (0) or right (1)."""
-        place, speed, angle, turn = self.state
+        _, speed, angle, turn = self.state
         force = self.FORCE if action == 1 else -self.FORCE
         sine, cosine = math.sin(angle), math.cos(angle)
         mass = self.CART + self.POLE

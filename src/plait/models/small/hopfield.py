@@ -72,7 +72,7 @@ class HopfieldNet(nn.Module):
                 expected="'hebb' or 'projection'",
             )
         eye = plait.eye(x.shape[1], dtype=plait.float64)
-        self.weight = (weight * (1 - eye)).to(self.weight.dtype)
+        self.weight.data = (weight * (1 - eye)).to(self.weight.dtype)
 
     def forward(self, x: Tensor, sweeps: int = 10) -> Tensor:
         """Return what patterns become.

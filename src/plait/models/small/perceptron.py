@@ -91,7 +91,7 @@ class Perceptron(nn.Module):
         with plait.no_grad():
             start = (self.weight.detach(), self.bias.detach())
             (weight, bias), mistakes = plait.scan(epoch, start, length=epochs)
-            self.weight, self.bias = weight, bias
+            self.weight.data, self.bias.data = weight, bias
         found: Tensor = mistakes
         return found
 

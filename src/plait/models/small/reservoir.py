@@ -1,4 +1,4 @@
-"""Reservoirs: recurrent nets that stay as they were drawn; only a linear map is learned.
+"""Reservoirs: recurrent nets that stay as they were drawn; a linear map learns.
 
 Read first: `EchoStateNetwork`, `LiquidStateMachine`.
 """
@@ -78,7 +78,7 @@ class Reservoir(nn.Module):
             eye = plait.eye(a.shape[1], dtype=plait.float64)
             squares = a.mT @ a + ridge * a.shape[0] * eye
             found = plait.linalg.solve(squares, a.mT @ b)
-            self.readout = found.to(self.readout.dtype)
+            self.readout.data = found.to(self.readout.dtype)
             return plait.mse_loss(seen @ self.readout, wanted)
 
     def _seen(self, x: Tensor) -> Tensor:
@@ -237,8 +237,8 @@ class LiquidStateMachine(Reservoir):
         units: int,
         outputs: int,
         decay: float = 0.9,
-        trace: float = 0.9,
-        density: float = 0.1,
+        trace: float = 0.8,
+        density: float = 0.05,
         inhibitory: float = 0.2,
         seed: int = 0,
     ) -> None:

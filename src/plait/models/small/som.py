@@ -96,7 +96,7 @@ class SelfOrganizingMap(nn.Module):
         with plait.no_grad():
             orders = [plait.randperm(x.shape[0]) for _ in range(epochs)]
             pairs = (plait.concat(orders), plait.arange(steps))
-            self.points, _ = plait.scan(step, self.points.detach(), pairs)
+            self.points.data, _ = plait.scan(step, self.points.detach(), pairs)
 
     def _check(self, x: Tensor) -> None:
         if x.ndim != 2 or x.shape[1] != self.points.shape[1]:

@@ -1,4 +1,4 @@
-"""The kernel that stops what comes after a wrong index, without the host.
+"""The kernel that stops what comes after a wrong index on a graphics card: WGSL.
 
 A flag in memory says that an index was wrong. This kernel runs when it is known, and if
 it is set, writes into the table of what later launches are told that they have no
