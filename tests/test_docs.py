@@ -25,6 +25,8 @@ def test_links_and_paths_lead_somewhere(page):
     paths = re.findall(
         r"`((?:src|tests|tools|docs|examples|benchmarks)/[\w./]+)`", text
     )
+    # Pages of the reference are made when the documents are built.
+    links = [link for link in links if not link.startswith("reference/")]
     missing = [link for link in links if not (page.parent / link).exists()]
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert not missing

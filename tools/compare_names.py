@@ -20,15 +20,17 @@ from plait.names import FRAMEWORKS, entries
 LISTED = {
     "pytorch": (
         "torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torch.nn.init",
-        "torch.distributions",
+        "torch.distributions", "torch.special", "torch.linalg",
     ),
     "keras": (
         "keras.layers", "keras.losses", "keras.metrics", "keras.optimizers",
         "keras.optimizers.schedules", "keras.initializers", "keras.regularizers",
-        "keras.constraints", "keras.activations",
+        "keras.constraints", "keras.activations", "keras.ops",
     ),
 }  # fmt: skip
-FUNCTIONS = {"torch.nn.init", "keras.activations"}
+FUNCTIONS = {
+    "torch.nn.init", "torch.special", "torch.linalg", "keras.activations", "keras.ops",
+}  # fmt: skip
 
 
 def resolve(path: str) -> Any:

@@ -81,6 +81,19 @@ def test_batches_make_no_difference(name, sample, execution, monkeypatch):
 
 
 @every_sample
+def test_an_empty_batch_changes_nothing(name, sample):
+    if isinstance(sample.data[0], tuple):
+        return
+    empty = tuple(part[:0] for part in tensors(sample.data))
+    metric = make(name, sample)
+    metric.add(*empty)
+    metric.value()
+    feed(metric, tensors(sample.data))
+    metric.add(*empty)
+    same(metric.value(), sample.reference(*sample.data))
+
+
+@every_sample
 def test_reset_and_copies(name, sample):
     metric = make(name, sample)
     new = metric.value()

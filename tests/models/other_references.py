@@ -158,5 +158,45 @@ def _language_model(name):
         return transformers.BertModel(config)
 
 
+def _efficientnet(width, depth, dropout, num_classes=1000):
+    """Return one of EfficientNetV2-B0 to B3, of torchvision's blocks."""
+    torch = importlib.import_module("torch")
+    found = importlib.import_module("torchvision.models.efficientnet")
+    rows = [
+        found.FusedMBConvConfig(1, 3, 1, 32, 16, 1),
+        found.FusedMBConvConfig(4, 3, 2, 16, 32, 2),
+        found.FusedMBConvConfig(4, 3, 2, 32, 48, 2),
+        found.MBConvConfig(4, 3, 2, 48, 96, 3),
+        found.MBConvConfig(6, 3, 1, 96, 112, 5),
+        found.MBConvConfig(6, 3, 2, 112, 192, 8),
+    ]
+    for row in rows:
+        row.input_channels = int(row.input_channels * width + 4) // 8 * 8
+        row.out_channels = int(row.out_channels * width + 4) // 8 * 8
+        row.num_layers = -int(-row.num_layers * depth // 1)
+    return found.EfficientNet(
+        rows, dropout, num_classes=num_classes,
+        last_channel=int(1280 * width + 4) // 8 * 8,
+        norm_layer=partial(torch.nn.BatchNorm2d, eps=1e-3),
+    )  # fmt: skip
+
+
+def _convnext_xlarge(**options):
+    found = importlib.import_module("torchvision.models.convnext")
+    widths = (256, 512, 1024, 2048, None)
+    rows = [
+        found.CNBlockConfig(widths[i], widths[i + 1], depth)
+        for i, depth in enumerate((3, 3, 27, 3))
+    ]
+    return found.ConvNeXt(rows, **options)
+
+
 NETS = {"unet": _unet, "nasnet_mobile": _nasnet_mobile}
+NETS |= {
+    f"efficientnet_v2_b{i}": partial(_efficientnet, *sizes)
+    for i, sizes in enumerate(
+        ((1.0, 1.0, 0.2), (1.0, 1.1, 0.2), (1.1, 1.2, 0.3), (1.2, 1.4, 0.3))
+    )
+}
+NETS["convnext_xlarge"] = _convnext_xlarge
 NETS |= {name: partial(_language_model, name) for name in (*GPT2, *BERT)}

@@ -13,10 +13,17 @@ TIMM = {"efficientnet_lite0": "tf_efficientnet_lite0"}
 TIMM |= {name: name for name in ("resnetv2_50", "resnetv2_101", "resnetv2_152")}
 TIMM |= {
     "mobilenet_v1": "mobilenetv1_100", "xception": "legacy_xception",
-    "nasnet_large": "nasnetalarge",
+    "nasnet_large": "nasnetalarge", "inception_resnet_v2": "inception_resnet_v2",
 }  # fmt: skip
 # Where pictures are not of 64 x 64 pixels.
-SIZES = {"lenet": 32, "inception_v3": 107, "alexnet": 96, "xception": 80, "unet": 32}
+SIZES = {
+    "lenet": 32,
+    "inception_v3": 107,
+    "alexnet": 96,
+    "xception": 80,
+    "unet": 32,
+    "inception_resnet_v2": 96,
+}
 CHANNELS = {"lenet": 1}
 # Options, for both sides, that make a model take small pictures.
 OPTIONS = {

@@ -162,6 +162,9 @@ TINY = {
     "resnet_v2": (
         partial(models.ResNetV2, (1, 2), 5, (16, 32), 8), (2, 3, 32, 32),
     ),
+    "inception_resnet": (
+        partial(models.InceptionResNetV2, 5, repeats=(1, 1, 1)), (2, 3, 96, 96),
+    ),
     "mobilenet_v1": (
         partial(models.MobileNetV1, 5, 0.25, stages=[(64, 1, 1), (128, 2, 2)]),
         (2, 3, 32, 32),

@@ -17,7 +17,7 @@ KEPT = (
     "efficientnet_v2_s", "googlenet", "inception_v3", "lenet", "mnasnet0_5",
     "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf",
     "resnet18", "resnet50", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32",
-    "mobilenet_v1", "nasnet_mobile", "resnetv2_50", "xception",
+    "mobilenet_v1", "nasnet_mobile", "resnetv2_50", "xception", "inception_resnet_v2",
 )  # fmt: skip
 
 

@@ -49,6 +49,24 @@ def test_every_file_is_of_a_known_framework():
         (plait.nn, "conv2D", "plait.nn has no 'conv2D'; did you mean 'Conv2d'?"),
         (plait.optim, "xyzzy", "plait.optim has no 'xyzzy'"),
         (plait.nn, "_secret", "plait.nn has no '_secret'"),
+        (
+            plait.ones(2),
+            "view_as",
+            "plait.Tensor has no 'view_as'. PyTorch's view_as is plait.Tensor.reshape "
+            "(x.reshape(y.shape))",
+        ),
+        (
+            plait.ones(2),
+            "masked_select",
+            "plait.Tensor has no 'masked_select'. PyTorch's masked_select is left "
+            "out: the shape depends on values; x[mask] looks at them",
+        ),
+        (
+            plait.ones(2),
+            "relux",
+            "plait.Tensor has no 'relux'; did you mean 'relu'?",
+        ),
+        (plait.ones(2), "_secret", "plait.Tensor has no '_secret'"),
     ],
 )
 def test_a_missing_name_says_where_it_is(room, name, message):

@@ -114,6 +114,23 @@ def test_dtype_follows_the_input(name, sample):
 
 
 @every_sample
+def test_an_empty_batch_has_an_empty_result(name, sample):
+    if not sample.separable:
+        return
+    for training in (True, False):
+        layer = make(name, sample).train(training)
+        state = {n: x.numpy().copy() for n, x in layer.state_dict().items()}
+        empty = map_leaves(lambda x: plait.tensor(x[:0]), sample.inputs)
+        found = leaves(call(layer, empty))[0]
+        whole = leaves(call(layer, map_leaves(plait.tensor, sample.inputs)))[0]
+        assert found.shape == (0, *whole.shape[1:])
+        assert found.dtype is whole.dtype
+        if not training:
+            for key, x in layer.state_dict().items():
+                np.testing.assert_array_equal(x.numpy(), state[key])
+
+
+@every_sample
 def test_gradients_are_those_of_finite_differences(name, sample):
     if not sample.smooth:
         return

@@ -46,6 +46,14 @@ def test_values_at_the_ends():
     np.testing.assert_array_equal(
         value(incomplete.gammaincc, 2.0, x), [1, np.nan, 0, np.nan]
     )
+    # SciPy of an `a` of 0, infinite, negative, and of nan.
+    a = np.array([0.0, np.inf, np.inf, -1.0, np.nan, np.nan])
+    x = np.array([0.5, 3.0, np.inf, 3.0, 0.0, 3.0])
+    for own, theirs in (
+        (incomplete.gammainc, scipy.special.gammainc),
+        (incomplete.gammaincc, scipy.special.gammaincc),
+    ):
+        np.testing.assert_array_equal(value(own, a, x), theirs(a, x))
 
 
 @pytest.mark.parametrize("op", [incomplete.gammainc, incomplete.gammaincc])

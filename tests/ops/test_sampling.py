@@ -125,6 +125,20 @@ def test_element_types_and_nans():
     )
 
 
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection", "wrap"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_places_that_are_no_numbers(mode, padding_mode):
+    named = {"mode": mode, "padding_mode": padding_mode}
+    for place in (np.inf, -np.inf):
+        found = value(grid_sample, X, np.full_like(GRID, place), **named)
+        assert np.isfinite(found).all()
+        if padding_mode == "zeros":
+            assert (found == 0).all()
+    found = value(grid_sample, X, np.full_like(GRID, np.nan), **named)
+    expected = value(grid_sample, X, np.full_like(GRID, -1.0), **named)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -134,3 +134,6 @@ def test_what_is_refused():
         optim.AveragedModel(nn.Linear(2, 2), decay=2)
     with pytest.raises(ArgumentError, match="decay and avg_fn are both given"):
         optim.AveragedModel(nn.Linear(2, 2), 0.5, lambda a, b, n: b)
+    average = optim.AveragedModel(nn.Linear(2, 2))
+    with pytest.raises(ArgumentError, match=r"not like the one .* Got: no bias"):
+        average.update_parameters(nn.Linear(2, 2, bias=False))

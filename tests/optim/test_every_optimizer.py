@@ -297,6 +297,25 @@ def test_changed_numbers_record_nothing_new(name, sample):
     assert roots.count == before
 
 
+@every_sample
+def test_16_bits_are_computed_in_more(name, sample):
+    # Squares of these gradients, and an eps of 1e-8, are 0 in float16.
+    values = np.linspace(0.5, 1.5, 12).reshape(3, 4)
+    found = []
+    for dtype in ("float64", "float16"):
+        parameters = [
+            nn.Parameter(plait.tensor(values, dtype=dtype)),
+            nn.Parameter(plait.zeros(2, 2, dtype=dtype)),
+        ]
+        optimizer = OPTIMIZERS[name](parameters, **sample)
+        for parameter in parameters:
+            parameter.grad = parameter.detach() * 1e-3
+        optimizer.step()
+        found.append([x.detach().to("float64").numpy() for x in parameters])
+    for exact, near in zip(*found, strict=True):
+        np.testing.assert_allclose(near, exact, rtol=4e-3, atol=4e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "sample", "dtype"),
     [

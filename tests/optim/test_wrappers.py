@@ -199,6 +199,26 @@ def test_gradients_from_where_the_loss_is_greater(adaptive):
         np.testing.assert_allclose(parameter.numpy(), x - 0.1 * 4 * there**3, 1e-9)
 
 
+def test_sam_leaves_parameters_as_they_were_if_the_loss_fails():
+    x = nn.Parameter([1.0, -2.0])
+    optimizer = optim.SAM(optim.SGD([x], lr=0.1), rho=0.5)
+    calls = []
+
+    def closure():
+        calls.append(x.tolist())
+        if len(calls) == 2:
+            raise RuntimeError("no loss")
+        x.grad = None
+        loss = (x**2).sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="no loss"):
+        optimizer.step(closure)
+    assert calls[0] != calls[1]
+    assert x.tolist() == [1.0, -2.0]
+
+
 def test_sam_around_several_and_its_errors():
     a, b = matrix_and_vector()
     optimizer = optim.SAM(both(a, b))

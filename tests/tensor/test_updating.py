@@ -76,6 +76,30 @@ def test_changed_numbers_record_nothing_new():
     assert x.tolist() == [0.5 * 1.5 * 2.5 * 8] * 2
 
 
+def test_operands_may_be_trees():
+    x = plait.ones(2)
+
+    def moved(tensors, operands):
+        (factor, (offset, count)), rest = operands
+        return [tensors[0] * factor + offset * count + rest["by"]]
+
+    update = plait.updating(moved)
+
+    def run(factor, offset):
+        by = plait.tensor([0.0, 1.0])
+        update([x], [(factor, (np.float64(offset), 2)), {"by": by, "none": None}])
+
+    expected = np.ones(2)
+    for i in range(3):
+        run(i + 0.5, i - 1.0)
+        expected = expected * (i + 0.5) + (i - 1.0) * 2 + [0, 1]
+        assert x.tolist() == list(expected)
+    before = trie.roots.count
+    run(3.0, 0.25)
+    assert trie.roots.count == before
+    assert x.tolist() == list(expected * 3 + [0.5, 1.5])
+
+
 def test_the_operands_are_not_taken_for_tensors():
     a, b = plait.tensor([1.0]), plait.tensor([1.0])
     update = plait.updating(lambda tensors, k: [x + 1 for x in tensors])
@@ -138,7 +162,7 @@ def test_wrong_arguments():
     with pytest.raises(errors.ArgumentError, match="a tensor is given twice"):
         plait.updating(scaled)([x, x], [1.0])
     with pytest.raises(errors.ArgumentTypeError, match="cannot be part of a key"):
-        plait.updating(scaled)([x], [[1.0]])
+        plait.updating(scaled)([x], [{1.0}])
     with pytest.raises(errors.TracingError, match="given to jit"):
         plait.jit(lambda y: plait.updating(scaled)([x], [2.0]))(x)
 

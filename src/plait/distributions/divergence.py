@@ -29,7 +29,7 @@ from .multivariate import (
     solved,
     squared_length,
 )
-from .normal import HALF_LOG_2PI, HalfNormal, Normal, normal_cdf
+from .normal import HALF_LOG_2PI, HalfNormal, Normal
 from .tails import Pareto
 from .transformed import Independent, TransformedDistribution
 
@@ -304,7 +304,7 @@ def _laplace(p: Laplace, q: Laplace) -> Tensor:
 def _normal_laplace(p: Normal, q: Laplace) -> Tensor:
     z = (p.loc - q.loc) / p.scale
     density = plait.exp(-0.5 * plait.square(z) - HALF_LOG_2PI)
-    mean = p.scale * (2 * density + z * (2 * normal_cdf(z) - 1))
+    mean = p.scale * (2 * density + z * (2 * plait.ndtr(z) - 1))
     return mean / q.scale + plait.log(2 * q.scale) - p.entropy()
 
 

@@ -70,10 +70,10 @@ class Normal(Distribution):
         return -0.5 * plait.square(z) - plait.log(self.scale) - HALF_LOG_2PI
 
     def cdf(self, value: Number) -> Tensor:
-        return normal_cdf((self._value(value) - self.loc) / self.scale)
+        return plait.ndtr((self._value(value) - self.loc) / self.scale)
 
     def icdf(self, value: Number) -> Tensor:
-        return self.loc + self.scale * normal_icdf(plait.asarray(value))
+        return self.loc + self.scale * plait.ndtri(plait.asarray(value))
 
     def entropy(self) -> Tensor:
         return plait.log(self.scale) + (0.5 + HALF_LOG_2PI)
@@ -86,16 +86,6 @@ class Normal(Distribution):
             ),
             Sample({"loc": 1.0, "scale": array(0.5)}, array([0.2], [1.7])),
         ]
-
-
-def normal_cdf(z: Tensor) -> Tensor:
-    """Return the probability of a standard normal number up to `z`."""
-    return 0.5 * plait.erfc(z * -_ROOT_HALF)
-
-
-def normal_icdf(p: Tensor) -> Tensor:
-    """Return the standard normal number up to which the probability is `p`."""
-    return _ROOT_2 * plait.erfinv(2 * p - 1)
 
 
 class HalfNormal(Distribution):

@@ -72,6 +72,8 @@ class Curve(Metric):
         score = np.concatenate([x for x, _ in self._read])
         right = np.concatenate([y for _, y in self._read])
         self._read = [(score, right)]
+        if not score.size:
+            return np.zeros(1), np.zeros(1)
         order = np.argsort(-score, kind="stable")
         score, right = score[order], right[order]
         # Equal scores are above a threshold together.

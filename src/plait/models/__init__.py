@@ -66,6 +66,17 @@ from .inception import (
     googlenet,
     inception_v3,
 )
+from .inception_resnet import (
+    InceptionResNetV2,
+    inception_resnet_v2,
+)
+from .keras_sizes import (
+    convnext_xlarge,
+    efficientnet_v2_b0,
+    efficientnet_v2_b1,
+    efficientnet_v2_b2,
+    efficientnet_v2_b3,
+)
 from .layers import (
     ConvNormActivation,
     SqueezeExcitation,
@@ -225,6 +236,7 @@ __all__ = [
     "convnext_large",
     "convnext_small",
     "convnext_tiny",
+    "convnext_xlarge",
     "ConvNormActivation",
     "DeepQ",
     "DenoisingAutoencoder",
@@ -244,6 +256,10 @@ __all__ = [
     "efficientnet_b6",
     "efficientnet_b7",
     "efficientnet_lite0",
+    "efficientnet_v2_b0",
+    "efficientnet_v2_b1",
+    "efficientnet_v2_b2",
+    "efficientnet_v2_b3",
     "efficientnet_v2_l",
     "efficientnet_v2_m",
     "efficientnet_v2_s",
@@ -266,8 +282,10 @@ __all__ = [
     "HopfieldNet",
     "imagenet_classes",
     "Inception3",
+    "inception_resnet_v2",
     "inception_v3",
     "InceptionOutputs",
+    "InceptionResNetV2",
     "Input",
     "JordanNet",
     "LeNet",

@@ -36,6 +36,7 @@ from .activation import (
 )
 from .attention import KVCache, MultiheadAttention
 from .containers import (
+    Lambda,
     ModuleDict,
     ModuleList,
     ParameterDict,
@@ -57,6 +58,7 @@ from .dropout import (
     Dropout2d,
     Dropout3d,
     FeatureAlphaDropout,
+    StochasticDepth,
 )
 from .embedding import Embedding
 from .linear import Bilinear, Flatten, Identity, Linear, Unflatten
@@ -130,24 +132,23 @@ from .weights import load_metadata, load_weights, read_weights, save_weights
 
 # Imported when they are asked for: not every program needs what they bring.
 _LATE = (
-    *("across", "adapted", "attention_kinds", "augment", "blocks", "categories"),
-    *("cells", "columns", "constraint", "contrast", "conv_recurrent", "ctc"),
-    *("dense", "distance", "embedding_bag", "focal", "functions", "fusion"),
-    *("global_pooling", "grouped_attention", "hashing", "instance", "lazy"),
-    *("local", "margin", "merging", "noise", "overlap", "packed"),
-    *("parametrizations", "parametrize", "positions", "prune"),
-    *("rare_activation", "regularizer", "reversible_embedding", "separable"),
-    *("sequences", "shaping", "sound", "synchronized", "transformer"),
-    *("unpooling", "upsampling", "vectors", "vgg_weights", "vocabulary"),
+    *("adapted", "augment", "categories", "cells", "channels", "columns"),
+    *("constraint", "contrast", "conv_recurrent", "ctc", "dense", "distance"),
+    *("embedding_bag", "focal", "fusion", "gating", "global_pooling"),
+    *("grouped_attention", "hashing", "headless_attention", "instance", "lazy"),
+    *("local", "margin", "merging", "named_activation", "noise", "overlap"),
+    *("packed", "parametrizations", "parametrize", "positions", "prune"),
+    *("rare_activation", "regularizer", "reversible_embedding", "scaling"),
+    *("separable", "sequences", "shaping", "sound", "synchronized"),
+    *("transformer", "unpooling", "upsampling", "vectors", "vgg_weights"),
+    "vocabulary",
 )
 
 if TYPE_CHECKING:
     from . import prune
-    from .across import ChannelShuffle, CrossMapLRN2d, LocalResponseNorm, Softmax2d
     from .adapted import (
         Normalization,
     )
-    from .attention_kinds import AdditiveAttention, Attention
     from .augment import (
         AugMix,
         AutoContrast,
@@ -181,19 +182,13 @@ if TYPE_CHECKING:
         Resizing,
         Solarization,
     )
-    from .blocks import (
-        Highway,
-        MixtureOfExperts,
-        SqueezeExcitation,
-        StochasticDepth,
-        SwiGLU,
-    )
     from .categories import (
         CategoryEncoding,
         Discretization,
         IntegerLookup,
     )
     from .cells import Recurrent, StackedRNNCells, ZoneoutCell
+    from .channels import ChannelShuffle, CrossMapLRN2d, LocalResponseNorm, Softmax2d
     from .columns import Fold, Unfold
     from .constraint import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
     from .contrast import CircleLoss, NTXentLoss, RankingSoftmaxLoss
@@ -216,8 +211,13 @@ if TYPE_CHECKING:
         SigmoidFocalLoss,
         SparsemaxLoss,
     )
-    from .functions import Lambda, Masking, Rescaling, Scale, UnitNormalization
     from .fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+    from .gating import (
+        Highway,
+        MixtureOfExperts,
+        SqueezeExcitation,
+        SwiGLU,
+    )
     from .global_pooling import (
         GlobalAvgPool1d,
         GlobalAvgPool2d,
@@ -231,6 +231,7 @@ if TYPE_CHECKING:
         HashedCrossing,
         Hashing,
     )
+    from .headless_attention import AdditiveAttention, Attention
     from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
     from .lazy import (
         LazyBatchNorm1d,
@@ -275,6 +276,7 @@ if TYPE_CHECKING:
         Residual,
         Subtract,
     )
+    from .named_activation import Activation
     from .noise import (
         ActivityRegularization,
         GaussianDropout,
@@ -302,7 +304,6 @@ if TYPE_CHECKING:
         SinusoidalPositionalEncoding,
     )
     from .rare_activation import (
-        Activation,
         CReLU,
         Cube,
         Exponential,
@@ -316,6 +317,7 @@ if TYPE_CHECKING:
     )
     from .regularizer import L1, L1L2, L2, OrthogonalRegularizer, RegularizedLoss
     from .reversible_embedding import ReversibleEmbedding
+    from .scaling import Rescaling, Scale, UnitNormalization
     from .separable import (
         DepthwiseConv1d,
         DepthwiseConv2d,
@@ -323,7 +325,7 @@ if TYPE_CHECKING:
         SeparableConv1d,
         SeparableConv2d,
     )
-    from .sequences import Bidirectional, TimeDistributed
+    from .sequences import Bidirectional, Masking, TimeDistributed
     from .shaping import (
         Cropping1d,
         Cropping2d,

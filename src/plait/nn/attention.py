@@ -13,7 +13,7 @@ from plait import Tensor
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from . import init
-from .linear import Linear, sizes
+from .linear import Linear, probabilities, sizes
 from .module import Module
 from .parameter import Parameter
 from .sample import Sample, uniform
@@ -251,11 +251,7 @@ class MultiheadAttention(Module):
         self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
-        if not 0 <= dropout <= 1:
-            raise ArgumentError(
-                "[MultiheadAttention] a probability lies in 0..1",
-                got=f"dropout={dropout}",
-            )
+        probabilities("MultiheadAttention", dropout=dropout)
         self.dropout = dropout
         self.batch_first = batch_first
         self.add_zero_attn = add_zero_attn

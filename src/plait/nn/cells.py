@@ -22,6 +22,7 @@ from plait import Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .containers import ModuleList
+from .linear import probabilities
 from .module import Module
 from .packed import checked_lengths, valid_steps
 from .recurrent import GRUCell, LSTMCell, RNNCell
@@ -393,10 +394,8 @@ class ZoneoutCell(Module):
     def __init__(self, cell: Module, p: float | Sequence[float] = 0.1) -> None:
         super().__init__()
         given = tuple(p) if isinstance(p, tuple | list) else (p,)
-        if not all(0 <= one <= 1 for one in given):
-            raise ArgumentError(
-                "[ZoneoutCell] a probability lies in 0..1", got=f"p={p}"
-            )
+        for one in given:
+            probabilities("ZoneoutCell", p=one)
         self.cell = cell
         self.p = p
         self.draws = True

@@ -1,4 +1,4 @@
-"""Modules and parameters in rows and under names.
+"""Modules and parameters in rows and under names, and functions as modules.
 
 Read first: `Sequential`, `ModuleList`.
 """
@@ -6,7 +6,7 @@ Read first: `Sequential`, `ModuleList`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from plait import Tensor
@@ -317,3 +317,42 @@ class ParameterDict(_Named[Parameter]):
     """
 
     _holds = Parameter
+
+
+class Lambda(Module):
+    """Any function as a layer.
+
+    Args:
+        function: what is called with the arguments of the layer.
+
+    Input: what the function takes. Result: what it returns.
+
+    Raises:
+        ArgumentTypeError: it is no function.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        if not callable(function):
+            raise ArgumentTypeError(
+                "[Lambda] a function is needed", got=f"a {type(function).__name__}"
+            )
+        self.function = function
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        return self.function(*args, **named)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def product(x: Any, y: Any) -> Any:
+            return x * y + 1
+
+        return [
+            Sample(
+                (uniform(3, 4), uniform(3, 1)), (product,), wrt=(0, 1),
+                like_torch="never", reference=lambda _, x, y: product(x, y),
+            )
+        ]  # fmt: skip

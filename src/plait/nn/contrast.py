@@ -7,6 +7,8 @@ Read first: `NTXentLoss`, `CircleLoss`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import plait
@@ -18,7 +20,7 @@ from .sample import Sample, uniform
 _LABELS = np.array([0, 1, 0, 2, 1, 0])
 
 
-def _of_one_length() -> np.ndarray:
+def _of_one_length() -> Any:
     x = uniform(6, 3)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
@@ -51,7 +53,7 @@ class CircleLoss(Criterion):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        def reference(x: np.ndarray, y: np.ndarray) -> Any:
             d = np.maximum(0, 1 - x @ x.T)
             near = np.exp(8 * (d + 0.4) * (d - 0.4))
             far = np.exp(8 * np.maximum(0, 1.4 - d) * (0.6 - d))
@@ -87,7 +89,7 @@ class NTXentLoss(Criterion):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        def reference(x: np.ndarray, y: np.ndarray) -> Any:
             x = x / np.linalg.norm(x, axis=1, keepdims=True)
             e = np.exp(x @ x.T / 0.5) * (1 - np.eye(6))
             same = (y[:, None] == y) & ~np.eye(6, dtype=bool)

@@ -13,6 +13,7 @@ import plait
 from plait import Tensor
 
 from ..errors import ArgumentError, ShapeError
+from .linear import probabilities
 from .module import Module
 from .sample import Sample, uniform
 
@@ -22,10 +23,7 @@ class _Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(
-                f"[{type(self).__name__}] a probability lies in 0..1", got=f"p={p}"
-            )
+        probabilities(type(self).__name__, p=p)
         self.p = p
         self.inplace = inplace
 
@@ -226,3 +224,55 @@ class FeatureAlphaDropout(AlphaDropout):
     @classmethod
     def samples(cls) -> list[Sample]:
         return _samples(uniform(2, 3, 4, 2))
+
+
+class StochasticDepth(Module):
+    """In training, sets whole examples to 0 with probability `p`; else hands them on.
+
+    Before the sum of a residual block it leaves out the block. What stays is divided by
+    1 - p.
+
+    Args:
+        p: in 0..1.
+        mode: "row", each example by itself, or "batch", all together.
+
+    Input: shape (n, ...). Result: the same.
+
+    Raises:
+        ArgumentError: `p` is out of range, or there is no such mode.
+
+    Source: G. Huang et al., "Deep networks with stochastic depth", 2016.
+    """
+
+    def __init__(self, p: float, mode: str = "row") -> None:
+        super().__init__()
+        probabilities("StochasticDepth", p=p)
+        if mode not in ("row", "batch"):
+            raise ArgumentError(
+                "[StochasticDepth] there is no such mode", got=repr(mode),
+                expected='"row" or "batch"',
+            )  # fmt: skip
+        self.p = p
+        self.mode = mode
+
+    def forward(self, input: Tensor, key: Tensor | None = None) -> Tensor:
+        """Return the input, of which examples may be left out.
+
+        Args:
+            key: for the random numbers. Default: the default generator's next; inside
+                `jit` one must be given.
+        """
+        if not self.training or self.p == 0:
+            return input
+        shared = tuple(range(1 if self.mode == "row" else 0, input.ndim))
+        return plait.dropout(input, self.p, key=key, shared=shared)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, mode={self.mode!r}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(3, 4),), (0.3,), like_torch="never"),
+            Sample((uniform(3, 4),), (0.5, "batch"), like_torch="never"),
+        ]

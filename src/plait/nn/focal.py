@@ -7,6 +7,8 @@ Read first: `FocalLoss`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import plait
@@ -16,12 +18,12 @@ from .criterion import WEIGHTS, Criterion, WeightedCriterion, references
 from .sample import Sample, integers, uniform
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
+def _softmax(x: np.ndarray) -> Any:
     e = np.exp(x - x.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True)
 
 
-def _right(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _right(x: np.ndarray, y: np.ndarray) -> Any:
     """Return the probability of the right class."""
     return _softmax(x)[np.arange(len(y)), y]
 
@@ -59,7 +61,7 @@ class FocalLoss(WeightedCriterion):
     def samples() -> list[Sample]:
         x, y = uniform(3, 4), integers(3, high=4)
 
-        def reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        def reference(x: np.ndarray, y: np.ndarray) -> Any:
             p = _right(x, y)
             return -((1 - p) ** 2) * np.log(p)
 
@@ -100,7 +102,7 @@ class SigmoidFocalLoss(Criterion):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        def reference(x: np.ndarray, y: np.ndarray) -> Any:
             p = 1 / (1 + np.exp(-np.where(y == 1, x, -x)))
             return np.where(y == 1, 0.3, 0.7) * (1 - p) ** 1.5 * -np.log(p)
 
@@ -187,7 +189,7 @@ class SparsemaxLoss(Criterion):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        def reference(x: np.ndarray, y: np.ndarray) -> Any:
             losses = []
             for z, label in zip(x, y, strict=True):
                 falling = np.sort(z)[::-1]

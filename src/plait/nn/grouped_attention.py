@@ -16,7 +16,7 @@ from plait import Tensor
 from ..errors import ArgumentError, ShapeError
 from . import init
 from .attention import KVCache, joint_mask
-from .linear import Linear, sizes
+from .linear import Linear, probabilities, sizes
 from .merging import linear_map
 from .module import Module
 from .positions import RotaryPositionalEmbedding
@@ -101,10 +101,7 @@ class GroupQueryAttention(Module):
                 got=f"embed_dim={embed_dim}, num_heads={num_heads}",
                 fix="give head_dim",
             )
-        if not 0 <= dropout <= 1:
-            raise ArgumentError(
-                f"[{name}] a probability lies in 0..1", got=f"dropout={dropout}"
-            )
+        probabilities(name, dropout=dropout)
         if sliding_window is not None and sliding_window < 1:
             raise ArgumentError(
                 f"[{name}] a token sees itself at least",

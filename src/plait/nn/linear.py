@@ -32,6 +32,19 @@ def sizes(layer: str, **given: Any) -> None:
             )
 
 
+def probabilities(layer: str, **given: float) -> None:
+    """Raise unless all lie in 0..1.
+
+    Raises:
+        ArgumentError: one does not.
+    """
+    for name, p in given.items():
+        if not 0 <= p <= 1:
+            raise ArgumentError(
+                f"[{layer}] a probability lies in 0..1", got=f"{name}={p}"
+            )
+
+
 class Identity(Module):
     """Hands on its input. Takes and ignores any arguments.
 

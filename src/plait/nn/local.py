@@ -96,9 +96,11 @@ class _LocallyConnected(Spatial):
             input, self.kernel_size, stride=self.stride, padding=self.padding
         )
         places = math.prod(self.output_size)
-        weight = self.weight.reshape((places, self.out_channels, -1))
+        window = self.in_channels * math.prod(self.kernel_size)
+        weight = self.weight.reshape((places, self.out_channels, window))
         result = plait.einsum("...kp,pok->...op", columns, weight)
-        result = result.reshape((*input.shape[: -self.rank - 1], -1, *self.output_size))
+        front = (*input.shape[: -self.rank - 1], self.out_channels)
+        result = result.reshape((*front, *self.output_size))
         return result if self.bias is None else result + self.bias
 
     def extra_repr(self) -> str:

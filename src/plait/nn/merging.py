@@ -262,10 +262,9 @@ class Dot(_Merge):
         )
         if self.normalize:
             a, b = (plait.normalize(x, axis=-1) for x in (a, b))
-        batch, size = a.shape[0], a.shape[-1]
         rest = (*a.shape[1:-1], *b.shape[1:-1])
-        products = a.reshape((batch, -1, size)) @ b.reshape((batch, -1, size)).mT
-        return products.reshape((batch, *(rest or (1,))))
+        a, b = (x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1) for x in (a, b))
+        return (a @ b.mT).reshape((a.shape[0], *(rest or (1,))))
 
     def extra_repr(self) -> str:
         return f"dims={self.dims}, normalize={self.normalize}"

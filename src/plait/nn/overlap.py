@@ -8,6 +8,7 @@ Read first: `DiceLoss`, `TverskyLoss`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class DiceLoss(Criterion):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+        def reference(p: np.ndarray, t: np.ndarray) -> Any:
             both, left, right = ((x).sum((1, 2)) for x in (p * t, p, t))
             return 1 - 2 * both / (left + right + 1e-7)
 
@@ -92,7 +93,7 @@ class TverskyLoss(Criterion):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+        def reference(p: np.ndarray, t: np.ndarray) -> Any:
             both, left, right = (
                 (x).sum((1, 2)) for x in (p * t, (1 - p) * t, p * (1 - t))
             )

@@ -18,7 +18,7 @@ from plait import Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from . import init
-from .linear import sizes
+from .linear import probabilities, sizes
 from .module import Module
 from .packed import PackedSequence, checked_lengths, valid_steps
 from .parameter import Parameter
@@ -231,10 +231,7 @@ class _Recurrent(_Owner):
         )  # fmt: skip
         if num_layers == 0:
             raise ArgumentError(f"[{self._name}] there is no layer", got="num_layers=0")
-        if not 0 <= dropout <= 1:
-            raise ArgumentError(
-                f"[{self._name}] a probability lies in 0..1", got=f"dropout={dropout}"
-            )
+        probabilities(self._name, dropout=dropout)
         if proj_size and proj_size >= hidden_size:
             raise ArgumentError(
                 f"[{self._name}] a projection must make the state smaller",

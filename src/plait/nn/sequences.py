@@ -1,4 +1,4 @@
-"""Wrappers of layers for sequences: in both directions, and step by step.
+"""Layers for sequences: in both directions, step by step, and which steps count.
 
 Read first: `Bidirectional`, `TimeDistributed`.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 import plait
 from plait import Tensor
@@ -207,3 +209,55 @@ class TimeDistributed(Module):
                 (uniform(2, 3, 2, 4, 4),), (Conv2d(2, 3, 3),), like_torch="never"
             ),
         ]  # fmt: skip
+
+
+class Masking(Module):
+    """Finds the steps of a sequence that only fill it up.
+
+    Nothing here hides a mask in a tensor: the result is a pair, and what comes next is
+    given the mask. `Recurrent`, `Bidirectional` and `ConvLSTM2d` take it as `mask`. For
+    `LSTM` and its kind, where fillers stand last, `lengths` is `mask.sum(-1)`. For
+    attention, `key_padding_mask` is `~mask`.
+
+    Args:
+        mask_value: a step counts unless all its features have this value.
+
+    Input: shape (batch, steps, features), or (steps, batch, features). Result: the
+    input with 0 in the steps that do not count; and which steps count, bool, shape
+    (batch, steps) or (steps, batch).
+
+    Raises:
+        ShapeError: (calling it) the input has less than two axes.
+    """
+
+    def __init__(self, mask_value: float = 0.0) -> None:
+        super().__init__()
+        self.mask_value = mask_value
+
+    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        if input.ndim < 2:
+            raise ShapeError(
+                "[Masking] the input must have axes for steps and features",
+                got=f"shape {input.shape}",
+            )
+        counts = (input != self.mask_value).any(-1)
+        return plait.where(counts.unsqueeze(-1), input, 0.0), counts
+
+    def extra_repr(self) -> str:
+        return f"mask_value={self.mask_value}"
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        def reference(layer: Masking, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            counts = (x != layer.mask_value).any(-1)
+            return np.where(counts[..., None], x, 0), counts
+
+        x = uniform(2, 4, 3)
+        some = x.copy()
+        some[0, 2:] = 1.5
+        return [
+            Sample((x,), like_torch="never", reference=reference),
+            Sample(
+                (some,), (1.5,), smooth=False, like_torch="never", reference=reference
+            ),
+        ]

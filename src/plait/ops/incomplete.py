@@ -114,6 +114,8 @@ def _both(op: str, a: Operand, x: Operand) -> tuple[Node, Node, Node]:
         raise DTypeError(f"[{op}] the element type is not accepted", got=a.dtype.name)
     a, given = as_float(op, a), as_float(op, x)
     a, x = elementwise.cast(a, float64), elementwise.cast(given, float64)
+    given_a = a
+    a = elementwise.select(_ordinary(a), a, 1.0)
     inside = elementwise.logical_and(
         elementwise.greater(x, 0), elementwise.less(x, math.inf)
     )
@@ -157,7 +159,24 @@ def _both(op: str, a: Operand, x: Operand) -> tuple[Node, Node, Node]:
         upper,
         elementwise.select(beyond, 0.0, elementwise.subtract(1, _ends(x))),
     )
+    # Of an infinite `a`, nothing lies below a finite `x`.
+    endless = elementwise.logical_and(
+        elementwise.equal(given_a, math.inf), elementwise.greater_equal(x, 0)
+    )
+    endless = elementwise.logical_and(endless, elementwise.less(x, math.inf))
+    lower = elementwise.select(endless, 0.0, lower)
+    upper = elementwise.select(endless, 1.0, upper)
+    defined = elementwise.logical_or(endless, _ordinary(given_a))
+    lower = elementwise.select(defined, lower, math.nan)
+    upper = elementwise.select(defined, upper, math.nan)
     return lower, upper, given
+
+
+def _ordinary(a: Node) -> Node:
+    """Return whether a concentration is not negative, and finite."""
+    return elementwise.logical_and(
+        elementwise.greater_equal(a, 0), elementwise.less(a, math.inf)
+    )
 
 
 def _ends(x: Node) -> Node:
@@ -176,7 +195,8 @@ def gammainc(a: Operand, x: Operand) -> Node:
         a: positive.
         x: not negative. Both are broadcast, and computed in float64.
 
-    Special cases: nan where `x` is negative.
+    Special cases: 0 where `a` is infinite and `x` is not; nan where one of
+    them is negative.
 
     Gradient: to both.
 
@@ -195,7 +215,8 @@ def gammaincc(a: Operand, x: Operand) -> Node:
         a: positive.
         x: not negative. Both are broadcast, and computed in float64.
 
-    Special cases: nan where `x` is negative.
+    Special cases: 1 where `a` is infinite and `x` is not; nan where one of
+    them is negative.
 
     Gradient: to both.
 

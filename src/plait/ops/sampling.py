@@ -25,6 +25,8 @@ _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection", "wrap")
 # The free parameter of cubic convolution, as in `interpolate`.
 _CUBIC_SLOPE = -0.75
+# Farther off than any element, but finite when it is multiplied by a size.
+_FAR = 1e30
 
 # A tap: the number of an element, as int64, and its weight; None is 1.
 Tap = tuple[Node, Node | None]
@@ -161,6 +163,8 @@ def _taps(
     """
     # As in PyTorch; a nan has no integer.
     place = elementwise.select(elementwise.isnan(place), -1, place)
+    # An infinite place would be inf - inf past an element.
+    place = elementwise.clip(place, -_FAR, _FAR)
     at = elementwise.add(place, 1)
     if align_corners:
         at = elementwise.multiply(at, (size - 1) / 2)
@@ -224,7 +228,8 @@ def grid_sample(
         ArgumentError: there is no such mode or padding mode.
         ShapeError: the shapes do not fit, or the image is empty.
 
-    Special cases: nan in the grid is -1. Computed in float32 or wider.
+    Special cases: nan in the grid is -1; an infinity is a place far outside. Computed
+    in float32 or wider.
 
     Gradient: to `x` and `grid`.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -199,7 +200,7 @@ def histogram(
     else:
         low, high = (source.constant(float(end), x.dtype) for end in range)
     point = elementwise.equal(low, high)
-    room = elementwise.select(point, 0.5, 0.0)
+    room = elementwise.cast(elementwise.select(point, 0.5, 0.0), x.dtype)
     low, high = elementwise.subtract(low, room), elementwise.add(high, room)
     parts = np.arange(bins + 1) / bins
     share = source.constant(parts, x.dtype)
@@ -384,7 +385,8 @@ def _bound(x: Node, least: bool) -> float:
         return -math.inf if least else math.inf
     if x.dtype.kind == "bool":
         return not least
-    limits = np.iinfo(x.dtype.numpy)
+    kind: Any = x.dtype.numpy
+    limits = np.iinfo(kind)
     return int(limits.min if least else limits.max)
 
 

@@ -92,9 +92,19 @@ class AveragedModel(nn.Module):
 
         Args:
             model: with parameters of the names and shapes of the copied one.
+
+        Raises:
+            ArgumentError: it lacks one of them.
         """
         own, new = dict(self.module.named_parameters()), dict(model.named_parameters())
         own_buffers, buffers = (dict(m.named_buffers()) for m in (self.module, model))
+        lacking = [n for n in own if n not in new]
+        lacking += [n for n in own_buffers if n not in buffers]
+        if lacking:
+            raise ArgumentError(
+                "[AveragedModel] the model is not like the one that was copied",
+                got=f"no {', '.join(lacking)}",
+            )
         averaged: list[tuple[Tensor, Tensor]] = [(own[n], new[n]) for n in own]
         copied: list[tuple[Tensor, Tensor]] = []
         for name, x in own_buffers.items():

@@ -13,6 +13,7 @@ import plait
 from plait import Tensor
 
 from ..errors import ArgumentError
+from .terms import wide
 
 
 def clip_grad_norm_(
@@ -75,29 +76,25 @@ def clipped(max_norm: Any, order_text: str, gradients: list[Tensor]) -> list[Ten
     """
     order = float(order_text)
     with plait.no_grad():
-        wide = [_at_least_float32(g) for g in gradients]
+        parts = [wide(g) for g in gradients]
         if math.isinf(order):
-            tops = [plait.max(plait.abs(g)) for g in wide if g.size]
+            tops = [plait.max(plait.abs(g)) for g in parts if g.size]
             norm = plait.max(plait.stack(tops)) if tops else plait.zeros(())
         elif order == 2:
-            norm = plait.sqrt(_total([plait.sum(g * g) for g in wide]))
+            norm = plait.sqrt(_total([plait.sum(g * g) for g in parts]))
         else:
-            norm = _total([plait.sum(plait.abs(g) ** order) for g in wide]) ** (
+            norm = _total([plait.sum(plait.abs(g) ** order) for g in parts]) ** (
                 1 / order
             )
         factor = plait.minimum(max_norm / (norm + 1e-6), 1.0)
         scaled = [
-            (x * factor).to(g.dtype) for x, g in zip(wide, gradients, strict=True)
+            (x * factor).to(g.dtype) for x, g in zip(parts, gradients, strict=True)
         ]
     return [norm, *scaled]
 
 
 def _total(parts: list[Tensor]) -> Tensor:
     return plait.sum(plait.stack(parts))
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(plait.result_type(x.dtype, plait.float32))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -179,8 +176,8 @@ def _limited_by_weights(
 
 def _norm_of_units(x: Tensor) -> Tensor:
     axes = tuple(range(1, x.ndim)) if x.ndim > 1 else None
-    wide = _at_least_float32(x)
-    return plait.sqrt(plait.sum(wide * wide, axis=axes, keepdims=x.ndim > 0))
+    x = wide(x)
+    return plait.sqrt(plait.sum(x * x, axis=axes, keepdims=x.ndim > 0))
 
 
 def centralize_grad_(parameters: Tensor | Iterable[Tensor]) -> None:

@@ -19,6 +19,7 @@ import plait
 from plait import Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError, StateDictError
+from .terms import wide
 
 Group = dict[str, Any]
 Rule = Callable[..., tuple[Tensor, dict[str, Tensor]]]
@@ -304,7 +305,7 @@ class Optimizer:
         numbers = self.coefficients(step, **hyperparameters)
         # What a Python number does by itself when it meets a tensor.
         numbers = {
-            name: x.to(parameter.dtype) if isinstance(x, Tensor) else x
+            name: x.to(wide(parameter).dtype) if isinstance(x, Tensor) else x
             for name, x in numbers.items()
         }
         rule = self.rule or self.update
@@ -468,14 +469,20 @@ def _update_one(
     state: dict[str, Tensor],
     numbers: dict[str, Any],
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Apply the rule to one parameter; everything keeps its type."""
+    """Apply the rule to one parameter; everything keeps its type.
+
+    It is computed in at least float32: in 16 bits an eps of 1e-8 is 0, as are squares
+    of small gradients, and 0 is divided by 0.
+    """
     if gradient.shape != parameter.shape:
         raise ShapeError(
             "[step] a gradient differs in shape from its parameter",
             got=f"{gradient.shape} for a parameter of shape {parameter.shape}",
         )
     try:
-        new, kept = update(parameter, gradient.to(parameter.dtype), state, **numbers)
+        inner = wide(parameter)
+        given = {name: wide(x) for name, x in state.items()}
+        new, kept = update(inner, gradient.to(inner.dtype), given, **numbers)
     except KeyError as error:
         raise ArgumentError(
             "[step] the state lacks what the hyperparameters ask for now",

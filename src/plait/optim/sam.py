@@ -102,10 +102,12 @@ class SAM(Optimizer):
         operands = [*(p.grad for p in moving), float(self.rho), self.adaptive]
         if moving:
             _climbed(moving, operands)
-        with plait.enable_grad():
-            closure()
-        if moving:
-            _put_back(moving, before)
+        try:
+            with plait.enable_grad():
+                closure()
+        finally:
+            if moving:
+                _put_back(moving, before)
         self.optimizer.step()
         return loss
 

@@ -71,7 +71,7 @@ def zeros(parameter: Tensor, *names: str) -> dict[str, Tensor]:
 
 
 def wide(x: Tensor) -> Tensor:
-    """Return a tensor in at least float32: for sums over all elements."""
+    """Return a tensor in at least float32: for arithmetic, and for sums."""
     return x.to(plait.result_type(x.dtype, plait.float32))
 
 

@@ -29,9 +29,9 @@ def updating(rule: Rule) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     Called with tensors and operands, it has each tensor stand for what
     `rule(tensors, operands)` returns at its place, without derivative, and runs all
     that is recorded. If that fails, nothing is changed. The rule is recorded once for
-    each set of types, as under `jit`: floats may change, other operands that are no
-    tensors are part of the key. The memory of old values that nobody else holds is
-    used for the new ones.
+    each set of types, as under `jit`: operands may be trees, floats in them may change,
+    and whatever else is no tensor is part of the key. The memory of old values that
+    nobody else holds is used for the new ones.
 
     Args:
         rule: takes the tensors and the operands, returns a tensor for each of the
@@ -61,23 +61,24 @@ def updating(rule: Rule) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
                 f"function given to {trace.function} is recorded",
                 fix="return the new values from the function",
             )
-        parts: list[Any] = [updated, len(tensors)]
+        leaves, structure = flatten(list(operands))
+        parts: list[Any] = [updated, len(tensors), structure]
         for x in tensors:
             parts.append(x._node if x._trace is trace else enter(trace, x))
         numbers: list[Any] = []
-        for x in operands:
+        for x in leaves:
             if isinstance(x, Tensor):
                 parts.append(x._node if x._trace is trace else enter(trace, x))
-            elif x.__class__ is float:
+            elif isinstance(x, float):
                 parts.append(float)
                 numbers.append(x)
             else:
-                parts.append(x if x is None else (x.__class__, x))
+                parts.append((x.__class__, x))
         key = tuple(parts)
         try:
             shortcut = trace.step.next.get(key)
         except TypeError:
-            raise unhashable(operands) from None
+            raise unhashable(leaves) from None
         if shortcut is None:
             shortcut = _first(cache, constant, key, tensors, operands)
             trace = recorder.trace

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from plait.compile import pipeline
-from plait.compile.llvm.target import host
+from plait.compile.llvm.target import host, named
 from plait.compile.loops.text import to_text
 from plait.compile.lower import (
     convolution,
     convolution_gradients,
     convolution_products,
+    convolution_shifted,
     convolution_tiles,
+    ways,
 )
 from plait.compile.lower.facts import facts_of
 from plait.compile.planning.alike import Shelf
@@ -339,11 +341,76 @@ def test_minimal_filtering_where_it_pays():
         assert len(both.compiled(one).kernels) == count
 
 
-def test_long_code_is_left_to_the_reference():
-    # Each of 8 * 8 parts of the input would have code of its own.
-    graph, arrays = forward((1, 1, 24, 24), (2, 1, 16, 16), stride=8)
-    assert any(isinstance(one, Host) for one in both.compiled(graph).instructions)
-    both.check(graph, arrays)
+# Code for each part or phase of these would be too long.
+FAR = {
+    "stride": ((2, 3, 21, 26), (5, 3, 9, 8), {"stride": 7, "padding": (3, (0, 2))}),
+    "cut_off": ((2, 2, 30, 33), (3, 2, 9, 9), {"stride": 7, "padding": (-2, (-1, 3))}),
+    "stride_in_groups": ((2, 6, 20, 19), (4, 3, 9, 8), {"stride": 7, "groups": 2}),
+    "line": ((2, 1, 300), (6, 1, 70), {"stride": 40, "padding": 5}),
+    "line_of_channels": ((3, 4, 211), (5, 4, 50), {"stride": 39}),
+    "volume": ((1, 2, 9, 10, 9), (3, 2, 5, 5, 5), {"stride": 4, "padding": 2}),
+    "spread": ((2, 3, 4, 3), (4, 3, 16, 15), {"spread": 8, "padding": (11, (9, 10))}),
+    "spread_line": ((2, 5, 9), (2, 5, 90), {"spread": 40, "padding": 65}),
+    "spread_in_groups": (
+        (2, 4, 4, 3), (6, 2, 9, 10), {"spread": 7, "padding": 4, "groups": 2},
+    ),
+    "spread_and_dilation": (
+        (2, 3, 4, 3), (4, 3, 7, 8), {"spread": 7, "dilation": 3, "padding": 9},
+    ),
+    "spread_and_stride": (
+        (2, 3, 5, 6), (4, 3, 9, 7), {"spread": 13, "stride": 8, "padding": 5},
+    ),
+    "dilation": ((2, 3, 16, 14), (4, 3, 3, 3), {"dilation": 9, "padding": 9}),
+    "dilation_of_channels": (
+        (2, 33, 16, 14), (4, 33, 3, 3), {"dilation": 9, "padding": (9, (8, 7))},
+    ),
+    "dilation_beyond_edges": (
+        (2, 32, 7, 8), (3, 32, 3, 5), {"dilation": 8, "padding": (8, 16)},
+    ),
+    "dilation_with_stride": (
+        (1, 3, 40, 41), (4, 3, 7, 7), {"dilation": 4, "stride": 7, "padding": 6},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [float32, float64, bfloat16], ids=lambda d: d.name)
+@pytest.mark.parametrize("name", FAR)
+def test_what_slides_far(name, dtype):
+    x, weight, given = FAR[name]
+    graph, arrays = with_gradients(x, weight, dtype, **given)
+    nodes = [one for one in graph.nodes() if one.primitive is CONVOLUTION]
+    assert any(map(ways.is_spelled_out, nodes))
+    checked(graph, arrays, slowly=False)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_forms_that_slide_far(seed, monkeypatch):
+    monkeypatch.setattr(ways, "_MOST_RUNS", 0)  # as if all code were too long
+    monkeypatch.setattr(convolution_shifted, "_CHANNELS", 3)
+    monkeypatch.setattr(pipeline, "SHELF", Shelf())
+    graph, arrays = random_convolution(np.random.default_rng(100 + seed))
+    checked(graph, arrays)
+
+
+def test_no_products_of_taps_that_take_too_much_memory(monkeypatch):
+    x, weight, given = FAR["dilation_of_channels"]
+    graph, arrays = forward(x, weight, **given)
+    found = []
+    for most in (1 << 20, 1 << 10):
+        monkeypatch.setattr(convolution_shifted, "_MOST_BYTES", most)
+        monkeypatch.setattr(pipeline, "SHELF", Shelf())
+        checked(graph, arrays)
+        names = [one.name for one in both.compiled(graph).kernels]
+        found.append(any(one.endswith("_taps") for one in names))
+    assert found == [True, False]
+
+
+@pytest.mark.parametrize("name", ["stride", "spread", "dilation", "line"])
+def test_code_of_web_pages_is_not_left_to_the_reference(name):
+    x, weight, given = FAR[name]
+    graph, _ = with_gradients(x, weight, **given)
+    program = pipeline.compile_graph(graph, named("wasm"))
+    assert not any(isinstance(one, Host) for one in program.instructions)
 
 
 def test_operands_may_be_views():

@@ -20,6 +20,7 @@ from .convolution_dots import lower_sums
 from .convolution_gathered import gathered
 from .convolution_pairs import are_paired, paired
 from .convolution_products import lower_products, way_of
+from .convolution_shifted import is_shifted, lower_shifted
 from .convolution_tiles import filter_of, lower_tiles
 from .convolution_workgroup import lower_windows
 from .dot import contiguous, operand
@@ -76,6 +77,9 @@ def lower_convolution(
     products = node.size * math.prod(weight.shape[1:])
     if facts.workgroups and dtype.bits == 32:
         pieces = lower_windows(node, memory, epilogue, facts, precision, name)
+        return as_pieces(pieces, group, memory, products)
+    if is_shifted(node):
+        pieces = lower_shifted(node, memory, epilogue, facts, precision, name)
         return as_pieces(pieces, group, memory, products)
     rows, channels = weight.shape[0] // at["groups"], weight.shape[1]
     finish = (_at_number if along_kernel else _at_places)(epilogue)

@@ -129,15 +129,16 @@ def _row(
         to = place + lead + at + lane
         return Vector(lane, extent, lanes, [Store(work.target, to, value)])
 
-    body += _vectors(count, lanes, copied, f"{name}_x")
+    body += vectors(count, lanes, copied, f"{name}_x")
     rest = extent - lead - count
     after = place + (lead + count)
     return body + zeros(work.target, after, rest, lanes, f"{name}_rest")
 
 
-def _vectors(
+def vectors(
     count: int, lanes: int, write: Callable[[Expression, int], Vector], name: str
 ) -> Body:
+    """Return what is done for each of `count` places, some at a time."""
     whole, tail = divmod(count, lanes)
     at = Variable(name)
     body = Body()
@@ -158,7 +159,7 @@ def zeros(target: Buffer, place: Expression, count: int, lanes: int, name: str) 
     def write(at: Expression, extent: int) -> Vector:
         return Vector(lane, extent, lanes, [Store(target, place + at + lane, zero)])
 
-    return _vectors(max(0, count), lanes, write, name)
+    return vectors(max(0, count), lanes, write, name)
 
 
 def zero_of(dtype: DType) -> Constant:

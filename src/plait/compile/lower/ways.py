@@ -19,6 +19,8 @@ _MOST_RUNS = 36
 _MOST_SUMS = 100
 # Products that cost as much as the copy of an element.
 _COPY = 8
+# What need not be copied for each tap may take so many times the products.
+_WORTH = 3
 # Positions that are worked on at once, at least.
 _FEW = 128
 
@@ -33,8 +35,33 @@ def is_short(axes: Sequence[Axis], along_kernel: bool) -> bool:
     return runs <= _MOST_RUNS or are_patches(axes, along_kernel)
 
 
+def is_spelled_out(node: Node) -> bool:
+    """Return whether the usual way of a convolution has too long code."""
+    first, _, along_kernel = _ways(node)
+    return not is_short(first, along_kernel)
+
+
 def slid(node: Node) -> tuple[Sequence[Axis], bool]:
     """Return the axes of a convolution, and whether vectors run along its kernel."""
+    first, second, along_kernel = _ways(node)
+    if is_short(first, along_kernel) or not is_short(second, not along_kernel):
+        return first, along_kernel
+    weight, axes = node.operands[1], first
+    rows = weight.shape[0] // node.attributes["groups"]
+    # What is copied for each tap has no places between lines, which take products too.
+    copied = math.prod(axis.count * axis.taps for axis in axes)
+    written = math.prod(axis.taps for axis in second) if not along_kernel else 0
+    if written <= _MOST_SUMS and _products(second) * rows < _WORTH * copied * (
+        rows + _COPY
+    ):
+        return second, not along_kernel
+    return first, along_kernel
+
+
+def _ways(node: Node) -> tuple[Sequence[Axis], Sequence[Axis], bool]:
+    """Return the axes of a convolution in the usual way and in the other one, and
+    whether vectors run along the kernel in the usual one.
+    """
     x, weight = node.operands
     at = node.attributes
     axes, turned = [], []
@@ -44,17 +71,9 @@ def slid(node: Node) -> tuple[Sequence[Axis], bool]:
     ):  # fmt: skip
         axes.append(Axis(size, count, taps, step, gap, spread, low))
         turned.append(Axis(size, taps, count, gap, step, spread, low))
-    along_kernel = _products(turned) < _products(axes)
-    first, second = (turned, axes) if along_kernel else (axes, turned)
-    if is_short(first, along_kernel) or not is_short(second, not along_kernel):
-        return first, along_kernel
-    # What is copied for each tap has no places between lines, which take products too.
-    rows = weight.shape[0] // at["groups"]
-    copied = math.prod(axis.count * axis.taps for axis in axes)
-    written = math.prod(axis.taps for axis in second) if not along_kernel else 0
-    if written <= _MOST_SUMS and _products(second) * rows < copied * (rows + _COPY):
-        return second, not along_kernel
-    return first, along_kernel
+    if _products(turned) < _products(axes):
+        return turned, axes, True
+    return axes, turned, False
 
 
 def laid(axes: Sequence[Axis], rows: int, room: int) -> Sequence[Axis]:

@@ -1,11 +1,10 @@
-"""Small functions as layers: any function, scales, a norm of 1, and which steps count.
+"""Layers that multiply and add: given numbers, trained ones, or to a norm of 1.
 
-Read first: `Lambda`, `Masking`.
+Read first: `Rescaling`, `Scale`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,50 +12,10 @@ import numpy as np
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentTypeError, ShapeError
 from . import init
 from .module import Module
 from .parameter import Parameter
 from .sample import Sample, uniform
-
-
-class Lambda(Module):
-    """Any function as a layer.
-
-    Args:
-        function: what is called with the arguments of the layer.
-
-    Input: what the function takes. Result: what it returns.
-
-    Raises:
-        ArgumentTypeError: it is no function.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        if not callable(function):
-            raise ArgumentTypeError(
-                "[Lambda] a function is needed", got=f"a {type(function).__name__}"
-            )
-        self.function = function
-
-    def forward(self, *args: Any, **named: Any) -> Any:
-        return self.function(*args, **named)
-
-    def extra_repr(self) -> str:
-        return getattr(self.function, "__name__", repr(self.function))
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        def product(x: Any, y: Any) -> Any:
-            return x * y + 1
-
-        return [
-            Sample(
-                (uniform(3, 4), uniform(3, 1)), (product,), wrt=(0, 1),
-                like_torch="never", reference=lambda _, x, y: product(x, y),
-            )
-        ]  # fmt: skip
 
 
 class Rescaling(Module):
@@ -226,55 +185,3 @@ class UnitNormalization(Module):
                 reference=reference,
             ),
         ]  # fmt: skip
-
-
-class Masking(Module):
-    """Finds the steps of a sequence that only fill it up.
-
-    Nothing here hides a mask in a tensor: the result is a pair, and what comes next is
-    given the mask. `Recurrent`, `Bidirectional` and `ConvLSTM2d` take it as `mask`. For
-    `LSTM` and its kind, where fillers stand last, `lengths` is `mask.sum(-1)`. For
-    attention, `key_padding_mask` is `~mask`.
-
-    Args:
-        mask_value: a step counts unless all its features have this value.
-
-    Input: shape (batch, steps, features), or (steps, batch, features). Result: the
-    input with 0 in the steps that do not count; and which steps count, bool, shape
-    (batch, steps) or (steps, batch).
-
-    Raises:
-        ShapeError: (calling it) the input has less than two axes.
-    """
-
-    def __init__(self, mask_value: float = 0.0) -> None:
-        super().__init__()
-        self.mask_value = mask_value
-
-    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
-        if input.ndim < 2:
-            raise ShapeError(
-                "[Masking] the input must have axes for steps and features",
-                got=f"shape {input.shape}",
-            )
-        counts = (input != self.mask_value).any(-1)
-        return plait.where(counts.unsqueeze(-1), input, 0.0), counts
-
-    def extra_repr(self) -> str:
-        return f"mask_value={self.mask_value}"
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        def reference(layer: Masking, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            counts = (x != layer.mask_value).any(-1)
-            return np.where(counts[..., None], x, 0), counts
-
-        x = uniform(2, 4, 3)
-        some = x.copy()
-        some[0, 2:] = 1.5
-        return [
-            Sample((x,), like_torch="never", reference=reference),
-            Sample(
-                (some,), (1.5,), smooth=False, like_torch="never", reference=reference
-            ),
-        ]

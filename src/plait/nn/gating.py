@@ -1,4 +1,4 @@
-"""Small groups of layers that many models are made of.
+"""Layers whose input decides how much of it, or of others, goes on.
 
 Read first: `SwiGLU`, `SqueezeExcitation`.
 """
@@ -6,7 +6,6 @@ Read first: `SwiGLU`, `SqueezeExcitation`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,8 @@ from .convolution import Conv2d
 from .linear import Linear
 from .merging import linear_map
 from .module import Module
-from .rare_activation import activation_function
+from .named_activation import Function, activation_function
 from .sample import Sample, uniform
-
-Function = Callable[[Tensor], Tensor]
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -213,61 +210,6 @@ class SqueezeExcitation(Module):
             Sample(
                 (x,), (4, 3), {"scale_activation": "hardsigmoid"}, like_torch="never"
             ),
-        ]
-
-
-class StochasticDepth(Module):
-    """In training, sets whole examples to 0 with probability `p`; else hands them on.
-
-    Before the sum of a residual block it leaves out the block. What stays is divided by
-    1 - p.
-
-    Args:
-        p: in 0..1.
-        mode: "row", each example by itself, or "batch", all together.
-
-    Input: shape (n, ...). Result: the same.
-
-    Raises:
-        ArgumentError: `p` is out of range, or there is no such mode.
-
-    Source: G. Huang et al., "Deep networks with stochastic depth", 2016.
-    """
-
-    def __init__(self, p: float, mode: str = "row") -> None:
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(
-                "[StochasticDepth] a probability lies in 0..1", got=f"p={p}"
-            )
-        if mode not in ("row", "batch"):
-            raise ArgumentError(
-                "[StochasticDepth] there is no such mode", got=repr(mode),
-                expected='"row" or "batch"',
-            )  # fmt: skip
-        self.p = p
-        self.mode = mode
-
-    def forward(self, input: Tensor, key: Tensor | None = None) -> Tensor:
-        """Return the input, of which examples may be left out.
-
-        Args:
-            key: for the random numbers. Default: the default generator's next; inside
-                `jit` one must be given.
-        """
-        if not self.training or self.p == 0:
-            return input
-        shared = tuple(range(1 if self.mode == "row" else 0, input.ndim))
-        return plait.dropout(input, self.p, key=key, shared=shared)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, mode={self.mode!r}"
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        return [
-            Sample((uniform(3, 4),), (0.3,), like_torch="never"),
-            Sample((uniform(3, 4),), (0.5, "batch"), like_torch="never"),
         ]
 
 

@@ -14,17 +14,10 @@ from plait import Tensor
 
 from ..errors import ArgumentError, ShapeError
 from . import init
-from .linear import sizes
+from .linear import probabilities, sizes
 from .module import Module
 from .parameter import Parameter
 from .sample import Sample, uniform
-
-
-def _probability(layer: str, dropout: float) -> None:
-    if not 0 <= dropout <= 1:
-        raise ArgumentError(
-            f"[{layer}] a probability lies in 0..1", got=f"dropout={dropout}"
-        )
 
 
 def _fitting(layer: str, query: Tensor, key: Tensor, value: Tensor) -> None:
@@ -69,7 +62,7 @@ class Attention(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        _probability("Attention", dropout)
+        probabilities("Attention", dropout=dropout)
         self.dropout = dropout
         if use_scale:
             self.scale = Parameter(plait.ones((), device=device, dtype=dtype))
@@ -191,7 +184,7 @@ class AdditiveAttention(Module):
     ) -> None:
         super().__init__()
         sizes("AdditiveAttention", features=features)
-        _probability("AdditiveAttention", dropout)
+        probabilities("AdditiveAttention", dropout=dropout)
         self.features = features
         self.dropout = dropout
         if use_scale:
