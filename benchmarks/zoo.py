@@ -5,9 +5,9 @@ usage: python benchmarks/zoo.py [--write] [--limit SECONDS] [--total SECONDS] [N
 For each model, in a process of its own and with no code kept from earlier ones: the
 first inference of one picture and the first training step of two (SGD), less what the
 third one takes: recording and compiling, in seconds of processor time, of all threads
-together, which say the same on a machine that is busy. Then the greatest difference of a result from
-that of the same net in torchvision or timm with the same random weights, in units of
-what different pictures make of it; pictures are small there, see
+together, which say the same on a machine that is busy. Then the greatest difference of
+a result from that of the same net in torchvision or timm with the same random weights,
+in units of what different pictures make of it; pictures are small there, see
 tests/models/references.py. With --write, figures are kept in
 benchmarks/results/zoo.json, beside those of models that were not measured now, and the
 table is put into benchmarks/README.md.

@@ -133,13 +133,14 @@ def class_lines(name: str, cls: type) -> list[str]:
 def stub() -> str:
     """Return the whole stub."""
     lines = [HEADER]
-    imported = [f"from . import {name} as {name}" for name in plait._ROOMS]
+    rooms = vars(plait)["_ROOMS"]
+    imported = [f"from . import {name} as {name}" for name in rooms]
     for name in sorted(vars(plait)):
         value = getattr(plait, name)
         if name.startswith("_") and not name.startswith(("__array", "__version")):
             continue
         if inspect.ismodule(value):
-            if name not in (*INNER, *plait._ROOMS):
+            if name not in (*INNER, *rooms):
                 imported.append(f"from . import {name} as {name}")
         elif name in methods.FUNCTIONS or inspect.isfunction(value):
             lines.append(f"def {name}{signature(value)}: ...")

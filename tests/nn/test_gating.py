@@ -1,6 +1,5 @@
 """Layers that gate, beyond their samples."""
 
-import numpy as np
 import pytest
 
 import plait

@@ -125,7 +125,7 @@ def test_several_layers_at_once_equal_torch():
         ),
         (
             lambda x: prune.ln_structured(x, "weight", 1, 2, 2), errors.AxisError,
-            "dim=2 of 2 axes",
+            "dim=2 for a tensor of shape",
         ),
         (
             lambda x: prune.custom_from_mask(x, "bias", [1, 0]), errors.ShapeError,

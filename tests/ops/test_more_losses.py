@@ -103,7 +103,10 @@ PAIR = (X, X[:, :3])
             contrast.nt_xent_loss, (X, LABELS), {"temperature": 0},
             errors.ArgumentError, "temperature=0",
         ),
-        (contrast.ranking_softmax_loss, (X[0, 0], X[0, 0]), {}, errors.ShapeError, "axis"),
+        (
+            contrast.ranking_softmax_loss, (X[0, 0], X[0, 0]), {},
+            errors.ShapeError, "axis",
+        ),
         (margin.categorical_hinge_loss, PAIR, {}, errors.ShapeError, "differ in shape"),
         (margin.contrastive_loss, (X, X, X), {}, errors.ShapeError, "target \\(5,\\)"),
     ],

@@ -35,6 +35,7 @@ else:  # they bring much, and are only needed for a name that is not there
 FRAMEWORKS = {
     "pytorch": "PyTorch",
     "keras": "Keras",
+    "huggingface": "Hugging Face",
     "jax": "JAX",
     "tensorflow": "TensorFlow",
     "tfjs": "TensorFlow.js",

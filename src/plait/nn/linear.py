@@ -11,7 +11,7 @@ from typing import Any
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, AxisError
 from . import init
 from .module import Module
 from .parameter import Parameter
@@ -43,6 +43,20 @@ def probabilities(layer: str, **given: float) -> None:
             raise ArgumentError(
                 f"[{layer}] a probability lies in 0..1", got=f"{name}={p}"
             )
+
+
+def axis_number(layer: str, dim: int, shape: tuple[int, ...]) -> int:
+    """Return the number of an axis, counted from 0.
+
+    Raises:
+        AxisError: there is no such axis.
+    """
+    if not -len(shape) <= dim < len(shape):
+        raise AxisError(
+            f"[{layer}] the tensor has no such axis",
+            got=f"dim={dim} for a tensor of shape {shape}",
+        )
+    return dim % len(shape)
 
 
 class Identity(Module):
@@ -228,12 +242,12 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits the axis `dim` into axes of the given sizes, of which one may be -1.
+    """Splits an axis into several. See `plait.unflatten`.
 
     Args:
         dim: the axis.
-        unflattened_size: the sizes; they multiply to that of the axis. In place of a -1
-            stands what makes them do so.
+        unflattened_size: the sizes of the new axes; they multiply to that of the axis.
+            In place of a -1 stands what makes them do so.
 
     Input: shape (..., size, ...). Result: shape (..., *unflattened_size, ...).
 
@@ -248,22 +262,7 @@ class Unflatten(Module):
         self.unflattened_size = tuple(unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
-        axis = self.dim + input.ndim if self.dim < 0 else self.dim
-        if not 0 <= axis < input.ndim:
-            raise AxisError(
-                "[Unflatten] the tensor has no such axis",
-                got=f"dim={self.dim} for a tensor of shape {input.shape}",
-            )
-        sizes = list(self.unflattened_size)
-        if sizes.count(-1) == 1:
-            rest = -math.prod(sizes)
-            sizes[sizes.index(-1)] = input.shape[axis] // rest if rest else 0
-        if math.prod(sizes) != input.shape[axis] or min(sizes, default=0) < 0:
-            raise ShapeError(
-                "[Unflatten] the sizes do not multiply to that of the axis",
-                got=f"{self.unflattened_size} for axis {self.dim} of {input.shape}",
-            )
-        return input.reshape((*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
+        return plait.unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

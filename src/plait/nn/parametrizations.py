@@ -8,7 +8,8 @@ from __future__ import annotations
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, ShapeError
+from .linear import axis_number
 from .module import Module
 from .parameter import Buffer
 from .parametrize import register_parametrization
@@ -59,17 +60,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     """
     weight = getattr(module, name, None)
     if isinstance(weight, Tensor) and dim is not None:
-        _check_axis("weight_norm", dim, weight.ndim)
+        axis_number("weight_norm", dim, weight.shape)
     return register_parametrization(module, name, _WeightNorm(dim))
-
-
-def _check_axis(name: str, dim: int, ndim: int) -> None:
-    if not -ndim <= dim < ndim:
-        raise AxisError(
-            f"[{name}] there is no such axis",
-            got=f"dim={dim} of {ndim} axes",
-            expected=f"{-ndim} to {ndim - 1}",
-        )
 
 
 def _unit(x: Tensor, eps: float) -> Tensor:
@@ -165,7 +157,7 @@ def spectral_norm(
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):
         return register_parametrization(module, name, Module())  # says what is there
-    _check_axis("spectral_norm", dim, weight.ndim)
+    axis_number("spectral_norm", dim, weight.shape)
     return register_parametrization(
         module, name, _SpectralNorm(weight, n_power_iterations, dim, eps)
     )

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, AxisError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from .linear import axis_number
 from .module import Module
 from .parameter import Buffer, Parameter
 from .parametrize import computed, restored
@@ -106,7 +107,7 @@ def random_structured(module: Module, name: str, amount: float, dim: int) -> Mod
         AxisError: there is no such axis.
     """
     kept = _left("random_structured", module, name)
-    count = kept.shape[_axis("random_structured", dim, kept.ndim)]
+    count = kept.shape[axis_number("random_structured", dim, kept.shape)]
     scores = plait.rand(count).numpy()
     return _without_slices("random_structured", module, name, amount, scores, kept, dim)
 
@@ -138,7 +139,7 @@ def ln_structured(
         AxisError: there is no such axis.
     """
     kept = _left("ln_structured", module, name)
-    axis = _axis("ln_structured", dim, kept.ndim)
+    axis = axis_number("ln_structured", dim, kept.shape)
     scores = _scores("ln_structured", module, name, importance_scores)
     rows = np.moveaxis(scores, axis, 0).reshape(kept.shape[axis], -1)
     norms = np.linalg.norm(rows, ord=n, axis=1)
@@ -281,16 +282,6 @@ def _scores(op: str, module: Module, name: str, given: Any) -> Array:
     return scores
 
 
-def _axis(op: str, dim: int, ndim: int) -> int:
-    if not -ndim <= dim < ndim:
-        raise AxisError(
-            f"[{op}] there is no such axis",
-            got=f"dim={dim} of {ndim} axes",
-            expected=f"{-ndim} to {ndim - 1}",
-        )
-    return dim % ndim
-
-
 def _number(op: str, amount: float, size: int) -> int:
     """Return how many of `size` are to go."""
     if isinstance(amount, bool) or not isinstance(amount, int | float):
@@ -337,7 +328,7 @@ def _without_slices(
     kept: Array,
     dim: int,
 ) -> Module:
-    axis = _axis(op, dim, kept.ndim)
+    axis = axis_number(op, dim, kept.shape)
     other = tuple(i for i in range(kept.ndim) if i != axis)
     some: Array = np.asarray(kept.any(axis=other))
     stays = _least(op, amount, scores, some)

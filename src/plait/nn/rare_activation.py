@@ -12,24 +12,10 @@ import numpy as np
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError, AxisError, ShapeError
-from .linear import sizes
+from ..errors import ArgumentError, ShapeError
+from .linear import axis_number, sizes
 from .module import Module
 from .sample import Sample, uniform
-
-
-def along(layer: str, dim: int, x: Tensor) -> int:
-    """Return the number of an axis, counted from 0.
-
-    Raises:
-        AxisError: there is no such axis.
-    """
-    if not -x.ndim <= dim < x.ndim:
-        raise AxisError(
-            f"[{layer}] the tensor has no such axis",
-            got=f"dim={dim} for a tensor of shape {x.shape}",
-        )
-    return dim % x.ndim
 
 
 class Exponential(Module):
@@ -247,7 +233,7 @@ class CReLU(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        axis = along("CReLU", self.dim, input)
+        axis = axis_number("CReLU", self.dim, input.shape)
         return plait.relu(plait.concat([input, -input], axis=axis))
 
     def extra_repr(self) -> str:
@@ -292,7 +278,7 @@ class Maxout(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        axis = along("Maxout", self.dim, input)
+        axis = axis_number("Maxout", self.dim, input.shape)
         before, size, after = (
             input.shape[:axis], input.shape[axis], input.shape[axis + 1 :],
         )  # fmt: skip

@@ -151,6 +151,32 @@ class OrthogonalRegularizer(Module):
         ]
 
 
+def named_like(
+    owner: str, model: Module, functions: Mapping[str, Any]
+) -> list[tuple[Tensor, Any]]:
+    """Return the parameters whose names fit a pattern, each with what belongs to it.
+
+    Args:
+        owner: of whom errors speak.
+        functions: by pattern, as in {"encoder.*.weight": L1(1e-5)}.
+
+    Raises:
+        ArgumentError: a pattern fits no parameter.
+    """
+    named = list(model.named_parameters())
+    found: list[tuple[Tensor, Any]] = []
+    for pattern, function in functions.items():
+        fitting = [x for name, x in named if fnmatch.fnmatchcase(name, pattern)]
+        if not fitting:
+            raise ArgumentError(
+                f"[{owner}] no parameter is named so",
+                got=repr(pattern),
+                expected="one of " + ", ".join(name for name, _ in named[:8]),
+            )
+        found += [(x, function) for x in fitting]
+    return found
+
+
 class RegularizedLoss:
     """A loss with penalties of a model's parameters.
 
@@ -159,8 +185,9 @@ class RegularizedLoss:
     Args:
         loss_function: of output and target.
         model: whose parameters they are.
-        penalty: a function of a tensor, such as `L2(1e-4)`, of every parameter named
-            "weight"; or one by pattern of names, as in {"encoder.*.weight": L1(1e-5)}.
+        penalty: a function of a tensor, such as `L2(1e-4)`, of every parameter whose
+            name ends in "weight"; or one by pattern of names, as in
+            {"encoder.*.weight": L1(1e-5)}.
 
     Raises:
         ArgumentError: a pattern fits no parameter.
@@ -179,19 +206,11 @@ class RegularizedLoss:
         self.penalties = (
             dict(penalty) if isinstance(penalty, Mapping) else {"*weight": penalty}
         )
-        names = [name for name, _ in model.named_parameters()]
-        for pattern in self.penalties:
-            if not fnmatch.filter(names, pattern):
-                raise ArgumentError(
-                    "[RegularizedLoss] no parameter is named so",
-                    got=repr(pattern),
-                    expected="one of " + ", ".join(names[:8]),
-                )
+        named_like("RegularizedLoss", model, self.penalties)
 
     def __call__(self, *args: Any) -> Tensor:
         total: Tensor = self.loss_function(*args)
-        for name, parameter in self.model.named_parameters():
-            for pattern, penalty in self.penalties.items():
-                if fnmatch.fnmatchcase(name, pattern):
-                    total = total + penalty(parameter)
+        found = named_like("RegularizedLoss", self.model, self.penalties)
+        for parameter, penalty in found:
+            total = total + penalty(parameter)
         return total

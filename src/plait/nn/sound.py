@@ -68,7 +68,7 @@ class STFTSpectrogram(Module):
     """Gives the frequencies of signals over time, by short-time Fourier transforms.
 
     Args:
-        mode: "magnitude"; "log", its natural logarithm, of 1e-7 squared at least;
+        mode: "magnitude", the root of 1e-7 at least; "log", its natural logarithm;
             "psd", the power spectral density, with the power of the negative
             frequencies added; "real", "imag" or "angle" of the transform; "stft", the
             real parts and, behind them, the imaginary ones.
@@ -183,8 +183,10 @@ class STFTSpectrogram(Module):
             return plait.concat([real, imaginary], axis=-2)
         power = real * real + imaginary * imaginary
         if self.mode == "psd":
-            inner = power[..., 1:-1, :]
-            return power + plait.pad(inner, [(1, 1), (0, 0)])
+            # Frequency 0, and the highest of an even length, have no negative ones.
+            last = 1 - self.fft_length % 2
+            inner = power[..., 1 : power.shape[-2] - last, :]
+            return power + plait.pad(inner, [(1, last), (0, 0)])
         if self.mode == "log":
             return plait.log(power.clip(_LEAST)) / 2
         return plait.sqrt(power.clip(_LEAST))

@@ -36,7 +36,8 @@ class Adafactor(Optimizer):
         lr: learning rate, relative to the size of the parameters.
         beta2_decay: power of the decrease of b.
         eps: eps1, which keeps the divisor from 0 (None for the machine epsilon of the
-            parameter's type, of float32 at least), and eps2, the least size that counts for a parameter.
+            parameter's type, or of float32 for one of 16 bits), and eps2, the least
+            size that counts for a parameter.
         d: how large the rms of a step may be.
         weight_decay: factor of the decay.
         maximize: go up instead of down.

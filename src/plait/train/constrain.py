@@ -5,13 +5,12 @@ Read first: `Constrain`.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import plait
 
-from ..errors import ArgumentError
+from ..nn.regularizer import named_like
 from .engine import Hook, State
 
 
@@ -21,8 +20,8 @@ class Constrain(Hook):
     Args:
         model: whose parameters they are.
         constraint: a function of a tensor, such as `nn.MaxNorm(2.0)`, for every
-            parameter named "weight"; or one by pattern of names, as in {"0.weight":
-            nn.NonNeg()}.
+            parameter whose name ends in "weight"; or one by pattern of names, as in
+            {"0.weight": nn.NonNeg()}.
 
     Raises:
         ArgumentError: a pattern fits no parameter.
@@ -32,17 +31,7 @@ class Constrain(Hook):
         given: Mapping[str, Callable[[Any], Any]] = (
             constraint if isinstance(constraint, Mapping) else {"*weight": constraint}
         )
-        named = list(model.named_parameters())
-        self._pairs = []
-        for pattern, function in given.items():
-            found = [p for name, p in named if fnmatch.fnmatchcase(name, pattern)]
-            if not found:
-                raise ArgumentError(
-                    "[Constrain] no parameter is named so",
-                    got=repr(pattern),
-                    expected="one of " + ", ".join(name for name, _ in named[:8]),
-                )
-            self._pairs += [(parameter, function) for parameter in found]
+        self._pairs = named_like("Constrain", model, given)
 
     def on_start(self, state: State) -> None:
         """Apply them before the first update, too."""

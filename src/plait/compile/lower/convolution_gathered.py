@@ -123,19 +123,30 @@ def _meetings(axes: Sequence[Axis]) -> list[Meeting]:
 
 def _met(
     problem: Problem,
+    meetings: Sequence[Meeting],
     item: Expression,
     channel: Expression,
     places: Sequence[Expression],
     taps: Sequence[Expression],
 ) -> Expression:
-    """Return the element that a tap meets at a position, or zero if it meets none."""
+    """Return the element that a tap meets at a position, or zero if it meets none.
+
+    Args:
+        meetings: of the first axes; those after them are met where they are.
+    """
     index: list[Expression] = [channel]
     tests: list[Expression] = []
-    for meeting, place, tap in zip(_meetings(problem.axes), places, taps, strict=True):
+    for meeting, place, tap in zip(meetings, places, taps, strict=False):
         found, some = meeting.met(place, tap)
         index.append(found)
         tests += some
-    return chosen(tests, problem.x(item, index))
+    return chosen(tests, problem.x(item, [*index, *places[len(meetings) :]]))
+
+
+def _too_many(axes: Sequence[Axis]) -> int:
+    """Return how many axes must not slide, so that the others have short code."""
+    short = (n for n in range(1, len(axes)) if is_short(axes[n:], True))
+    return next(short, len(axes))
 
 
 def _plain(axes: Sequence[Axis]) -> list[Axis]:
@@ -144,43 +155,62 @@ def _plain(axes: Sequence[Axis]) -> list[Axis]:
 
 
 def _by_channel(problem: Problem) -> Problem:
-    """Return a problem whose channels are what taps meet."""
-    taps = tuple(axis.taps for axis in problem.axes)
+    """Return a problem whose channels are what taps meet.
+
+    The last axes may slide as they did, if that does not take too much code.
+    """
+    count = _too_many(problem.axes)
+    taps = tuple(axis.taps for axis in problem.axes[:count])
     size = math.prod(taps)
+    meetings = _meetings(problem.axes[:count])
 
     def x(item: Expression, at: Sequence[Expression]) -> Expression:
         channel, *places = at
         own = unravel(channel % size, taps)
-        return _met(problem, item, channel // size, places, own)
+        return _met(problem, meetings, item, channel // size, places, own)
 
     def weight(row: Expression, at: Sequence[Expression]) -> Expression:
-        return problem.weight(row, [at[0] // size, *unravel(at[0] % size, taps)])
+        own = unravel(at[0] % size, taps)
+        return problem.weight(row, [at[0] // size, *own, *at[1 + count :]])
 
     return problem._replace(
-        channels=problem.channels * size, axes=_plain(problem.axes), x=x, weight=weight
+        channels=problem.channels * size,
+        axes=[*_plain(problem.axes[:count]), *problem.axes[count:]],
+        x=x,
+        weight=weight,
     )
 
 
 def _by_item(problem: Problem) -> Problem:
     """Return a problem whose items are what taps meet, which are places of the result.
 
+    The last axes may slide as they did, if that does not take too much code.
+
     Args:
         problem: its axes are turned.
     """
-    taps = tuple(axis.taps for axis in problem.axes)
+    count = _too_many(problem.axes)
+    taps = tuple(axis.taps for axis in problem.axes[:count])
     size = math.prod(taps)
+    rest = math.prod(axis.taps for axis in problem.axes[count:])
+    meetings = _meetings(problem.axes[:count])
 
     def x(item: Expression, at: Sequence[Expression]) -> Expression:
         channel, *places = at
-        return _met(problem, item // size, channel, places, unravel(item % size, taps))
+        own = unravel(item % size, taps)
+        return _met(problem, meetings, item // size, channel, places, own)
 
     def finish(
         b: Expression, m: Expression, places: Sequence[Expression], value: Expression
     ) -> Body:
-        return problem.finish(b // size, m, [b % size], value)
+        tap = b % size if rest == 1 else b % size * rest + places[0]
+        return problem.finish(b // size, m, [tap], value)
 
     return problem._replace(
-        batch=problem.batch * size, axes=_plain(problem.axes), x=x, finish=finish
+        batch=problem.batch * size,
+        axes=[*_plain(problem.axes[:count]), *problem.axes[count:]],
+        x=x,
+        finish=finish,
     )
 
 
