@@ -39,10 +39,7 @@ def test_the_documents_build_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "reference" / "nn" / "linear.html").read_text("utf-8")
     assert 'id="plait.nn.Linear"' in page
-    assert (
-        "layer = nn.Linear(4, 5)" in page.replace("<span>", "").replace("</span>", "")
-        or "nn" in page
-    )
+    assert "A linear map with an offset" in page
     table = (tmp_path / "reference" / "names" / "keras.html").read_text("utf-8")
     assert "linear.html#plait.nn.Linear" in table
 

@@ -309,7 +309,10 @@ def entry(page: Page) -> str:
 
 
 def write(folder: Path) -> list[str]:
-    """Write all pages of the reference into a folder; return what was written."""
+    """Write all pages of the reference into a folder; return what was written.
+
+    Pages of an earlier time, of modules that are gone, are removed.
+    """
     every = list(pages())
     names = Names(every)
     texts: dict[str, Iterable[str]] = {
@@ -330,6 +333,9 @@ def write(folder: Path) -> list[str]:
         if group != "functions":
             tops.append(f"{group}/contents")
     texts["contents"] = contents("Reference", [*tops, "errors"])
+    for page in folder.rglob("*.rst"):
+        if page.relative_to(folder).with_suffix("").as_posix() not in texts:
+            page.unlink()
     for path, text in texts.items():
         target = folder / f"{path}.rst"
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -166,6 +166,7 @@ def test_inputs_that_do_not_fit(layer, shape, message):
         lambda: nn.BatchNorm1d(-3),
         lambda: nn.Dropout(1.5),
         lambda: nn.Dropout(float("nan")),
+        lambda: nn.AdaptiveLogSoftmaxWithLoss(4, 8, [2], div_value=0),
     ],
 )
 def test_arguments_that_make_no_layer(make):

@@ -62,6 +62,7 @@ def test_gradients_are_turned_around(way):
     assert (gradient(layer, X, way).numpy() == -1.5).all()
     mapped = plait.grad(lambda x: plait.vmap(layer)(x).sum())(X)
     assert (mapped.numpy() == -0.5).all()
+    assert layer(plait.tensor([1, 2])).tolist() == [1, 2]  # which have no gradient
 
 
 @pytest.mark.parametrize(

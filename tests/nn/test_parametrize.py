@@ -234,7 +234,7 @@ class Halved(nn.Module):
             "Linear has no parameter 'w'. Got: NoneType. Fix: use one of 'weight', "
             "'bias'",
         ),
-        (lambda x: nn.weight_norm(x, dim=2), errors.AxisError, "dim=2 for a tensor of shape"),
+        (lambda x: nn.weight_norm(x, dim=2), errors.AxisError, "dim=2 for a tensor"),
         (
             lambda x: nn.spectral_norm(x, n_power_iterations=0), errors.ArgumentError,
             "1 or more",

@@ -695,6 +695,25 @@ def test_custom_vjp_with_captured_tensors():
         f(x).sum().backward()
 
 
+def test_custom_vjp_of_integers_has_no_derivative():
+    @plait.custom_vjp
+    def f(x, n):
+        return x * n
+
+    f.defvjp(lambda x, n: (x * n, n), lambda n, ct: (ct * n, ct))
+    assert f(plait.tensor([1, 2]), plait.tensor(3)).tolist() == [3, 6]
+    x = plait.tensor([1.0, 2.0])
+    assert plait.grad(lambda x: f(x, plait.tensor(3)).sum())(x).tolist() == [3, 3]
+
+    @plait.custom_vjp
+    def g(pair):
+        return pair[0] * pair[1]
+
+    g.defvjp(lambda pair: (pair[0] * pair[1], pair), lambda pair, ct: ((ct,),))
+    with pytest.raises(GradientError, match="Got: 1 for 2 in an argument"):
+        g((x, x))
+
+
 def test_custom_vjp_errors():
     @plait.custom_vjp
     def f(x):

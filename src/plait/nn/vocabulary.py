@@ -85,6 +85,11 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 got=f"cutoffs={cutoffs!r} for n_classes={n_classes}",
                 expected=f"rising integers from 1 to {n_classes - 1}",
             )
+        if not 0 < div_value < math.inf:
+            raise ArgumentError(
+                "[AdaptiveLogSoftmaxWithLoss] div_value must be positive",
+                got=repr(div_value),
+            )
         self.in_features = in_features
         self.n_classes = n_classes
         self.cutoffs = [*given, n_classes]

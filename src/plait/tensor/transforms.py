@@ -413,6 +413,14 @@ def _cotangents(found: tuple[Any, ...], args: Sequence[Any]) -> list[Tensor]:
             result.extend(_zeros(leaf) for leaf in leaves)
             continue
         given, _ = _tensors(one)
+        if not leaves:  # of integers there is no derivative
+            continue
+        if len(given) != len(leaves):
+            raise GradientError(
+                "[custom_vjp] the rule must return one cotangent for each tensor of "
+                "floats",
+                got=f"{len(given)} for {len(leaves)} in an argument",
+            )
         for ct, leaf in zip(given, leaves, strict=True):
             if ct.shape != leaf.shape:
                 raise ShapeError(

@@ -3,7 +3,7 @@
 Each tap of the kernel is multiplied with all elements where they lie, without copies.
 A position then adds up what it finds of each product, where its taps have moved it.
 
-L. Vasudevan, A. Anderson and D. Gregg 2017, Parallel multi channel convolution using
+A. Vasudevan, A. Anderson and D. Gregg 2017, Parallel multi channel convolution using
 general matrix multiplication, calls this kn2row.
 
 Read first: `lower_shifted`.
