@@ -395,33 +395,6 @@ def test_a_transformer_takes_one_size():
 # --- pieces
 
 
-def test_stochastic_depth():
-    x = plait.ones((400, 3, 2))
-    layer = models.StochasticDepth(0.25)
-    rows = layer(x).numpy()
-    kept = rows[:, 0, 0] != 0
-    assert ((rows != 0) == kept[:, None, None]).all()
-    np.testing.assert_allclose(rows[kept], 1 / 0.75, rtol=1e-6)
-    assert 0.65 < kept.mean() < 0.85
-    whole = models.StochasticDepth(0.5, "batch")(x).numpy()
-    assert np.unique(whole).size == 1
-    assert layer.eval()(x) is x
-    assert repr(layer) == "StochasticDepth(p=0.25, mode=row)"
-
-
-def test_squeeze_and_excitation():
-    layer = models.SqueezeExcitation(3, 2)
-    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
-    first, second = (
-        (fc.weight.numpy()[:, :, 0, 0], fc.bias.numpy())
-        for fc in (layer.fc1, layer.fc2)
-    )
-    inner = np.maximum(x.mean((2, 3)) @ first[0].T + first[1], 0)
-    scale = 1 / (1 + np.exp(-(inner @ second[0].T + second[1])))
-    expected = x * scale[:, :, None, None]
-    np.testing.assert_allclose(layer(plait.asarray(x)).numpy(), expected, rtol=1e-5)
-
-
 @pytest.mark.parametrize("size", [5, 6, 7, 8])
 @pytest.mark.parametrize("window", [3, 5])
 def test_tensorflows_padding(size, window):

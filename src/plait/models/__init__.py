@@ -79,8 +79,6 @@ from .keras_sizes import (
 )
 from .layers import (
     ConvNormActivation,
-    SqueezeExcitation,
-    StochasticDepth,
 )
 from .mnasnet import (
     MNASNet,
@@ -349,11 +347,9 @@ __all__ = [
     "shufflenet_v2_x1_5",
     "shufflenet_v2_x2_0",
     "ShuffleNetV2",
-    "SqueezeExcitation",
     "SqueezeNet",
     "squeezenet1_0",
     "squeezenet1_1",
-    "StochasticDepth",
     "UNet",
     "unet",
     "VAEOutput",

@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .. import nn
-from .layers import ConvNormActivation, Permute, StochasticDepth, initialise
+from .layers import ConvNormActivation, initialise
 from .registry import Builder, Input, model
 
 _norm = partial(nn.LayerNorm, eps=1e-6)
@@ -53,14 +53,14 @@ class CNBlock(nn.Module):
         self.layer_scale = nn.Parameter(plait.full((dim, 1, 1), layer_scale))
         self.block = nn.Sequential(
             nn.Conv2d(dim, dim, 7, padding=3, groups=dim),
-            Permute((0, 2, 3, 1)),
+            nn.Permute((0, 2, 3, 1)),
             _norm(dim),
             nn.Linear(dim, 4 * dim),
             nn.GELU(),
             nn.Linear(4 * dim, dim),
-            Permute((0, 3, 1, 2)),
+            nn.Permute((0, 3, 1, 2)),
         )
-        self.stochastic_depth = StochasticDepth(stochastic_depth_prob)
+        self.stochastic_depth = nn.StochasticDepth(stochastic_depth_prob)
 
     def forward(self, input: Tensor) -> Tensor:
         result = self.layer_scale * self.block(input)

@@ -17,8 +17,6 @@ from .. import nn
 from .layers import (
     ConvNormActivation,
     Layer,
-    SqueezeExcitation,
-    StochasticDepth,
     divisible,
     fan_out,
     initialise,
@@ -69,10 +67,10 @@ class MBConv(nn.Module):
         self.block = nn.Sequential(
             *([piece(channels, inner, 1)] if inner != channels else []),
             piece(inner, inner, setting.kernel, setting.stride, groups=inner),
-            SqueezeExcitation(inner, max(1, channels // 4), activation=nn.SiLU),
+            nn.SqueezeExcitation(inner, max(1, channels // 4), activation="silu"),
             piece(inner, out, 1, activation_layer=None),
         )
-        self.stochastic_depth = StochasticDepth(stochastic_depth_prob)
+        self.stochastic_depth = nn.StochasticDepth(stochastic_depth_prob)
         self.use_res_connect = setting.stride == 1 and channels == out
 
     def forward(self, input: Tensor) -> Tensor:
@@ -109,7 +107,7 @@ class FusedMBConv(nn.Module):
         else:
             layers = [piece(channels, out, kernel, stride)]
         self.block = nn.Sequential(*layers)
-        self.stochastic_depth = StochasticDepth(stochastic_depth_prob)
+        self.stochastic_depth = nn.StochasticDepth(stochastic_depth_prob)
         self.use_res_connect = stride == 1 and channels == out
 
     def forward(self, input: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from ..errors import ArgumentError
 from .layers import (
     ConvNormActivation,
     Layer,
-    SqueezeExcitation,
     divisible,
     fan_out,
     initialise,
@@ -190,7 +189,7 @@ class InvertedResidualV3(nn.Module):
         if squeezes:
             squeezed = divisible(inner // 4)
             layers.append(
-                SqueezeExcitation(inner, squeezed, scale_activation=nn.Hardsigmoid)
+                nn.SqueezeExcitation(inner, squeezed, scale_activation="hardsigmoid")
             )
         layers.append(piece(inner, out, 1, activation_layer=None))
         self.block = nn.Sequential(*layers)

@@ -15,7 +15,6 @@ from .. import nn
 from ..errors import ArgumentError
 from .layers import (
     ConvNormActivation,
-    SqueezeExcitation,
     divisible,
     fan_out,
     initialise,
@@ -85,7 +84,7 @@ class RegNetBlock(nn.Module):
             "b": ConvNormActivation(out, out, 3, stride, groups=out // group_width),
         }
         if se_ratio:
-            layers["se"] = SqueezeExcitation(out, round(se_ratio * channels))
+            layers["se"] = nn.SqueezeExcitation(out, round(se_ratio * channels))
         layers["c"] = ConvNormActivation(out, out, 1, activation_layer=None)
         self.f = nn.Sequential(layers)
 
