@@ -49,9 +49,9 @@ const TRIAL = 8, FIRST = 4, LEAST = 2, MOST = 50;
 const SHORT = 0.1, SOME = 16;
 
 /**
- * Return what runs the functions of a program, each with all threads or with one, as was
- * faster lately. One is where other programs need the cores too: threads wait for the
- * one that does not get its turn.
+ * Return what runs the functions of a program, each with all threads or with one, as
+ * was faster lately. One is where other programs need the cores too: threads wait for
+ * the one that does not get its turn.
  * @param now tells milliseconds
  */
 export const faster = (exports, now = () => performance.now()) => {
