@@ -33,7 +33,7 @@ from harness import duration, insert
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 RESULTS = FOLDER / "results" / "zoo.json"
-LARGEST = 224  # pixels
+LARGEST = 299  # pixels
 COLUMNS = ("parameters", "first inference", "first training step", "difference")
 Row = dict[str, Any]
 

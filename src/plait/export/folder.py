@@ -35,6 +35,12 @@ from .layout import Layout, laid_out
 from .weights import FILE, MANIFEST, read_manifest, stored
 
 _TARGETS = ("wasm", "webgpu", "c")
+# In the place of the script for WebGPU: nobody loads it but to be told.
+_WITHOUT_WEBGPU = b"""\
+import { fail } from "./plait.js";
+export const load = async () =>
+  fail("this export has no program for WebGPU", "none", 'targets=["webgpu"]');
+"""
 
 
 class Options(NamedTuple):
@@ -185,6 +191,8 @@ class _Writer:
         for name, content in web.scripts().items():
             if webgpu or not name.startswith("webgpu"):
                 self.files[name] = content
+        if not webgpu:
+            self.files["webgpu.js"] = _WITHOUT_WEBGPU
         if self.options.page or self.options.single_file:
             self.files.update(page.files(self.name))
 

@@ -225,9 +225,7 @@ const open = async (folder, { threads, backend, ...options }) => {
   let { read, features, start } = options;
   if (globalThis.process?.versions?.node)
     read ??= (await import("./node.js")).get(folder);
-  if (backend == "webgpu")
-    return (await import("./webgpu.js").catch(() => 0)).load?.(folder, options) ??
-      fail("this export has no program for WebGPU", "none", 'targets=["webgpu"]');
+  if (backend == "webgpu") return (await import("./webgpu.js")).load(folder, options);
   if (threads > 1) return (await import("./threads.js")).load(folder, options, threads);
   read ??= get(folder);
   const manifest = await (await read("manifest.json")).json();
