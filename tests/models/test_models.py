@@ -373,11 +373,6 @@ def test_wrong_arguments():
         ),
         "[VisionTransformer] the patches do not divide the picture. Got: "
         "image_size=30, patch_size=16.": partial(models.vit_b_16, image_size=30),
-        "[StochasticDepth] a probability lies in 0..1. Got: p=2.": partial(
-            models.StochasticDepth, 2
-        ),
-        "[StochasticDepth] unknown mode. Got: 'rows'. Expected: 'row' or "
-        "'batch'.": partial(models.StochasticDepth, 0.5, "rows"),
     }
     for expected, call in cases.items():
         assert message(call) == expected
