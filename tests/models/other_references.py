@@ -137,13 +137,14 @@ BERT = {
     "bert_base_uncased_masked_lm": (768, 12, 12, 3072),
     "all_minilm_l6_v2": (384, 6, 12, 1536),
 }  # fmt: skip
+TEXTS = (*GPT2, *BERT)
 
 
-def _language_model(name):
-    """Return a net of transformers without any numbers: some would fill the memory."""
+def _language_model(name, device="meta"):
+    """Return a net of transformers, without any numbers: some would fill the memory."""
     torch = importlib.import_module("torch")
     transformers = importlib.import_module("transformers")
-    with torch.device("meta"):
+    with torch.device(device):
         if name in GPT2:
             width, layers, heads = GPT2[name]
             config = transformers.GPT2Config(n_embd=width, n_layer=layers, n_head=heads)
@@ -199,4 +200,4 @@ NETS |= {
     )
 }
 NETS["convnext_xlarge"] = _convnext_xlarge
-NETS |= {name: partial(_language_model, name) for name in (*GPT2, *BERT)}
+NETS |= {name: partial(_language_model, name) for name in TEXTS}

@@ -54,7 +54,10 @@ def libraries():
 
 
 def reference(name, **options):
-    """Return the net of a name in PyTorch, with random weights, in evaluation mode."""
+    """Return the net of a name in PyTorch, with random weights, in evaluation mode.
+
+    Language models are without numbers, unless options have `device="cpu"`.
+    """
     torch, torchvision = libraries()
     options = {**OPTIONS.get(name, {}), **options}
     if name == "lenet":
@@ -88,16 +91,23 @@ def _lenet(nn, num_classes=10):
     return Net()
 
 
-def pictures(name, count=3):
-    """Return random pictures for a model, as small as it takes them; an array."""
-    return weights.pictures(count, CHANNELS.get(name, 3), SIZES.get(name, 64))
+def inputs(name):
+    """Return three random inputs of a model, as small as it takes them; an array."""
+    if name in other_references.TEXTS:
+        return weights.tokens(3, 16)
+    return weights.pictures(3, CHANNELS.get(name, 3), SIZES.get(name, 64))
 
 
 def result(net, name):
-    """Return what a net of PyTorch makes of the pictures, as an array."""
+    """Return what a net of PyTorch makes of the inputs, as an array of its dtype."""
     torch, _ = libraries()
+    x = torch.from_numpy(inputs(name))
+    if x.is_floating_point():
+        x = x.to(next(net.parameters()).dtype)
     with torch.no_grad():
-        return net(torch.from_numpy(pictures(name))).numpy()
+        found = net(x)
+    # Language models have names for what they return, the first of which counts.
+    return (found if isinstance(found, torch.Tensor) else found[0]).numpy()
 
 
 def filled(net, gain):

@@ -40,7 +40,7 @@ def test_results(name):
     state = {key: tensor.numpy() for key, tensor in theirs.state_dict().items()}
     assert list(state) == list(own.state_dict())
     own.load_state_dict(state)
-    got = own(plait.asarray(references.pictures(name))).numpy()
+    got = own(plait.asarray(references.inputs(name))).numpy()
     assert weights.difference(got, references.result(theirs, name)) < 2e-4
 
 
@@ -71,7 +71,7 @@ def test_a_file_of_torch(tmp_path):
     theirs = references.randomised(references.reference("resnet18"), "resnet18")
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
     own = models.resnet18(weights=tmp_path / "resnet18.pth").eval()
-    got = own(plait.asarray(references.pictures("resnet18"))).numpy()
+    got = own(plait.asarray(references.inputs("resnet18"))).numpy()
     assert weights.difference(got, references.result(theirs, "resnet18")) < 1e-4
 
 
@@ -90,5 +90,41 @@ def test_options(name, options):
     own = models.get_model(name, **references.OPTIONS.get(name, {}), **options).eval()
     state = {key: tensor.numpy() for key, tensor in theirs.state_dict().items()}
     own.load_state_dict(state)
-    got = own(plait.asarray(references.pictures(name))).numpy()
+    got = own(plait.asarray(references.inputs(name))).numpy()
     assert weights.difference(got, references.result(theirs, name)) < 2e-4
+
+
+def vit_of_timm(path):
+    timm = pytest.importorskip("timm.models.vision_transformer")
+    net = timm.VisionTransformer(
+        32, embed_dim=24, depth=2, num_heads=2, mlp_ratio=0.5, num_classes=5
+    )
+    references.filled(net.eval(), 1.0)
+    state = {name: plait.asarray(x.numpy()) for name, x in net.state_dict().items()}
+    plait.nn.save_weights(state, path / "model.safetensors")
+    return net
+
+
+def vit_of_transformers(path):
+    library = pytest.importorskip("transformers")
+    config = library.ViTConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=12, image_size=32, num_labels=5,
+    )  # fmt: skip
+    net = library.ViTForImageClassification(config)
+    references.filled(net.eval(), 1.0).save_pretrained(path)
+    return net
+
+
+@pytest.mark.parametrize("make", [vit_of_timm, vit_of_transformers])
+def test_vit_of_other_libraries(make, tmp_path):
+    theirs = make(tmp_path)
+    own = models.vit_b_16(
+        weights=tmp_path / "model.safetensors", image_size=32, num_layers=2,
+        num_heads=2, hidden_dim=24, mlp_dim=12, num_classes=5,
+    ).eval()  # fmt: skip
+    x = weights.pictures(3, 3, 32)
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(x))
+    expected = getattr(expected, "logits", expected).numpy()
+    assert weights.difference(own(plait.asarray(x)).numpy(), expected) < 1e-4

@@ -66,7 +66,7 @@ def test_the_result_is_that_of_pytorch(name):
     state = net.state_dict()
     shapes = {key: tensor.shape for key, tensor in state.items()}
     net.load_state_dict(weights.weights(shapes, TABLE[name]["gain"]))
-    result = net(plait.asarray(references.pictures(name))).numpy()
+    result = net(plait.asarray(references.inputs(name))).numpy()
     assert result.shape == (3, 10 if name == "lenet" else 1000)
     expected = np.array(TABLE[name]["result"])
     got = result[:, : expected.shape[1]]
@@ -309,6 +309,50 @@ def test_older_names_of_vit(tmp_path):
     renamed(
         tmp_path, "vit_b_16", old, image_size=32, num_layers=2, hidden_dim=24, mlp_dim=8
     )
+
+
+HUGGING_FACE = {
+    "class_token": "vit.embeddings.cls_token",
+    "encoder.pos_embedding": "vit.embeddings.position_embeddings",
+    "conv_proj": "vit.embeddings.patch_embeddings.projection",
+    "encoder.layers.encoder_layer_": "vit.encoder.layer.",
+    "encoder.ln": "vit.layernorm", "heads.head": "classifier",
+    "ln_1": "layernorm_before", "ln_2": "layernorm_after",
+    "self_attention.out_proj": "attention.output.dense",
+    "mlp.0": "intermediate.dense", "mlp.3": "output.dense",
+}  # fmt: skip
+TIMM = {
+    "class_token": "cls_token", "encoder.pos_embedding": "pos_embed",
+    "conv_proj": "patch_embed.proj", "encoder.layers.encoder_layer_": "blocks.",
+    "encoder.ln": "norm", "heads.head": "head", "ln_1": "norm1", "ln_2": "norm2",
+    "self_attention.in_proj_": "attn.qkv.", "self_attention.out_proj": "attn.proj",
+    "mlp.0": "mlp.fc1", "mlp.3": "mlp.fc2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [HUGGING_FACE, TIMM], ids=["transformers", "timm"])
+def test_vit_from_files_of_other_libraries(tmp_path, others):
+    sizes = {
+        "image_size": 32, "num_layers": 2, "hidden_dim": 24, "mlp_dim": 8,
+        "num_heads": 2, "num_classes": 5,
+    }  # fmt: skip
+    net = models.vit_b_16(**sizes)
+    state = {}
+    for name, tensor in net.state_dict().items():
+        for own, other in others.items():
+            name = name.replace(own, other)
+        front, apart, kind = name.partition("self_attention.in_proj_")
+        if apart:
+            for key, part in zip(
+                ("query", "key", "value"), plait.chunk(tensor, 3), strict=True
+            ):
+                state[f"{front}attention.attention.{key}.{kind}"] = part
+        else:
+            state[name] = tensor
+    nn.save_weights(state, tmp_path / "a.safetensors")
+    again = models.vit_b_16(weights=tmp_path / "a.safetensors", **sizes)
+    for key, tensor in net.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[key].numpy(), tensor.numpy())
 
 
 @pytest.mark.usefixtures("blank")

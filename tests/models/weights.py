@@ -60,6 +60,11 @@ def pictures(count, channels, size):
     return random.standard_normal((count, channels, size, size), np.float32)
 
 
+def tokens(count, length):
+    """Return random texts; int64."""
+    return np.random.default_rng(SEED).integers(0, 30000, (count, length))
+
+
 def difference(got, expected):
     """Return the greatest difference of two results.
 

@@ -13,7 +13,7 @@ from plait import Tensor
 
 from .. import nn
 from .layers import initialise
-from .registry import model
+from .registry import Arrays, model
 
 _OLD_NAME = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 
@@ -128,9 +128,9 @@ def _transition(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(layers)
 
 
-def _rename(name: str) -> str:
-    """Return the name of today for one such as "denselayer1.norm.1.weight"."""
-    return _OLD_NAME.sub(r"\1\2", name)
+def _rename(arrays: Arrays) -> Arrays:
+    """Return arrays under today's names: once they were "denselayer1.norm.1.weight"."""
+    return {_OLD_NAME.sub(r"\1\2", name): array for name, array in arrays.items()}
 
 
 densenet121 = model("densenet121", 7_978_856, "DenseNet-121", DenseNet, rename=_rename)

@@ -98,7 +98,7 @@ def model(
     classes: int = 1000,
     input: Input | None = Input(),  # noqa: B008 (a constant)
     imagenet: Callable[[], Arrays] | None = None,
-    rename: Callable[[str], str] = str,
+    rename: Callable[[Arrays], Arrays] = dict,
     **settings: Any,
 ) -> Builder[Net]:
     """Put a model on the list, and return the function that makes it.
@@ -113,7 +113,7 @@ def model(
         classes: how many classes there are usually.
         input: what it takes; None if that is no picture.
         imagenet: a function that gets trained weights out of a package.
-        rename: from names of parameters in older files to the model's own.
+        rename: from arrays as other files have them to those of the model's names.
     """
 
     def build(
@@ -123,8 +123,7 @@ def model(
             options["num_classes"] = num_classes
         made = make(*arguments, **{**settings, **options})
         if weights is not None:
-            arrays = _arrays(name, weights, imagenet)
-            _load(made, {rename(key): array for key, array in arrays.items()})
+            _load(made, rename(_arrays(name, weights, imagenet)))
         return made
 
     build.__name__ = build.__qualname__ = name

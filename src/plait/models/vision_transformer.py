@@ -1,5 +1,8 @@
 """ViT: a transformer that reads a picture as a row of patches.
 
+Names are those of torchvision; files of timm and of Hugging Face's transformers can be
+read, too.
+
 Read first: `VisionTransformer`.
 """
 
@@ -9,15 +12,35 @@ import math
 import re
 from functools import partial
 
+import numpy as np
+
 import plait
 from plait import Tensor
 
 from .. import nn
 from ..errors import ArgumentError, ShapeError
-from .registry import Builder, Input, model
+from .registry import Arrays, Builder, Input, model
 
 _norm = partial(nn.LayerNorm, eps=1e-6)
-_OLD_NAME = re.compile(r"(.*\.mlp)\.linear_([12])\.(weight|bias)")
+# What the parts are called in files of timm and of Hugging Face's transformers, and
+# were in early ones of torchvision: beginnings of names, and what is within.
+_BEGINNINGS = {
+    r"(vit\.embeddings\.)?cls_token": "class_token",
+    r"vit\.embeddings\.position_embeddings|pos_embed": "encoder.pos_embedding",
+    r"vit\.embeddings\.patch_embeddings\.projection|patch_embed\.proj": "conv_proj",
+    r"(vit\.encoder\.layer|blocks)\.": "encoder.layers.encoder_layer_",
+    r"(vit\.layernorm|norm)\.": "encoder.ln.",
+    r"(classifier|head)\.": "heads.head.",
+}
+_PARTS = {
+    r"\.(layernorm_before|norm1)\.": ".ln_1.",
+    r"\.(layernorm_after|norm2)\.": ".ln_2.",
+    r"\.attention\.attention\.(\w+)\.(\w+)": r".self_attention.in_proj_\2.\1",
+    r"\.attn\.qkv\.": ".self_attention.in_proj_",
+    r"\.(attention\.output\.dense|attn\.proj)\.": ".self_attention.out_proj.",
+    r"\.(intermediate\.dense|mlp\.fc1|mlp\.linear_1)\.": ".mlp.0.",
+    r"\.(output\.dense|mlp\.fc2|mlp\.linear_2)\.": ".mlp.3.",
+}
 
 
 class _EncoderBlock(nn.Module):
@@ -78,6 +101,9 @@ class _Encoder(nn.Module):
 
 class VisionTransformer(nn.Module):
     """A transformer over the patches of a picture and one more token, for the class.
+
+    `vit_b_16` and the others take weights from files of torchvision, of timm, and of
+    Hugging Face's `ViTForImageClassification`.
 
     Args:
         image_size: height and width of pictures.
@@ -167,11 +193,23 @@ def _draw(layer: nn.Conv2d | nn.Linear, inputs: int) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _rename(name: str) -> str:
-    """Return the name of today for one such as "mlp.linear_1.weight"."""
-    return _OLD_NAME.sub(
-        lambda found: f"{found[1]}.{3 * int(found[2]) - 3}.{found[3]}", name
-    )
+def _rename(arrays: Arrays) -> Arrays:
+    """Return arrays under torchvision's names, out of a file of another library."""
+    found: Arrays = {}
+    for name, array in arrays.items():
+        for pattern, own in _BEGINNINGS.items():
+            name = re.sub(f"^({pattern})", own, name)
+        for pattern, own in _PARTS.items():
+            name = re.sub(pattern, own, name)
+        found[name] = array
+    # Hugging Face's files have the three maps of the attention one by one.
+    for name in [name for name in found if name.endswith(".query")]:
+        joint = name.removesuffix(".query")
+        parts = [
+            found.pop(f"{joint}.{part}", None) for part in ("query", "key", "value")
+        ]
+        found[joint] = np.concatenate([part for part in parts if part is not None])
+    return found
 
 
 def _vit(
