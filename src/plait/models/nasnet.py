@@ -195,8 +195,8 @@ class _Reduction(_Cell):
 class NASNet(nn.Module):
     """NASNet-A: three stages of normal cells, with a reduction cell between stages.
 
-    The greatest of windows at the edge are of what is there, as in the authors' code and
-    timm's; Keras's code takes them of what is there and 0.
+    The greatest of windows at the edge are of what is there, as in the authors' code
+    and timm's; Keras's code takes them of what is there and 0.
 
     Args:
         num_classes: how many classes there are.
