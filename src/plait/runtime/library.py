@@ -22,7 +22,10 @@ _number = itertools.count()
 @cache
 def _loader() -> Any:
     """Return the JIT that all libraries are loaded into; it is never disposed of."""
-    return host.llvm().create_lljit_compiler(host.target_machine())
+    # JITLink puts a whole object into one piece of memory. LLVM's older linker takes
+    # one for code and one for constants, and ends the process if they come to lie more
+    # than 2 GiB apart, as they may beside large arrays.
+    return host.llvm().create_lljit_compiler(host.target_machine(), use_jit_link=True)
 
 
 class Library:
