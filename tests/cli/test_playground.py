@@ -187,7 +187,10 @@ def test_weights_are_trained_once(tmp_path, cache, monkeypatch):
 
 def test_ctrl_c_ends_it_in_peace(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from plait.cli import main, playground;"
+        "import signal, sys; from pathlib import Path;"
+        "from plait.cli import main, playground;"
+        # Where a shell had tests ignore this signal, so does what they start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "playground.build = lambda folder, tell: folder.mkdir(parents=True);"
         "playground.cache_folder = lambda: Path(sys.argv[1]);"
         "sys.exit(main.main(['playground', '--port', '0', '--no-open']))"
