@@ -823,3 +823,39 @@ def test_without_cycles_memory_goes_at_once():
         assert held() is None
     finally:
         gc.enable()
+
+
+# --- places that are forgotten
+
+
+def pending_leaf(*shape):
+    """Return a place that has no value yet."""
+    return plait.random.normal(shape=shape or (3,)).requires_grad_()
+
+
+def test_a_forgotten_place_is_not_computed():
+    x = pending_leaf(1 << 24, 1 << 24)  # there is no such memory
+    y = x * 2
+    del x, y
+    assert plait.ones(3).sum().item() == 3
+
+
+def test_gradients_pass_by_a_forgotten_place(pause):
+    x, y = leaf(), pending_leaf()
+    kept = y.detach()
+    loss = (x * y).sum()
+    del y
+    pause()
+    loss.backward()
+    close(x.grad, kept.numpy())
+
+
+@pytest.mark.parametrize("kind", ["hook", "post_accumulate_grad_hook"])
+def test_hooks_of_a_forgotten_place_are_called(pause, kind):
+    y, seen = pending_leaf(), []
+    getattr(y, f"register_{kind}")(lambda found: seen.append(found.shape))
+    loss = (y * 2).sum()
+    del y
+    pause()
+    loss.backward()
+    assert seen == [(3,)]

@@ -83,7 +83,9 @@ def backward(
     parts = all_pending(trace, cotangent_nodes)
     for at, gradient in zip(places, parts, strict=True):
         if at.__class__ is not int:
-            left.append((*_owner(trace, inputs, at), gradient))
+            owner, computed = _owner(trace, inputs, at)
+            if owner is not None:
+                left.append((owner, computed, gradient))
             continue
         owner = owners[at]
         if (
@@ -134,12 +136,12 @@ def _accumulate(
 
 def _owner(
     trace: Trace, inputs: Sequence[Tensor] | None, place: Any
-) -> tuple[Tensor, bool]:
-    """Return the tensor of a variable, or one of `inputs`; and whether it was
-    computed.
+) -> tuple[Tensor | None, bool]:
+    """Return the tensor of a variable, None if nobody has that any more, or one of
+    `inputs`; and whether it was computed.
     """
     if isinstance(place, Node):
-        return trace.variables[place], False
+        return trace.variables[place](), False
     assert inputs is not None
     return inputs[place[0]], True
 

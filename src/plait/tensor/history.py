@@ -119,7 +119,8 @@ def keep(
             continue
         holder = holders.get(node)
         if is_variable(node):
-            owner = held.variables.get(node)
+            reference = held.variables.get(node)
+            owner = None if reference is None else reference()
             holder = holder if owner is None else owner
             kind = CONSTANT if holder is None else LEAF
             history.kept[node] = Kept(value, kind, holder, owner)

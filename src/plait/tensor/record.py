@@ -379,7 +379,17 @@ def mark_variable(tensor: Tensor) -> None:
     key = ("variable", node)
     step = follow(trace, key, lambda: Step(trace.step, source.variable(node), ()))
     tensor._node = step.result
-    trace.variables[step.result] = tensor
+    trace.variables[step.result] = weakref.ref(tensor)
+    if tensor._after_hooks is not None:
+        hold(tensor)
+
+
+def hold(tensor: Tensor) -> None:
+    """Keep a pending tensor as long as its trace: its hooks are called even if nobody
+    else has it any more.
+    """
+    if tensor._trace is not None:
+        tensor._trace.marks.append(tensor)
 
 
 # Modes

@@ -36,7 +36,7 @@ from . import autograd
 from .adopt import watch
 from .device import CPU, Device, as_device
 from .lift import is_operand, lift, lift_operator
-from .record import before_change, mark_variable, record
+from .record import before_change, hold, mark_variable, record
 from .run import evaluate
 from .trie import as_operand, install, recorder
 
@@ -508,7 +508,9 @@ class Tensor:
             )
         if self._hooks is None:
             self._hooks = OrderedDict()
-            if not self._requires_grad:
+            if self._requires_grad:
+                hold(self)
+            else:
                 watch(self, self._hooks)
         return HookHandle(self._hooks, hook)
 
@@ -532,6 +534,7 @@ class Tensor:
         """Call `hook(tensor)` after a gradient was added to this leaf's `.grad`."""
         if self._after_hooks is None:
             self._after_hooks = OrderedDict()
+            hold(self)
         return HookHandle(self._after_hooks, hook)
 
     # In place

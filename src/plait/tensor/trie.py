@@ -105,7 +105,8 @@ class Trace:
         values: the value of each leaf: an array or a Python number.
         owners: the tensor that each leaf came from; None for a number.
         pending: weak references to the tensors made on the way.
-        variables: tensors that are places to differentiate at, by their node.
+        variables: weak references to tensors that are places to differentiate at, by
+            their node.
         origins: what leaves were computed from before a flush: (history, node), or
             SPENT.
         entered: the leaf of each origin.
@@ -113,7 +114,7 @@ class Trace:
         linked: leaves that hold the value of an expression, as in `Step.links`.
         adopted: what nodes of a history have become in this trace, by their places.
         hooked: gradient hooks of computed tensors, by their node.
-        marks: tensors that keep hooked nodes alive.
+        marks: tensors that hooks keep alive.
         function: for a function being recorded, its name; None for a real trace.
         captured: in a function, outside tensors that entered, by identity.
         outer: the trace that was current when a function began.
@@ -136,7 +137,7 @@ class Trace:
         self.values: list[Any] = []
         self.owners: list[Tensor | None] = []
         self.pending: list[weakref.ref[Tensor]] = []
-        self.variables: dict[Node, Tensor] = {}
+        self.variables: dict[Node, weakref.ref[Tensor]] = {}
         self.origins: dict[Node, Any] = {}
         self.entered: dict[Any, Node] = {}
         self.historic: list[Node] = []
@@ -168,7 +169,7 @@ class Held(NamedTuple):
     values: list[Any]
     owners: list[Tensor | None]
     origins: dict[Node, Any]
-    variables: dict[Node, Tensor]
+    variables: dict[Node, weakref.ref[Tensor]]
     hooked: dict[Node, Any]
 
 
