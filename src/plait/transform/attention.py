@@ -18,6 +18,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.build import make_input
 from ..ir.graph import Graph, Node
 from ..ops import activation, contract, elementwise, movement, philox, reduce, source
+from ..ops.operand import float_dtype, inner_dtype
 from ..shapes import Shape, size_of
 from .scan import scan
 
@@ -62,10 +63,8 @@ def attention_weights(
     """
     op = "attention_weights"
     _check_sizes(op, query, key, key)
-    dtype = activation.float_dtype(query, key)
-    query, key = (
-        elementwise.cast(x, activation.inner_dtype(dtype)) for x in (query, key)
-    )
+    dtype = float_dtype(query, key)
+    query, key = (elementwise.cast(x, inner_dtype(dtype)) for x in (query, key))
     if attn_mask is not None:
         attn_mask = _checked_mask(op, query, key, attn_mask)
     weights = _weights(_scaled(query, scale), key, attn_mask, is_causal)
@@ -128,8 +127,8 @@ def scaled_dot_product_attention(
     _check_sizes(op, query, key, value)
     if enable_gqa:
         query, key, value, attn_mask = _grouped(op, query, key, value, attn_mask)
-    dtype = activation.float_dtype(query, key, value)
-    inner = activation.inner_dtype(dtype)
+    dtype = float_dtype(query, key, value)
+    inner = inner_dtype(dtype)
     query, key, value = (elementwise.cast(x, inner) for x in (query, key, value))
     if attn_mask is not None:
         attn_mask = _checked_mask(op, query, key, attn_mask)

@@ -5,7 +5,7 @@ import pytest
 
 from plait.compile.llvm.assemble import assemble, assembly
 from plait.compile.llvm.emit import emit
-from plait.compile.llvm.target import host, named
+from plait.compile.llvm.target import host, library, named
 from plait.compile.loops.grammar import (
     SERIAL,
     UNROLL,
@@ -504,6 +504,14 @@ def test_objects_need_nothing_from_outside(name):
     found = [x for x in assembled.splitlines() if x.strip().startswith(calls)]
     assert found == []
     assert assemble(text, target)[:4] == b"\x7fELF" or host().triple != target.triple
+
+
+def test_llvm_looks_for_no_other_addresses(monkeypatch):
+    """What others of the process make with LLVM is as it was."""
+    found = []
+    monkeypatch.setattr(library(), "set_option", lambda _, text: found.append(text))
+    assemble(emit(Kernel("nothing", [], [], 1), host()), host())
+    assert found == ["-disable-lsr=true", "-disable-lsr=false"]
 
 
 def test_text_is_the_same_each_time():

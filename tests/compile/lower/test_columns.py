@@ -10,6 +10,7 @@ from plait.ir.build import make_input
 from plait.ir.graph import Graph
 from plait.ops import elementwise as e
 from plait.ops import movement as m
+from plait.ops import reduce as r
 
 from .. import both
 
@@ -78,3 +79,31 @@ def test_a_long_line_is_shared_by_threads():
     check(graph)
     (kernel,) = compile_graph(graph, host()).kernels
     assert kernel.chunks > 1
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_vectors_run_on_over_short_lines_of_much_work(size):
+    x, y = make_input((3 * WIDE, size), float32), make_input((size,), float32)
+    much = e.multiply(x, y)
+    for _ in range(8):
+        much = e.sin(e.exp(e.negative(much)))
+    much = Graph([x, y], [much])
+    check(much)
+    assert f"in {size} of" not in text(much)
+    # Where little is done, reading over the ends of lines costs more.
+    little = Graph([x, y], [e.add(x, y)])
+    check(little)
+    assert f"in {size} of" in text(little)
+
+
+def test_what_is_joined_along_rows_is_chosen_once():
+    """Later passes over a row read what the first one has put together."""
+    inputs = [make_input((2, 3, 40), float32) for _ in range(5)]
+    x = m.concat(inputs, axis=1)
+    centred = e.subtract(x, r.mean(x, axis=(0, 2), keepdims=True))
+    spread = r.mean(e.multiply(centred, centred), axis=(0, 2))
+    graph = Graph(inputs, [spread])
+    check(graph)
+    found = text(graph)
+    assert all(found.count(f"x{i}[") == found.count("x0[") for i in range(1, 5))
+    assert found.count("x0[") == len(range(0, 40, WIDE))

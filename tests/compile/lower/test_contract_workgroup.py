@@ -11,6 +11,7 @@ from plait.compile.lower.blocking import Facts, Shape
 from plait.compile.lower.contract_workgroup import BUSY, cut_of
 from plait.compile.wgsl import compile_graph
 from plait.compile.wgsl.emit import emit
+from plait.compile.wgsl.memory import WORKGROUP_BYTES
 from plait.dtypes import bfloat16, float16, float32, float64, int32, int64
 from plait.ir.build import apply, make_input
 from plait.ir.evaluate import interpret
@@ -23,7 +24,7 @@ from .products import LAYOUTS, SHAPES, Product
 from .test_convolution import attributes
 
 # Four lanes, so that edges come early.
-FEW = Facts(vector_bytes=16, registers=10, workgroups=True)
+FEW = Facts(vector_bytes=16, registers=10, workgroup=WORKGROUP_BYTES)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -68,10 +69,10 @@ def test_results_go_through_memory_where_much_is_done_with_them(monkeypatch):
 )  # fmt: skip
 def test_tiles(shape):
     """There are many, or large ones; and they fit into the memory of a workgroup."""
-    cut = cut_of(Shape(*shape), 64)
+    cut = cut_of(Shape(*shape), 64, WORKGROUP_BYTES)
     assert cut.lanes_down * cut.lanes_across == 64
     held = cut.depth * (cut.rows + cut.columns + 2)
-    assert 4 * held <= 10 << 10
+    assert 4 * held <= WORKGROUP_BYTES
     few = cut.down * cut.across < 8
     assert cut.tiles(Shape(*shape)) >= BUSY or few
     if Shape(*shape).products >= 1 << 28:
@@ -81,7 +82,9 @@ def test_tiles(shape):
 
 def test_barriers_stand_outside_of_the_inner_loop():
     """Two for each part of the sum: before it is copied, and before it is used."""
-    (kernel,) = Product((1, 200, 130, 70), facts=Facts(256, workgroups=True)).kernels
+    (kernel,) = Product(
+        (1, 200, 130, 70), facts=Facts(256, workgroup=WORKGROUP_BYTES)
+    ).kernels
     text = emit(kernel).text
     main = text[text.index("fn kernel(") :]
     assert main.count("workgroupBarrier();") == 2

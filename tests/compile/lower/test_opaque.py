@@ -132,6 +132,31 @@ def test_scatter_dtypes(dtype):
         _scattered(dtype, (5, 18), (30,), (30, 18), axis=0, batch=0, mode=mode)
 
 
+@pytest.mark.parametrize("mode", gather.MODES)
+def test_scatter_into_one_number_fills_by_itself(mode):
+    rng = np.random.default_rng(6)
+    for shape, count, axis, batch in (
+        ((6,), (9,), 0, 0),
+        ((6, 5), (9,), 0, 0),
+        ((3, 37), (3, 9), 1, 1),
+        ((2, 4, 6, 70), (2, 9), 2, 1),
+        ((900, 80), (9,), 0, 0),  # too large to be filled by one thread
+        ((900, 300), (9,), 0, 0),
+    ):
+        places, new = (
+            make_input(count, int64),
+            make_input((*shape[:axis], *count[batch:], *shape[axis + 1 :]), float32),
+        )
+        start = source.full(shape, 1.5, float32)
+        node = gather.scatter(start, places, new, axis, batch, mode)
+        graph = Graph((places, new), (e.sin(node), node))
+        arrays = [rng.integers(0, shape[axis], count), _values(7, new.shape, float32)]
+        check(graph, arrays)
+        names = [code.name for code in compile_graph(graph, host()).kernels]
+        filled = sum("expand" in name for name in names)
+        assert filled == (shape == (900, 80))
+
+
 def test_scatter_of_special_numbers_keeps_nan():
     x = _values(1, (4, 9), float32, ties=True)
     new = _values(2, (12, 9), float32, ties=True)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from plait.compile.lower.sliding import Axis, Layout
+from plait.compile.lower.ways import is_gathered
 
 CASES = list(
     itertools.product(
@@ -60,3 +61,19 @@ def test_positions_and_taps_stay_within_what_is_laid_out():
     )
     assert place < layout.written <= layout.size
     assert layout.positions + layout.reach == place + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "taps", "step", "low", "is_one"),
+    [
+        (224, 16, 16, 0, True),  # patches of an image
+        (8, 2, 2, 0, False),  # so few parts that they are written out
+        (56, 3, 2, 1, False),
+        (300, 70, 40, 5, True),  # a part for each of 40 places
+    ],
+)
+def test_what_becomes_a_product(size, taps, step, low, is_one):
+    count = (size + 2 * low - taps) // step + 1
+    axis = Axis(size, count, taps, step, 1, 1, low)
+    assert is_gathered([axis], False) == is_one
+    assert is_gathered([axis, axis], False) == is_one

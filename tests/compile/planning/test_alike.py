@@ -54,6 +54,37 @@ def test_equal_layers_are_lowered_once(monkeypatch):
     assert few[0] <= 20
 
 
+def traced(function, *shapes):
+    arguments = [plait.zeros(*shape) for shape in shapes]
+    return simplify(plait.jit(function).trace(*arguments).graph)
+
+
+def test_what_has_computed_an_operand_does_not_matter(monkeypatch):
+    def function(x, first, second):
+        x = plait.convolution(plait.sin(x), first, padding=1)
+        return plait.convolution(x, second, padding=1)
+
+    graph = traced(function, (2, 8, 9, 9), (8, 8, 3, 3), (8, 8, 3, 3))
+    lowered, _, _ = made(graph, monkeypatch)
+    assert lowered == 2
+
+
+def test_slices_of_a_dense_block_share_the_code_of_convolutions(monkeypatch):
+    """Each has a copy of its part of a tensor, but no kernels of its own."""
+
+    def function(count):
+        def convolved(x, *weights):
+            return [
+                plait.convolution(x[:, 8 * i : 8 * i + 8], weight, padding=1)
+                for i, weight in enumerate(weights)
+            ]
+
+        return traced(convolved, (2, 8 * count, 9, 9), *[(8, 8, 3, 3)] * count)
+
+    few, many = (made(function(count), monkeypatch)[2] for count in (2, 5))
+    assert few == many <= 3
+
+
 def test_another_program_finds_what_is_known():
     pipeline.compile_graph(training_step(6), host())
     before = pipeline.SHELF.lowered

@@ -39,7 +39,7 @@ from ..loops.grammar import (
     Variable,
     Vector,
 )
-from ..loops.traverse import ordered, roots
+from ..loops.traverse import all_bodies, ordered, roots
 from . import index
 from .casting import bitcast, cast
 from .memory import Memory, empty
@@ -53,6 +53,7 @@ from .value import (
     Value,
     constant,
     first_lanes,
+    integer,
     register_type,
     spell,
 )
@@ -297,6 +298,10 @@ class _Emitter:
         changed = [registers for registers in self.places if registers in set_there]
         scope = writer.open(f"loop{number}", loop=True, certain=certain)
         counter = Value(f"%i{number}", word, 0, writer.depth, ends)
+        # Narrower multiples might wrap around, for all that LLVM knows: then constants
+        # are not added to them in addresses.
+        if word == "i64" and not _has_loop(body):
+            scope.counter = counter
         starts: list[list[Value]] = []
         phis: list[list[Value]] = []
         for registers in changed:
@@ -316,6 +321,10 @@ class _Emitter:
         writer.close()
         again = f"loop{number}"
         done = f"done{number}"
+        multiples = [
+            (x, times, self._multiple(start, times))
+            for times, x in scope.multiples.items()
+        ]
         if certain:
             writer.line(f"  br label %{again}")
         else:
@@ -326,6 +335,11 @@ class _Emitter:
             f"  {counter.text} = phi {word} [ {start.text}, %{first} ], "
             f"[ {counter.text}.next, %{scope.label} ]"
         )
+        for x, _, begin in multiples:
+            writer.line(
+                f"  {x.text} = phi {word} [ {begin.text}, %{first} ], "
+                f"[ {x.text}.next, %{scope.label} ]"
+            )
         after: list[str] = []
         for registers, old, new in zip(changed, starts, phis, strict=True):
             finals = self.places[registers]
@@ -349,6 +363,8 @@ class _Emitter:
                 depth = min(y.depth, writer.depth) if certain else writer.depth
                 finals[place] = Value(left, phi.type, phi.lanes, depth)
         writer.scopes[-1].lines += scope.lines
+        for x, times, _ in multiples:
+            writer.line(f"  {x.text}.next = add {word} {x.text}, {times}")
         writer.line(f"  {counter.text}.next = add nuw nsw {word} {counter.text}, 1")
         writer.line(
             f"  {counter.text}.more = icmp slt {word} {counter.text}.next, {stop.text}"
@@ -357,6 +373,12 @@ class _Emitter:
         writer.block(done)
         for line in after:
             writer.line(line)
+
+    def _multiple(self, start: Value, times: int) -> Value:
+        """Return what a multiple of a loop's counter is at first."""
+        if start.text == "0":
+            return start
+        return self.writer.binary("mul", start, integer(times, start.type))
 
     def _vector(self, statement: Vector) -> None:
         writer = self.writer
@@ -580,3 +602,12 @@ class _Emitter:
             choose = min if name == "minimum" else max
             value.range = choose(lows), choose(highs)
         return index.as_linear(value)
+
+
+def _has_loop(body: Body) -> bool:
+    """Return whether there is a loop in a body that is not written out."""
+    return any(
+        isinstance(one, For) and one.kind != UNROLL
+        for inner in all_bodies(body)
+        for one in inner
+    )

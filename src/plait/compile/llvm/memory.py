@@ -172,9 +172,7 @@ class Memory:
                 return self._load_known(buffer, index, offsets, rows)
         else:
             condition = writer.broadcast(condition, lanes)
-        return self._gather(
-            buffer, index, both(writer, condition, self._reach()), other
-        )
+        return self._gather(buffer, index, condition, other)
 
     def fetch(self, buffer: Buffer, index: Linear, ahead: int) -> None:
         """Have the element so many after one, or after the first lane's, come nearer.
@@ -426,25 +424,31 @@ class Memory:
         return self._arrive(buffer, found)
 
     def _gather(
-        self, buffer: Buffer, index: Linear, mask: Value | None, other: Value
+        self, buffer: Buffer, index: Linear, condition: Value | None, other: Value
     ) -> Value:
+        """Return elements at places that are data, loaded one by one.
+
+        Processors that have an instruction for it take longer with it, or no less.
+        """
         writer = self.writer
-        lanes = writer.lanes
-        type = memory_type(buffer.dtype)
+        lanes, type = writer.lanes, memory_type(buffer.dtype)
         addresses = self.addresses(buffer, index)
-        where = mask or first_lanes(lanes, lanes)
-        plain = buffer.dtype.kind != "bool"
-        passed = other if plain else writer.broadcast(zero(type), lanes)
-        text = (
-            f"call {spell(type, lanes)} @llvm.masked.gather.{suffix(type, lanes)}"
-            f".v{lanes}p0(<{lanes} x ptr> align {buffer.dtype.itemsize} "
-            f"{addresses.text}, <{lanes} x i1> {where.text}, "
-            f"{spell(type, lanes)} {passed.text})"
-        )
-        value = writer.effect(text, type, lanes)
-        if plain:
-            return value
-        return writer.select(where, self._arrive(buffer, value), other)
+        if condition is not None:
+            # The first element is there, and costs nothing once it was read.
+            begin = writer.broadcast(self.base(buffer), lanes)
+            addresses = writer.select(condition, addresses, begin)
+        value = Value("poison", type, lanes)
+        for lane in range(writer.extent):
+            text = f"extractelement <{lanes} x ptr> {addresses.text}, i64 {lane}"
+            address = writer.pure(text, "ptr", 0, addresses)
+            item = self._read(buffer, address, 0)
+            text = (
+                f"insertelement {spell(type, lanes)} {value.text}, {type} {item.text}, "
+                f"i64 {lane}"
+            )
+            value = writer.pure(text, type, lanes, value, item)
+        value = self._arrive(buffer, value)
+        return value if condition is None else writer.select(condition, value, other)
 
     # Stores
 

@@ -47,9 +47,9 @@ class Target:
         keeps_constants: vectors of constants are worth a register each while a loop
             runs: where they are used, they would be put together anew.
         alone: programs run where there is no Python that could do a part of them.
-        options: switches of LLVM's code generation, on while code is made for it.
         finer: it runs so many times more chunks at once than processors do.
-        workgroups: lanes are invocations, which share the scratch memory of a chunk.
+        workgroup: bytes of scratch memory that the lanes of a chunk share, where these
+            are invocations of a workgroup; 0 where they are not.
     """
 
     name: str
@@ -70,9 +70,8 @@ class Target:
     compact: bool = False
     alone: bool = False
     keeps_constants: bool = False
-    options: tuple[str, ...] = ()
     finer: int = 1
-    workgroups: bool = False
+    workgroup: int = 0
 
     @property
     def index_type(self) -> str:
@@ -113,7 +112,7 @@ class Target:
             *(self.triple, self.cpu, self.features, self.vector_bits),
             *(self.fma, sorted(self.masked), self.half, self.bf16_dot, self.amx),
             *(self.relaxed, self.address_bits, self.movable, self.compact),
-            *(self.keeps_constants, self.options, self.nan_minimum),
+            *(self.keeps_constants, self.nan_minimum),
             *(optional("llvmlite", "compile", "name a target").__version__, version),
         )
         return "|".join(map(str, parts))
@@ -173,9 +172,6 @@ _TABLE = (
             compact=True,
             alone=True,
             keeps_constants=True,
-            # It would make new pointers of which is not known whether an offset can be
-            # added without wrapping around, as offsets in WebAssembly are.
-            options=("disable-lsr",),
         )
         for name, features in (
             ("wasm", ("+simd128",)),

@@ -27,10 +27,14 @@ class Scope:
         loop: whether it is the body of a loop.
         certain: whether it runs at least once when the body around it runs.
         numbers: by the text of each pure instruction, what it gave.
+        counter: of a loop without loops in it, whose multiples step along with it.
+        multiples: those, by what the counter is multiplied with.
         moved: how many loads have been moved out of it.
     """
 
-    __slots__ = ("certain", "label", "lines", "loop", "moved", "numbers")
+    __slots__ = (
+        "certain", "counter", "label", "lines", "loop", "moved", "multiples", "numbers",
+    )  # fmt: skip
 
     def __init__(self, label: str, loop: bool = False, certain: bool = False) -> None:
         self.lines: list[str] = []
@@ -38,6 +42,8 @@ class Scope:
         self.loop = loop
         self.certain = certain
         self.numbers: dict[str, Value] = {}
+        self.counter: Value | None = None
+        self.multiples: dict[int, Value] = {}
         self.moved = 0
 
 
@@ -318,6 +324,10 @@ class Writer:
         self, terms: list[tuple[Value, int]], total: Value | None, type: str
     ) -> Value | None:
         for value, coefficient in terms:
+            if coefficient not in (1, -1):
+                stepped = self._stepped(value, coefficient, type)
+                if stepped is not None:
+                    value, coefficient = stepped, 1
             value = self.resized(value, type)
             if coefficient == -1 and total is not None:
                 total = self.binary("sub", total, value)
@@ -326,6 +336,19 @@ class Writer:
                 value = self.binary("mul", value, integer(coefficient, value.type))
             total = value if total is None else self.binary("add", total, value)
         return total
+
+    def _stepped(self, value: Value, times: int, type: str) -> Value | None:
+        """Return a multiple of an inner loop's counter, which steps along with it: one
+        addition in each turn. None if `value` is nothing like that.
+        """
+        scope = self.scopes[value.depth] if value.depth < len(self.scopes) else None
+        if scope is None or scope.counter is not value or value.type != type:
+            return None
+        found = scope.multiples.get(times)
+        if found is None:
+            name = f"{value.text}.by{times}"
+            found = scope.multiples[times] = Value(name, type, 0, value.depth)
+        return found
 
 
 def _depth(term: tuple[Value, int]) -> int:

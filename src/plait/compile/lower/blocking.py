@@ -14,7 +14,7 @@ from ...dtypes import DType
 # A chunk is worth handing out above this many multiplications, some microseconds.
 _CHUNK_PRODUCTS = 100_000
 # More chunks than this are not needed to keep any number of cores busy.
-_MOST_CHUNKS = 64
+MOST_CHUNKS = 64
 # Rows that are worth copying the columns that they are multiplied by once more.
 _COPY_ROWS = 128
 # So few rows, that a right operand read in place is not met again in a cache.
@@ -53,7 +53,8 @@ class Facts:
         lasting: what is made of a convolution's kernel is there from the last run.
         finer: chunks are worth handing out that are so many times smaller.
         compact: code shall be small rather than fit for every size.
-        workgroups: lanes are invocations that share scratch memory, which is near.
+        workgroup: bytes of scratch memory that the lanes of a chunk share, where these
+            are invocations of a workgroup; 0 where they are not.
     """
 
     vector_bytes: int = 64
@@ -66,7 +67,7 @@ class Facts:
     lasting: bool = False
     finer: int = 1
     compact: bool = False
-    workgroups: bool = False
+    workgroup: int = 0
 
     def lanes(self, dtype: DType) -> int:
         """Return how many numbers of `dtype` one register holds."""
@@ -242,7 +243,7 @@ def _chunks(shape: Shape, facts: Facts) -> tuple[int, int]:
     one = shape.m * shape.n * shape.k
     # With few rows it is memory that takes the time.
     enough = _CHUNK_PRODUCTS // (3 if shape.m <= _FEW_ROWS else 1) // facts.finer
-    wanted = min(_MOST_CHUNKS * facts.finer, max(1, shape.products // enough))
+    wanted = min(MOST_CHUNKS * facts.finer, max(1, shape.products // enough))
     if shape.batch >= wanted:
         return ceil(shape.batch, wanted), 1
     return 1, min(ceil(wanted, shape.batch), max(1, one // enough))

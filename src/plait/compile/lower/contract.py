@@ -57,8 +57,8 @@ def lower(
     if contiguous == "m":
         contraction, left, right, finish = _turned(contraction, left, right, finish)
     # Dot products have lanes along the sum, which cut it too.
-    is_cut = facts.workgroups and wants_dots(contraction, left, right, facts)
-    if parts_of(contraction.shape, facts) > 1 and not is_cut:
+    by_lanes = facts.workgroup > 0 and wants_dots(contraction, left, right, facts)
+    if not by_lanes and parts_of(contraction.shape, facts) > 1:
 
         def part(
             contraction: Contraction,

@@ -24,7 +24,7 @@ from ..loops.grammar import (
     Variable,
     Vector,
 )
-from .blocking import Facts, ceil
+from .blocking import MOST_CHUNKS, Facts, ceil
 from .product import (
     Contraction,
     Finish,
@@ -39,7 +39,6 @@ from .product import (
 # Of more rows and columns workgroups have tiles.
 _FEW = 4
 _CHUNK_PRODUCTS = 50_000
-_MOST_CHUNKS = 64
 
 
 def wants_dots(
@@ -47,7 +46,7 @@ def wants_dots(
 ) -> bool:
     """Whether both operands lie along the sum, and copying one would not pay."""
     beside = [
-        one.k_stride == 1 or (facts.workgroups and one.along_sum)
+        one.k_stride == 1 or (facts.workgroup > 0 and one.along_sum)
         for one in (left, right)
     ]
     if not all(beside) or not contraction.dtype.is_float:
@@ -56,7 +55,7 @@ def wants_dots(
     lanes = facts.lanes(contraction.sum_dtype)
     # Adding up lanes at the end costs as much as some vectors of products.
     few = min(m, n)
-    most = _FEW if facts.workgroups else lanes * 3 // 4
+    most = _FEW if facts.workgroup else lanes * 3 // 4
     return few <= most and k >= few * lanes
 
 
@@ -105,10 +104,10 @@ class _Dots:
         most = 8 // few if few < 3 else (facts.registers - 2 - few) // few
         self.at_once = min(self.extent, max(1, most))
         products = batch * m * n * k * facts.finer
-        wanted = min(_MOST_CHUNKS * facts.finer, max(1, products // _CHUNK_PRODUCTS))
+        wanted = min(MOST_CHUNKS * facts.finer, max(1, products // _CHUNK_PRODUCTS))
         parts = max(1, ceil(wanted, batch))
         line = self.at_once
-        if not facts.workgroups:
+        if not facts.workgroup:
             line = max(line, self.lanes)
         self.each = ceil(ceil(self.extent, parts), line) * line
         if self.each >= self.extent:

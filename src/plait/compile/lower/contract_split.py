@@ -26,7 +26,16 @@ from ..loops.grammar import (
 )
 from .blocking import Facts, Shape, ceil
 from .contract_workgroup import BUSY, tiles_of
-from .product import Contraction, Finish, Operand, Piece, bind, count_from, smaller
+from .product import (
+    Contraction,
+    Finish,
+    Operand,
+    Piece,
+    bind,
+    count_from,
+    smaller,
+    vectors,
+)
 
 # A result of so many elements has blocks enough to keep all cores busy.
 _MOST_ELEMENTS = 8192
@@ -47,7 +56,7 @@ _CHUNK_ELEMENTS = 4096
 def parts_of(shape: Shape, facts: Facts) -> int:
     """Return how many parts a sum is worth cutting into."""
     size = shape.batch * shape.m * shape.n
-    if facts.workgroups:
+    if facts.workgroup:
         tiles = max(1, tiles_of(shape, facts))
         return max(1, min(_MOST_PARTS, shape.k // _LEAST_COPIED, BUSY // tiles))
     if size > _MOST_IN_CACHES:
@@ -128,10 +137,10 @@ def _added(
     b = bind(body, "b", Kernel.CHUNK // parts)
     first = bind(body, "first", (Kernel.CHUNK % parts) * each)
     count = bind(body, "count", count_from(first, each, shape.m))
-    at, v, lane = Variable("at"), Variable("v"), Variable("lane")
+    at, lane = Variable("at"), Variable("lane")
     m = bind(rows, "m", smaller(first + at, shape.m - 1))
 
-    def vector(start: Expression | int, extent: int) -> Body:
+    def added(start: Expression, extent: int) -> Vector:
         place = b * (slots * size) + m * shape.n + start + lane
         inner = Body()
         total: Expression = Load(sums, place)
@@ -139,12 +148,9 @@ def _added(
             total = Operation("add", (total, Load(sums, place + slot * size)))
         value = Variable("value", dtype)
         inner.append(Let(value, total))
-        inner += finish(b, m, lane + start, value)
-        return [Vector(lane, extent, lanes, inner)]
+        inner += finish(b, m, start + lane, value)
+        return Vector(lane, extent, lanes, inner)
 
-    if shape.n // lanes:
-        rows.append(For(v, shape.n // lanes, vector(v * lanes, lanes)))
-    if shape.n % lanes:
-        rows += vector(shape.n // lanes * lanes, shape.n % lanes)
+    rows += vectors(shape.n, lanes, added, "v")
     body.append(For(at, count, rows))
     return Piece(name, body, shape.batch * parts, (), (sums,))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...dtypes import bool_, float32
+from ...dtypes import float32
 from ..loops.grammar import (
     UNROLL,
     Body,
@@ -45,6 +45,7 @@ from .product import (
     Finish,
     Operand,
     Piece,
+    all_true,
     as_dtype,
     bind,
     multiply_add,
@@ -59,8 +60,6 @@ _COPIED, _TAKEN = 8.0, 1.0
 _STEP = 2.0
 # Elements of the result that a lane has, at most, in all and each way.
 _MOST, _LONGEST = 32, 8
-# Bytes of scratch memory, so that it is near: see `wgsl.memory`.
-_ROOM = 10 << 10
 # Steps of the sum that are copied at once, at most.
 _DEEPEST = 32
 # Expressions of what is done with the elements of a lane, if it is written out for
@@ -101,10 +100,10 @@ class Cut(NamedTuple):
 
 def wants_workgroup(contraction: Contraction, facts: Facts) -> bool:
     """Whether a product is computed by workgroups."""
-    return facts.workgroups and contraction.sum_dtype.bits == 32
+    return facts.workgroup > 0 and contraction.sum_dtype.bits == 32
 
 
-def cut_of(shape: Shape, lanes: int, room: int = _ROOM) -> Cut:
+def cut_of(shape: Shape, lanes: int, room: int) -> Cut:
     """Return the tiles that take the least time.
 
     There should be enough of them for a whole card, and large ones: of a tile with as
@@ -138,7 +137,7 @@ def cut_of(shape: Shape, lanes: int, room: int = _ROOM) -> Cut:
 
 def tiles_of(shape: Shape, facts: Facts) -> int:
     """Return how many tiles a product of float32 has."""
-    return cut_of(shape, facts.lanes(float32)).tiles(shape)
+    return cut_of(shape, facts.lanes(float32), facts.workgroup).tiles(shape)
 
 
 def lower_workgroup(
@@ -191,14 +190,14 @@ class _Tile:
         self.shape, self.dtype = contraction.shape, contraction.sum_dtype
         self.facts, self.finish = facts, finish
         self.lanes = facts.lanes(self.dtype)
-        cut = cut_of(self.shape, self.lanes)
+        cut = cut_of(self.shape, self.lanes, facts.workgroup)
         elements = cut.down * cut.across
         # Registers have no numbers while code runs: to be finished in a loop elements
         # go through memory, where each lane meets its own.
         self.together = 0
         if elements * self.length() > _SHORT:
             self.together = min(elements, _TOGETHER)
-            room = _ROOM - self.together * self.lanes * self.dtype.itemsize
+            room = facts.workgroup - self.together * self.lanes * self.dtype.itemsize
             cut = cut_of(self.shape, self.lanes, room)
         self.cut = cut
         self.left = _Side("left", left, cut.rows, self.shape.m, self)
@@ -341,7 +340,7 @@ class _Tile:
         body = Body()
         row, column = number // cut.across, number % cut.across
         places: list[Expression] = []
-        test: Expression | None = None
+        tests: list[Expression] = []
         for first, own, at, side, name in zip(
             self.first, self.place(body), (row, column), (self.left, self.right), "mn",
             strict=True,
@@ -349,12 +348,12 @@ class _Tile:
             each = cut.lanes_down if side is self.left else cut.lanes_across
             at = bind(body, name, first + at * each + own)
             if side.extent % side.size:
-                inside = at < side.extent
-                test = inside if test is None else _both(test, inside)
+                tests.append(at < side.extent)
                 at = bind(body, f"{name}_there", smaller(at, side.extent - 1))
             places.append(at)
         value = bind(body, "value", value)
         statements = self.finish(self.b, places[0], places[1], value)
+        test = all_true(tests)
         if test is not None:
             test = bind(body, "inside", test)
             statements = [_where(one, test) for one in statements]
@@ -375,14 +374,10 @@ def _rest(place: Expression, number: int, size: int) -> Expression:
     return place % size if number > 1 else place
 
 
-def _both(x: Expression, y: Expression) -> Expression:
-    return Operation("bitwise_and", (x, y), bool_)
-
-
 def _where(statement: Statement, test: Expression) -> Statement:
     """Return a statement that stores only where a test is true."""
     if not isinstance(statement, Store):
         return statement
     old = statement.condition
-    condition = test if old is None else _both(test, old)
+    condition = all_true([test] if old is None else [test, old])
     return Store(statement.buffer, statement.index, statement.value, condition)

@@ -27,10 +27,9 @@ from .dot import contiguous, operand
 from .index import affine, unravel
 from .led import Epilogue, as_pieces, element
 from .memory import Memory
-from .patches import are_patches, patched
 from .piece import Piece
 from .sliding import Axis, Finish, Problem, Source
-from .ways import is_short, laid, slid
+from .ways import is_gathered, laid, slid
 
 # Bytes between the numbers of two channels that are read one after the other, at most.
 _NEAR = 1024
@@ -75,7 +74,7 @@ def lower_convolution(
             return as_pieces(pieces, group, memory, node.size * weight.shape[1])
     dtype = float32 if narrow else node.dtype
     products = node.size * math.prod(weight.shape[1:])
-    if facts.workgroups and dtype.bits == 32:
+    if facts.workgroup and dtype.bits == 32:
         pieces = lower_windows(node, memory, epilogue, facts, precision, name)
         return as_pieces(pieces, group, memory, products)
     if is_shifted(node):
@@ -88,7 +87,7 @@ def lower_convolution(
         _direct(node, source(weight), facts), source(x), source(weight), finish,
     )  # fmt: skip
     after: list[product.Piece] = []
-    if not is_short(axes, along_kernel):
+    if is_gathered(axes, along_kernel):
         lanes = facts.lanes(dtype)
         problem, after = gathered(problem, along_kernel, lanes, name)
     in_pairs = x.dtype is weight.dtype is bfloat16 and are_paired(problem, facts)
@@ -115,10 +114,7 @@ def _cheaper(problem: Problem, along_kernel: bool, facts: Facts) -> Problem:
     if along_kernel:
         rows, together = min(rows, _ITEMS), _ITEMS
     axes = laid(problem.axes, rows, room // together)
-    problem = problem._replace(axes=axes)
-    if are_patches(axes, along_kernel):
-        return patched(problem, along_kernel)
-    return _joined(problem)
+    return _joined(problem._replace(axes=axes))
 
 
 def _points(

@@ -30,14 +30,13 @@ from ..loops.grammar import (
     Variable,
     Vector,
 )
-from .blocking import Facts, ceil
+from .blocking import MOST_CHUNKS, Facts, ceil
 from .index import ZERO
 from .laying import Laying, Span, lay_out
 from .product import Piece, as_dtype, bind, smaller
 from .sliding import Layout, Problem, Run, parts_of, phases_of, runs_of
 
 _CHUNK_PRODUCTS = 300_000
-_MOST_CHUNKS = 64
 # Products that take as long as copying a line of elements, and each of them.
 _LINE_PRODUCTS, _ELEMENT_PRODUCTS = 400, 8
 # Positions that are worked on at once, where there is memory for them.
@@ -151,7 +150,7 @@ class Positions:
         for axis in axes[:-1]:
             lines *= axis.size
         products += lines * (_LINE_PRODUCTS + _ELEMENT_PRODUCTS * axes[-1].size)
-        return min(_MOST_CHUNKS, max(1, products // _CHUNK_PRODUCTS))
+        return min(MOST_CHUNKS, max(1, products // _CHUNK_PRODUCTS))
 
     def cut_chunks(self) -> None:
         wanted = self.wanted()

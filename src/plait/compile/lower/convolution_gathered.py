@@ -1,4 +1,5 @@
-"""Convolutions as if nothing slid, where the code of what slides would be too long.
+"""Convolutions as if nothing slid, where windows do not overlap, or the code of what
+slides would be too long.
 
 Each part that windows with a large stride slide over has code of its own, and so has
 each phase of what is spread: thousands, for a window that is put down at every 32nd
@@ -20,29 +21,24 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...dtypes import bool_, int64
+from ...dtypes import int64
 from ..loops.grammar import (
     Body,
     Buffer,
     Constant,
     Expression,
     For,
-    Kernel,
     Let,
     Load,
-    Operation,
     Store,
     Variable,
     Vector,
 )
 from .blocking import ceil
-from .index import ZERO, linear, unravel
-from .product import Piece, as_dtype, bind, count_from, smaller
-from .scalar import computed, constant
-from .sliding import Axis, Problem
-from .ways import is_short
-
-_MOST_CHUNKS = 64
+from .index import linear, unravel
+from .product import Piece, each_line, vectors
+from .sliding import Axis, Problem, chosen
+from .ways import are_patches, has_short_code, is_gathered
 
 
 def gathered(
@@ -61,69 +57,14 @@ def gathered(
     after: list[Piece] = []
     if all(axis.phases == 1 or axis.step == 1 for axis in problem.axes):
         problem, after = _by_row(problem, lanes, name)
-    if not is_short(problem.axes, along_kernel):
+    if is_gathered(problem.axes, along_kernel):
         problem = _by_channel(problem)
     return problem, after
 
 
-class Meeting(NamedTuple):
-    """What the taps of a window meet along one axis: see `sliding`."""
-
-    size: int
-    positions: int
-    taps: int
-    step: int
-    gap: int
-    spread: int
-    low: int
-
-    def met(
-        self, position: Expression, tap: Expression
-    ) -> tuple[Expression, list[Expression]]:
-        """Return the element that a tap meets, some one if it meets none, and tests
-        whether it does.
-        """
-        before = -(-self.low // self.spread)
-        # Never negative, so that it may be divided.
-        place = position * self.step + tap * self.gap
-        place = place + (before * self.spread - self.low)
-        tests: list[Expression] = []
-        if self.spread > 1:
-            rest = place % self.spread
-            tests.append(Operation("equal", (rest, ZERO), bool_))
-            place = place // self.spread
-        last = (self.positions - 1) * self.step + (self.taps - 1) * self.gap - self.low
-        if before > 0:
-            tests.append(Constant(before, int64) <= place)
-            place = Operation("maximum", (place - before, ZERO))
-        else:
-            place = place - before
-        if last // self.spread >= self.size:
-            tests.append(place < self.size)
-            place = smaller(place, self.size - 1)
-        return place, tests
-
-
-def chosen(tests: Sequence[Expression], value: Expression) -> Expression:
-    """Return `value`, or zero unless all tests are passed."""
-    if not tests:
-        return value
-    inside = tests[0]
-    for test in tests[1:]:
-        inside = Operation("bitwise_and", (inside, test), bool_)
-    value = as_dtype(value, computed(value.dtype))
-    return Operation("select", (inside, value, constant(0, value.dtype)), value.dtype)
-
-
-def _meetings(axes: Sequence[Axis]) -> list[Meeting]:
-    return [
-        Meeting(a.size, a.count, a.taps, a.step, a.gap, a.spread, a.low) for a in axes
-    ]
-
-
 def _met(
     problem: Problem,
-    meetings: Sequence[Meeting],
+    count: int,
     item: Expression,
     channel: Expression,
     places: Sequence[Expression],
@@ -132,20 +73,22 @@ def _met(
     """Return the element that a tap meets at a position, or zero if it meets none.
 
     Args:
-        meetings: of the first axes; those after them are met where they are.
+        count: of the first axes; those after them are met where they are.
     """
     index: list[Expression] = [channel]
     tests: list[Expression] = []
-    for meeting, place, tap in zip(meetings, places, taps, strict=False):
-        found, some = meeting.met(place, tap)
+    for axis, place, tap in zip(problem.axes, places[:count], taps, strict=False):
+        found, some = axis.met(place, tap)
         index.append(found)
         tests += some
-    return chosen(tests, problem.x(item, [*index, *places[len(meetings) :]]))
+    return chosen(tests, problem.x(item, [*index, *places[count:]]))
 
 
-def _too_many(axes: Sequence[Axis]) -> int:
+def _still(axes: Sequence[Axis]) -> int:
     """Return how many axes must not slide, so that the others have short code."""
-    short = (n for n in range(1, len(axes)) if is_short(axes[n:], True))
+    if are_patches(axes, True):
+        return len(axes)
+    short = (n for n in range(1, len(axes)) if has_short_code(axes[n:]))
     return next(short, len(axes))
 
 
@@ -159,15 +102,14 @@ def _by_channel(problem: Problem) -> Problem:
 
     The last axes may slide as they did, if that does not take too much code.
     """
-    count = _too_many(problem.axes)
+    count = _still(problem.axes)
     taps = tuple(axis.taps for axis in problem.axes[:count])
     size = math.prod(taps)
-    meetings = _meetings(problem.axes[:count])
 
     def x(item: Expression, at: Sequence[Expression]) -> Expression:
         channel, *places = at
         own = unravel(channel % size, taps)
-        return _met(problem, meetings, item, channel // size, places, own)
+        return _met(problem, count, item, channel // size, places, own)
 
     def weight(row: Expression, at: Sequence[Expression]) -> Expression:
         own = unravel(at[0] % size, taps)
@@ -189,16 +131,15 @@ def _by_item(problem: Problem) -> Problem:
     Args:
         problem: its axes are turned.
     """
-    count = _too_many(problem.axes)
+    count = _still(problem.axes)
     taps = tuple(axis.taps for axis in problem.axes[:count])
     size = math.prod(taps)
     rest = math.prod(axis.taps for axis in problem.axes[count:])
-    meetings = _meetings(problem.axes[:count])
 
     def x(item: Expression, at: Sequence[Expression]) -> Expression:
         channel, *places = at
         own = unravel(item % size, taps)
-        return _met(problem, meetings, item // size, channel, places, own)
+        return _met(problem, count, item // size, channel, places, own)
 
     def finish(
         b: Expression, m: Expression, places: Sequence[Expression], value: Expression
@@ -294,7 +235,7 @@ class _Row(NamedTuple):
             return shift, []
         # A tap is what the positions of another window meet.
         low = self.ahead + axis.low + self.first * axis.spread
-        turned = Meeting(
+        turned = Axis(
             axis.taps, self.shifts, axis.spread, axis.spread, 1, axis.gap,
             axis.spread - 1 - low,
         )  # fmt: skip
@@ -383,31 +324,25 @@ def _finished(
 ) -> Piece:
     """Return what finishes the sums that lie in memory."""
     *outer, across = (axis.count for axis in problem.axes)
-    lines = shape[0] * shape[1]
-    each = ceil(lines, _MOST_CHUNKS)
-    at, lane, column = Variable("at"), Variable("lane"), Variable("column")
+    lane = Variable("lane")
     local = [Variable(f"o{n}") for n in range(len(outer))]
-    head = Body()
-    line = bind(head, "line", Kernel.CHUNK * each + at)
-    b, m = unravel(line, shape[:2])
 
-    def vector(first: Expression, extent: int) -> Vector:
-        body = Body()
-        places = [*local, first + lane]
-        moved = [place + ahead for place, ahead in zip(places, aheads, strict=True)]
-        value = Variable("value", problem.dtype)
-        body.append(Let(value, Load(sums, linear((b, m, *moved), shape))))
-        body += problem.finish(b, m, places, value)
-        return Vector(lane, extent, lanes, body)
+    def line(number: Expression) -> Body:
+        b, m = unravel(number, shape[:2])
 
-    whole, tail = divmod(across, lanes)
-    body: Body = []
-    if whole:
-        body.append(For(column, whole, [vector(column * lanes, lanes)]))
-    if tail:
-        body.append(vector(Constant(whole * lanes, int64), tail))
-    for variable, extent in zip(reversed(local), reversed(outer), strict=True):
-        body = [For(variable, extent, body)]
-    count = count_from(Kernel.CHUNK * each, each, lines)
-    nest: Body = [For(at, count, [*head, *body])]
-    return Piece(name, nest, ceil(lines, each), (), (sums,))
+        def finished(first: Expression, extent: int) -> Vector:
+            body = Body()
+            places = [*local, first + lane]
+            moved = [place + ahead for place, ahead in zip(places, aheads, strict=True)]
+            value = Variable("value", problem.dtype)
+            body.append(Let(value, Load(sums, linear((b, m, *moved), shape))))
+            body += problem.finish(b, m, places, value)
+            return Vector(lane, extent, lanes, body)
+
+        body = vectors(across, lanes, finished, "column")
+        for variable, extent in zip(reversed(local), reversed(outer), strict=True):
+            body = [For(variable, extent, body)]
+        return body
+
+    body, chunks = each_line(shape[0] * shape[1], line)
+    return Piece(name, body, chunks, (), (sums,))

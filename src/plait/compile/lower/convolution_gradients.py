@@ -39,7 +39,7 @@ from .blocking import Facts, ceil
 from .convolution_tiles import offsets_of
 from .index import ZERO, affine
 from .laying import Laying, Span, lay_out, zero_of
-from .product import Piece, bind, count_from, multiply_add, smaller
+from .product import Piece, bind, count_from, multiply_add, smaller, vectors
 from .sliding import Axis, Layout, Problem, parts_of
 
 # Products of one part of the images, and how many parts there are at most.
@@ -319,11 +319,11 @@ class _Gradients:
     def added(self, name: str) -> Piece:
         """Return what adds up the parts of each sum, and finishes it."""
         problem, lanes = self.problem, self.lanes
-        i, at, lane = Variable("i"), Variable("column"), Variable("lane")
+        i, lane = Variable("i"), Variable("lane")
 
-        def vector(first: Expression | int, extent: int) -> Body:
+        def finished(first: Expression, extent: int) -> Vector:
             body = Body()
-            tap = lane + first
+            tap = first + lane
             place = (Kernel.CHUNK * problem.batch + i) * self.taps + tap
             total: Expression = Load(self.sums, place)
             for part in range(1, self.parts):
@@ -332,14 +332,9 @@ class _Gradients:
             value = Variable("value", self.dtype)
             body.append(Let(value, total))
             body += problem.finish(i, Kernel.CHUNK, [tap], value)
-            return [Vector(lane, extent, lanes, body)]
+            return Vector(lane, extent, lanes, body)
 
-        inner = Body()
-        whole, tail = divmod(self.taps, lanes)
-        if whole:
-            inner.append(For(at, whole, vector(at * lanes, lanes)))
-        if tail:
-            inner += vector(whole * lanes, tail)
+        inner = vectors(self.taps, lanes, finished, "column")
         return Piece(
             name, [For(i, problem.batch, inner)], problem.rows, (), (self.sums,)
         )  # fmt: skip

@@ -25,7 +25,6 @@ from ..loops.grammar import (
     Constant,
     Expression,
     For,
-    Kernel,
     Let,
     Load,
     Store,
@@ -47,15 +46,25 @@ from .filtering import (
 )
 from .index import ZERO
 from .laying import Laying, Span, lay_out
-from .product import Contraction, Finish, Operand, Piece, as_dtype, bind, count_from
+from .product import (
+    Contraction,
+    Finish,
+    Operand,
+    Piece,
+    as_dtype,
+    bind,
+    each_line,
+    vectors,
+)
 from .sliding import Axis, Layout, Problem, Source, parts_of
 
 PLAIN, FILTERED, DIRECT = "plain", "filtered", "direct"
 
 _MATRICES = MET * MET
 # Cycles for what a vector of places is multiplied by in a row, and in the usual way,
-# where windows slide by one and where they slide by more.
-_PRODUCT, _USUAL, _USUAL_STRIDED = 0.7, 0.8, 1.1
+# where windows slide by one, where they slide by more, and for a single tap, which
+# reads two vectors for each product.
+_PRODUCT, _USUAL, _USUAL_STRIDED, _USUAL_ALONE = 0.7, 0.8, 1.1, 1.4
 # Cycles to lay out a vector of elements, to transform and write one of a matrix, and to
 # read it again.
 _LAID_OUT, _WRITTEN = 4, 12
@@ -66,7 +75,6 @@ _WORTH, _COUNTED = 0.85, 1.15
 _MOST_BYTES = 96 << 20
 # Places that are laid out at once, of one item or row.
 _AT_ONCE = 1024
-_MOST_CHUNKS = 64
 
 
 def way_of(problem: Problem, facts: Facts, each: float = 1) -> str:
@@ -88,11 +96,11 @@ def way_of(problem: Problem, facts: Facts, each: float = 1) -> str:
     places = problem.channels * math.prod(axis.count for axis in axes)
     vectors = ceil(places, lanes)
     slides = all(axis.stride == 1 for axis in axes)
-    usual = vectors * taps * rows * batch * (_USUAL if slides else _USUAL_STRIDED)
-    usual *= each
+    usual = vectors * taps * rows * batch * each
+    usual *= _USUAL_ALONE if taps == 1 else _USUAL if slides else _USUAL_STRIDED
     best = _WORTH * usual, ""
     # What comes before and after the products is counted here, but not in `usual`.
-    direct = cycles_of(problem, facts)
+    direct = cycles_of(problem, facts) if taps > 1 else math.inf
     if direct < _COUNTED * usual:
         best = min(direct, best[0]), DIRECT
     room = _MOST_BYTES // problem.dtype.itemsize
@@ -294,63 +302,55 @@ class _Products:
         """
         problem, layout, lanes = self.problem, self.layout, self.lanes
         laid = Buffer("laid", self.dtype, len(spans) * layout.size, "scratch")
-        each = ceil(outer, _MOST_CHUNKS)
-        inner, vector = Body(), Body()
-        at, unit, v, lane = map(Variable, ("at", "unit", "v", "lane"))
-        own = bind(inner, "own", Kernel.CHUNK * each + at)
-        first = bind(inner, "first", unit * layout.items)
+        unit, v, lane = map(Variable, ("unit", "v", "lane"))
 
-        def element(channel: Expression, place: Sequence[Expression]) -> Expression:
-            return as_dtype(source(own, [channel, *place]), self.dtype)
+        def line(own: Expression) -> Body:
+            inner, vector = Body(), Body()
+            first = bind(inner, "first", unit * layout.items)
 
-        for number, some in enumerate(spans):
-            place = Constant(number * layout.size, at.dtype)
-            inner += lay_out(
-                Laying(
-                    laid, place, layout, some, moved, element, first,
-                    problem.channels, ZERO, f"copy{number}",
-                )
-            )  # fmt: skip
-        to = bind(inner, "to", own * self.pitch + unit * self.part)
-        for number, value in enumerate(change(vector, laid, v * lanes + lane)):
-            spot = to + number * (outer * self.pitch) + v * lanes + lane
-            vector.append(Store(target, spot, value))
-        inner.append(For(v, layout.vectors, [Vector(lane, lanes, lanes, vector)]))
-        count: Expression = Constant(each, at.dtype)
-        if outer % each:
-            count = count_from(Kernel.CHUNK * each, each, outer)
-        body: Body = [For(at, count, [For(unit, self.units, inner)])]
-        return Piece(name, body, ceil(outer, each), (laid,), (target,))
+            def element(channel: Expression, place: Sequence[Expression]) -> Expression:
+                return as_dtype(source(own, [channel, *place]), self.dtype)
+
+            for number, some in enumerate(spans):
+                place = Constant(number * layout.size, own.dtype)
+                inner += lay_out(
+                    Laying(
+                        laid, place, layout, some, moved, element, first,
+                        problem.channels, ZERO, f"copy{number}",
+                    )
+                )  # fmt: skip
+            to = bind(inner, "to", own * self.pitch + unit * self.part)
+            for number, value in enumerate(change(vector, laid, v * lanes + lane)):
+                spot = to + number * (outer * self.pitch) + v * lanes + lane
+                vector.append(Store(target, spot, value))
+            inner.append(For(v, layout.vectors, [Vector(lane, lanes, lanes, vector)]))
+            return [For(unit, self.units, inner)]
+
+        body, chunks = each_line(outer, line)
+        return Piece(name, body, chunks, (laid,), (target,))
 
     def taps(self, sums: Buffer, name: str) -> Piece:
         """Return what transforms the sums into taps, and finishes these."""
         problem, lanes = self.problem, self.lanes
         rows, batch = problem.rows, problem.batch
-        each = ceil(rows, _MOST_CHUNKS)
-        at, v, lane = Variable("at"), Variable("v"), Variable("lane")
-        inner = Body()
-        m = bind(inner, "m", Kernel.CHUNK * each + at)
+        lane = Variable("lane")
 
-        def vector(first: Expression, extent: int) -> Body:
-            body = Body()
-            b = first + lane
-            found = transformed(
-                body, "sum", OF_TAPS,
-                lambda i, j: Load(sums, ((i * MET + j) * rows + m) * batch + b),
-            )  # fmt: skip
-            for number, value in enumerate(found):
-                own = Variable(f"value{number}", self.dtype)
-                tap = Constant(number, m.dtype)
-                body.append(Let(own, value))
-                body += problem.finish(b, m, [tap], own)
-            return [Vector(lane, extent, lanes, body)]
+        def row(m: Expression) -> Body:
+            def items(first: Expression, extent: int) -> Vector:
+                body = Body()
+                b = first + lane
+                found = transformed(
+                    body, "sum", OF_TAPS,
+                    lambda i, j: Load(sums, ((i * MET + j) * rows + m) * batch + b),
+                )  # fmt: skip
+                for number, value in enumerate(found):
+                    own = Variable(f"value{number}", self.dtype)
+                    tap = Constant(number, m.dtype)
+                    body.append(Let(own, value))
+                    body += problem.finish(b, m, [tap], own)
+                return Vector(lane, extent, lanes, body)
 
-        whole, tail = divmod(batch, lanes)
-        if whole:
-            inner.append(For(v, whole, vector(v * lanes, lanes)))
-        if tail:
-            inner += vector(Constant(whole * lanes, m.dtype), tail)
-        count: Expression = Constant(each, at.dtype)
-        if rows % each:
-            count = count_from(Kernel.CHUNK * each, each, rows)
-        return Piece(name, [For(at, count, inner)], ceil(rows, each), (), (sums,))
+            return vectors(batch, lanes, items, "v")
+
+        body, chunks = each_line(rows, row)
+        return Piece(name, body, chunks, (), (sums,))

@@ -24,7 +24,6 @@ from ..loops.grammar import (
     Expression,
     For,
     If,
-    Kernel,
     Let,
     Load,
     Operation,
@@ -33,13 +32,21 @@ from ..loops.grammar import (
     Vector,
 )
 from . import contract
-from .blocking import Facts, Shape, ceil
+from .blocking import Facts, Shape
 from .dot import operand
 from .index import ZERO, affine, linear
-from .laying import vectors, zeros
+from .laying import zeros
 from .led import Epilogue, element
 from .memory import Memory
-from .product import Contraction, Operand, Piece, bind, count_from
+from .product import (
+    Contraction,
+    Operand,
+    Piece,
+    all_true,
+    bind,
+    each_line,
+    vectors,
+)
 from .ways import is_spelled_out
 
 # Bytes that the products of taps may take, taps that have code of their own, and
@@ -47,7 +54,6 @@ from .ways import is_spelled_out
 _MOST_BYTES = 96 << 20
 _MOST_TAPS = 64
 _CHANNELS = 32
-_MOST_CHUNKS = 64
 
 
 class _Slide(NamedTuple):
@@ -164,28 +170,27 @@ class _Copied:
         lines, across = self.weight.shape[:2]
         if not self.by_row:
             lines, across = across, lines
-        each = ceil(lines, _MOST_CHUNKS)
-        at, lane = Variable("at"), Variable("lane")
-        line = Kernel.CHUNK * each + at
+        lane = Variable("lane")
 
-        def copied(first: Expression, extent: int) -> Vector:
-            body = Body()
-            place = first + lane
-            pair = (line, place) if self.by_row else (place, line)
-            for number, tap in enumerate(product(*map(range, self.taps))):
-                own = [
-                    Constant(slide.first + t, line.dtype)
-                    for slide, t in zip(self.slides, tap, strict=True)
-                ]
-                value = element(self.weight, (*pair, *own), self.memory)
-                to = line * across + (number * self.size) + place
-                body.append(Store(self.target, to, value))
-            return Vector(lane, extent, self.lanes, body)
+        def copied(line: Expression) -> Body:
+            def numbers(first: Expression, extent: int) -> Vector:
+                body = Body()
+                place = first + lane
+                pair = (line, place) if self.by_row else (place, line)
+                for number, tap in enumerate(product(*map(range, self.taps))):
+                    own = [
+                        Constant(slide.first + t, line.dtype)
+                        for slide, t in zip(self.slides, tap, strict=True)
+                    ]
+                    value = element(self.weight, (*pair, *own), self.memory)
+                    to = line * across + (number * self.size) + place
+                    body.append(Store(self.target, to, value))
+                return Vector(lane, extent, self.lanes, body)
 
-        body = vectors(across, self.lanes, copied, "column")
-        count = count_from(Kernel.CHUNK * each, each, lines)
-        nest: Body = [For(at, count, body)]
-        return Piece(name, nest, ceil(lines, each), (), (self.target,))
+            return vectors(across, self.lanes, numbers, "column")
+
+        body, chunks = each_line(lines, copied)
+        return Piece(name, body, chunks, (), (self.target,))
 
 
 def _added(
@@ -199,57 +204,52 @@ def _added(
     """Return what adds up the products that meet at each position, line by line."""
     batch, _, rows, *_ = shape
     *outer, last = slides
-    lines = batch * rows
-    each = ceil(lines, _MOST_CHUNKS)
     sums = Buffer("sums", products.dtype, last.positions, "scratch")
-    at, lane = Variable("at"), Variable("lane")
+    lane = Variable("lane")
     local = [Variable(f"o{n}") for n in range(len(outer))]
-    head = Body()
-    line = bind(head, "line", Kernel.CHUNK * each + at)
-    b = bind(head, "b", line // rows)
-    m = bind(head, "m", line % rows)
-    body = zeros(sums, ZERO, last.positions, lanes, "clear")
-    for number, tap in enumerate(product(*(range(slide.taps) for slide in slides))):
-        *moves, move = (s.moved(t) for s, t in zip(slides, tap, strict=True))
-        first = max(0, -move)
-        places = [place + by for place, by in zip(local, moves, strict=True)]
-        own = [Constant(one, b.dtype) for one in (number, first + move)]
-        met = linear((b, own[0], m, *places, own[1]), shape)
-        count = min(last.positions, last.size - move) - first
-        added = _plus(sums, first, products, met, count, lanes, f"tap{number}")
-        tests = _tests(places, outer, moves)
-        body += [If(tests, added)] if tests is not None else added
 
-    def finished(at: Expression, extent: int) -> Vector:
-        value = Variable("value", products.dtype)
-        inner: Body = [Let(value, Load(sums, at + lane))]
-        inner += epilogue.statements((b, m, *local, at + lane), value)
-        return Vector(lane, extent, lanes, inner)
+    def line(number: Expression) -> Body:
+        head = Body()
+        b = bind(head, "b", number // rows)
+        m = bind(head, "m", number % rows)
+        body = zeros(sums, ZERO, last.positions, lanes, "clear")
+        for tap, own in enumerate(product(*(range(slide.taps) for slide in slides))):
+            *moves, move = (s.moved(t) for s, t in zip(slides, own, strict=True))
+            first = max(0, -move)
+            places = [place + by for place, by in zip(local, moves, strict=True)]
+            at = [Constant(one, b.dtype) for one in (tap, first + move)]
+            met = linear((b, at[0], m, *places, at[1]), shape)
+            count = min(last.positions, last.size - move) - first
+            added = _plus(sums, first, products, met, count, lanes, f"tap{tap}")
+            there = all_true(_tests(places, outer, moves))
+            body += added if there is None else [If(there, added)]
 
-    body += vectors(last.positions, lanes, finished, "column")
-    for variable, slide in zip(reversed(local), reversed(outer), strict=True):
-        body = [For(variable, slide.positions, body)]
-    nest: Body = [For(at, count_from(Kernel.CHUNK * each, each, lines), head + body)]
-    return Piece(f"{name}_taps", nest, ceil(lines, each), (sums,), (products,))
+        def finished(at: Expression, extent: int) -> Vector:
+            value = Variable("value", products.dtype)
+            inner: Body = [Let(value, Load(sums, at + lane))]
+            inner += epilogue.statements((b, m, *local, at + lane), value)
+            return Vector(lane, extent, lanes, inner)
+
+        body += vectors(last.positions, lanes, finished, "column")
+        for variable, slide in zip(reversed(local), reversed(outer), strict=True):
+            body = [For(variable, slide.positions, body)]
+        return head + body
+
+    body, chunks = each_line(batch * rows, line)
+    return Piece(f"{name}_taps", body, chunks, (sums,), (products,))
 
 
 def _tests(
     places: list[Expression], slides: list[_Slide], moves: list[int]
-) -> Expression | None:
+) -> list[Expression]:
     """Return whether a tap that moves positions to `places` meets elements there."""
-    found: Expression | None = None
+    tests: list[Expression] = []
     for place, slide, by in zip(places, slides, moves, strict=True):
-        tests: list[Expression] = []
         if by < 0:
             tests.append(Operation("less_equal", (ZERO, place), bool_))
         if slide.positions + by > slide.size:
             tests.append(place < slide.size)
-        for one in tests:
-            test = one
-            if found is not None:
-                test = Operation("bitwise_and", (found, test), bool_)
-            found = test
-    return found
+    return tests
 
 
 def _plus(

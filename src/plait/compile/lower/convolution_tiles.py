@@ -33,7 +33,7 @@ from ..loops.grammar import (
     Variable,
     Vector,
 )
-from .blocking import Facts, ceil
+from .blocking import MOST_CHUNKS, Facts, ceil
 from .convolution_block import Positions
 from .filtering import FOUR, TAPS, TWO, Filter, transformed
 from .index import ZERO
@@ -60,7 +60,7 @@ _TILES, _ROWS = 32, 64
 # The same where the kernel is large, and how many units are enough there.
 _SPREAD, _UNITS = 192, 8
 # Chunks that keep all cores busy.
-_CHUNKS, _MOST_CHUNKS = 16, 64
+_CHUNKS = 16
 
 
 def filter_of(problem: Problem, facts: Facts, each: float = 1) -> Filter | None:
@@ -233,7 +233,7 @@ class _Tiles(Positions):
         self.units = self.item_groups * self.strips * problem.groups
 
     def cut_chunks(self) -> None:
-        self.together = ceil(self.units, _MOST_CHUNKS)
+        self.together = ceil(self.units, MOST_CHUNKS)
         self.row_chunks = 1
         if self.units < _CHUNKS:
             most = max(1, self.problem.rows // _ROWS)

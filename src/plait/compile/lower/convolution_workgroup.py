@@ -15,11 +15,11 @@ from ...ir.graph import Node
 from ..loops.grammar import Body, Expression, Load, Variable
 from . import contract
 from .blocking import Facts, Shape
-from .convolution_gathered import Meeting, chosen
 from .index import ZERO, affine, unravel
 from .led import Epilogue, element
 from .memory import Memory
 from .product import Contraction, Operand, Piece
+from .sliding import Axis, chosen
 
 
 def lower_windows(
@@ -74,8 +74,8 @@ def _windows(node: Node, memory: Memory) -> Operand:
     x, weight = node.operands
     at, channels = node.attributes, weight.shape[1]
     axes = [
-        Meeting(size, positions, taps, step, gap, spread, low)
-        for size, positions, taps, step, gap, spread, (low, _) in zip(
+        Axis(size, count, taps, step, gap, spread, low)
+        for size, count, taps, step, gap, spread, (low, _) in zip(
             x.shape[2:], node.shape[2:], weight.shape[2:], at["stride"],
             at["dilation"], at["input_dilation"], at["padding"], strict=True,
         )
@@ -93,5 +93,5 @@ def _windows(node: Node, memory: Memory) -> Operand:
         return chosen(tests, element(x, tuple(index), memory))
 
     # Positions lie side by side; of few, taps do.
-    along = bool(axes) and axes[-1].taps > axes[-1].positions
+    along = bool(axes) and axes[-1].taps > axes[-1].count
     return Operand(load, x.dtype, None, None, None, along_sum=along)

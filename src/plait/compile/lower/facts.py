@@ -19,5 +19,5 @@ def facts_of(target: Target) -> Facts:
         tiles=16 if target.amx else 0,
         compact=target.compact,
         finer=target.finer,
-        workgroups=target.workgroups,
+        workgroup=target.workgroup,
     )

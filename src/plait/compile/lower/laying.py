@@ -5,7 +5,7 @@ Read first: `Laying`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...dtypes import DType, bool_
@@ -22,7 +22,7 @@ from ..loops.grammar import (
     Vector,
 )
 from .index import ZERO
-from .product import as_dtype, bind, smaller
+from .product import all_true, as_dtype, bind, smaller, vectors
 from .sliding import Layout, Source
 
 
@@ -72,9 +72,9 @@ def lay_out(work: Laying) -> Body:
         place = place + at * pitch
     place = bind(row, f"{name}_place", place)
     number = work.first + item
-    inside: Expression | None = None
+    tests: list[Expression] = []
     if layout.items > 1 and work.total % layout.items:
-        inside = number < work.total
+        tests.append(number < work.total)
         number = smaller(number, work.total - 1)
     number = bind(row, f"{name}_number", number)
     places: list[Expression] = []
@@ -84,9 +84,9 @@ def lay_out(work: Laying) -> Body:
             z = z + work.start
         z = bind(row, f"{name}_y{i}", z * span.stride + span.part)
         places.append(z)
-        for test in (Operation("less_equal", (ZERO, z), bool_), z < span.size):
-            inside = _both(inside, test)
+        tests += (Operation("less_equal", (ZERO, z), bool_), z < span.size)
     copied = _row(work, place, number, places, lows[-1])
+    inside = all_true(tests)
     if inside is None:
         row += copied
     else:
@@ -98,10 +98,6 @@ def lay_out(work: Laying) -> Body:
     done, rest = layout.whole, layout.written - layout.whole
     tail = zeros(work.target, work.place + done, rest, layout.lanes, f"{name}_end")
     return [For(item, layout.items, body), *tail]
-
-
-def _both(x: Expression | None, y: Expression) -> Expression:
-    return y if x is None else Operation("bitwise_and", (x, y), bool_)
 
 
 def _row(
@@ -133,22 +129,6 @@ def _row(
     rest = extent - lead - count
     after = place + (lead + count)
     return body + zeros(work.target, after, rest, lanes, f"{name}_rest")
-
-
-def vectors(
-    count: int, lanes: int, write: Callable[[Expression, int], Vector], name: str
-) -> Body:
-    """Return what is done for each of `count` places, some at a time."""
-    whole, tail = divmod(count, lanes)
-    at = Variable(name)
-    body = Body()
-    if whole > 1:
-        body.append(For(at, whole, [write(at * lanes, lanes)]))
-    elif whole:
-        body.append(write(ZERO, lanes))
-    if tail:
-        body.append(write(Constant(whole * lanes, at.dtype), tail))
-    return body
 
 
 def zeros(target: Buffer, place: Expression, count: int, lanes: int, name: str) -> Body:

@@ -16,11 +16,13 @@ from .chunk import CHUNK_COST
 from .domain import Loop, cuts, index_of, merged
 from .index import ZERO, Index, linear
 from .memory import Memory
-from .pull import Values
+from .pull import Values, moving_cost
 from .scalar import computed, cost, is_scalar, narrowed
 
 # What costs less is computed again in a later pass rather than kept.
 _RECOMPUTED = 8
+# What it costs more, in additions of vectors, that one runs over the ends of lines.
+_GATHERED = 48
 
 
 class Lowering:
@@ -29,7 +31,8 @@ class Lowering:
     Attributes:
         outer, inner: the loops over the rows, and along one.
         passes: how many passes a row needs.
-        element: about what one element costs, in additions.
+        costs: about what one element of each member costs, in additions.
+        element: what all of them cost.
         width: lanes of a vector.
         kept: members whose values are kept from pass to pass.
         compact: whether code shall be small.
@@ -63,7 +66,7 @@ class Lowering:
         self.outer = [loop for loop in loops if loop.kind is not True]
         self.inner = [loop for loop in loops if loop.kind is True]
         self.lanes_along_row = bool(loops) and loops[-1].kind is True
-        costs = costs_of(group)
+        self.costs = costs = costs_of(group)
         self.element = max(1, sum(costs.values()) + len(group.reads))
         widths = {computed(node.dtype).bits for node in group.members}
         self.width = lanes(float64 if widths == {64} else float32)
@@ -125,10 +128,16 @@ class Lowering:
 
     def join_short_lines(self) -> None:
         """Have vectors run on from line to line, where lines are a part of a vector."""
-        if len(self.outer) < 2 or not self.reductions or self.cuts:
+        if len(self.outer) < 2 or self.cuts:
             return
         before, last = self.outer[-2:]
-        if last.size * 4 in (self.width * 2, self.width):
+        if self.reductions:
+            joins = last.size * 4 in (self.width * 2, self.width)
+        else:
+            # What lanes do in vain if each line is a vector of its own.
+            idle = self.element * (self.width / last.size - 1)
+            joins = idle > _GATHERED and not self.compact
+        if joins:
             size = before.size * last.size
             joined = Loop(last.axis, size, last.kind, before.axis, last.size)
             self.outer[-2:] = [joined]
@@ -161,6 +170,15 @@ class Lowering:
     def reductions_of(self, level: int) -> list[Node]:
         """Return the reductions that a pass makes."""
         return [node for node in self.reductions if self.levels[node] == level]
+
+    def cost_of(self, level: int) -> int:
+        """Return about what a pass does at one element, in additions."""
+        return sum(
+            self.costs[node]
+            for node in self.group.members
+            if self.levels[node] == level
+            and (node in self.group.spaces or not self.group.is_row(node))
+        )
 
     def rows_before(self, level: int) -> list[Node]:
         """Return the members with one value a row that are known before a pass."""
@@ -250,8 +268,8 @@ def costs_of(group: Group) -> dict[Node, int]:
         total = 1
         stack = list(member.operands)
         done: set[Node] = set()
-        if member not in group.spaces and is_scalar(member):
-            total = cost(member)
+        if member not in group.spaces:
+            total = cost(member) if is_scalar(member) else 1 + moving_cost(member)
         while stack:
             node = stack.pop()
             if node in done or node in members or node in reads:
@@ -259,8 +277,8 @@ def costs_of(group: Group) -> dict[Node, int]:
             done.add(node)
             if is_scalar(node):
                 total += cost(node)
-            elif node.primitive.name == "random_bits":
-                total += 120
+            else:
+                total += moving_cost(node)
             stack.extend(node.operands)
         costs[member] = total
     return costs

@@ -14,7 +14,7 @@ from .eliminate import lower_determinant, lower_solve
 from .lowered import Lanes, Lowered, Lowering
 from .reflect import lower_qr
 from .rotate import lower_eigh, lower_svd
-from .scatter import lower_scatter
+from .scatter import filling, lower_scatter
 from .sort import lower_sort, lower_top_k
 from .triangular import lower_cholesky, lower_triangular_solve
 
@@ -61,6 +61,13 @@ def lower_opaque(
     if lower is None or not (alone or _is_small(node)):
         return None
     return lower(node, results, lanes, name)
+
+
+def operands_of(node: Node) -> tuple[Node, ...]:
+    """Return the operands that must lie in memory for a node of its own kernels."""
+    if node.primitive.name == "scatter" and filling(node) is not None:
+        return node.operands[1:]
+    return node.operands
 
 
 def _is_small(node: Node) -> bool:

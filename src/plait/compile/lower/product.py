@@ -5,21 +5,24 @@ Read first: `Contraction`, `Operand`, `Piece`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ...dtypes import DType, float32
+from ...dtypes import DType, bool_, float32
 from ..loops.grammar import (
     Body,
     Buffer,
     Constant,
     Expression,
+    For,
+    Kernel,
     Let,
     Load,
     Operation,
     Variable,
+    Vector,
 )
-from .blocking import Facts, Shape
+from .blocking import MOST_CHUNKS, Facts, Shape, ceil
 
 # (batch, row, column, value in the accumulating dtype) -> statements
 Finish = Callable[[Expression, Expression, Expression, Expression], Body]
@@ -117,6 +120,44 @@ def count_from(first: Expression, each: int, all: int) -> Expression:
     if all % each == 0:
         return Constant(each, first.dtype)
     return smaller(all - first, each)
+
+
+def all_true(tests: Sequence[Expression]) -> Expression | None:
+    """Return whether all tests are passed, None if there are none."""
+    if not tests:
+        return None
+    found, *rest = tests
+    for test in rest:
+        found = Operation("bitwise_and", (found, test), bool_)
+    return found
+
+
+def vectors(
+    count: int, lanes: int, write: Callable[[Expression, int], Vector], name: str
+) -> Body:
+    """Return what is done for each of `count` places, `lanes` of them at a time."""
+    whole, tail = divmod(count, lanes)
+    at = Variable(name)
+    body = Body()
+    if whole > 1:
+        body.append(For(at, whole, [write(at * lanes, lanes)]))
+    elif whole:
+        body.append(write(Constant(0, at.dtype), lanes))
+    if tail:
+        body.append(write(Constant(whole * lanes, at.dtype), tail))
+    return body
+
+
+def each_line(lines: int, write: Callable[[Expression], Body]) -> tuple[Body, int]:
+    """Return the body of a kernel that does something for each of some lines, and how
+    many chunks it has.
+    """
+    each = ceil(lines, MOST_CHUNKS)
+    at, inner = Variable("at"), Body()
+    line = bind(inner, "line", Kernel.CHUNK * each + at)
+    inner += write(line)
+    count = count_from(Kernel.CHUNK * each, each, lines)
+    return [For(at, count, inner)], ceil(lines, each)
 
 
 def bind(body: Body, name: str, value: Expression | int) -> Expression:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from ...dtypes import bool_, int64
-from ...ir.graph import Node
+from ...ir.graph import Literal, Node
 from ..loops.grammar import (
     Body,
     Buffer,
@@ -30,7 +32,9 @@ from .index import ZERO, Index, linear, reshaped
 from .memory import Memory
 from .philox import random_word
 from .scalar import computed, constant, is_scalar, scalar, widened
-from .search import search_sorted
+from .search import search_sorted, steps_of
+
+_RANDOM_WORD = 120  # what it costs, in additions
 
 Provider = Callable[[Index], Expression]
 Watch = Callable[[Buffer, Expression], Expression | None]
@@ -48,6 +52,21 @@ def is_pulled(node: Node) -> bool:
 def is_moved(node: Node) -> bool:
     """Return whether `node` only has another index than its operand."""
     return node.primitive.name in _VIEWS
+
+
+def moving_cost(node: Node) -> int:
+    """Return what finding an element of `node` costs, in additions."""
+    name = node.primitive.name
+    if name == "random_bits":
+        return _RANDOM_WORD
+    if name == "search_sorted":
+        return 4 * steps_of(node)
+    if name == "fold":
+        return 4 * terms_of(node)
+    if name == "concatenate":
+        # Of each operand there is a load, a test and a choice.
+        return 2 * len(node.operands)
+    return 2 if name in ("pad", "gather", "wrap_index") else 0
 
 
 class Values:
@@ -330,8 +349,45 @@ def _gather(values: Values, node: Node, index: Index) -> Expression:
     # The result has x's axes before `axis`, the index's own axes, x's axes after it.
     own = indices.ndim - batch
     place = (*index[:batch], *index[axis : axis + own])
-    at = values.index_of(indices, place, x.shape[axis])
+    size = x.shape[axis]
+    known = None if values.memory.holds(indices) else _known(indices, size)
+    if known is None:
+        at = values.index_of(indices, place, size)
+    else:
+        at = _evenly(values, known, place)
     return values.at(x, (*index[:axis], at, *index[axis + own :]))
+
+
+def _known(indices: Node, size: int) -> np.ndarray | None:
+    """Return indices that are known and lie in an axis of `size`, or None."""
+    if indices.primitive.name != "constant":
+        return None
+    array: np.ndarray = indices.attributes["value"].array
+    inside = array.size and array.min() >= 0 and array.max() < size
+    return array if inside else None
+
+
+def _evenly(values: Values, known: np.ndarray, place: Index) -> Expression:
+    """Return a known index, by the first of its line if they lie evenly on all lines.
+
+    So what is read on a line are neighbours, or at least lies evenly, too.
+    """
+    step, rest = 0, place
+    if known.ndim:
+        steps = np.diff(known, axis=-1)
+        if not steps.size or (steps == steps.flat[0]).all():
+            step = int(steps.flat[0]) if steps.size else 0
+            known, rest = known[..., 0], place[:-1]
+    low, high = int(known.min()), int(known.max())
+    if low == high:
+        first: Expression = Constant(low, int64)
+    else:
+        table = values.memory.literal(Literal(known), int64)
+        first = values.load_from(table, linear(rest, known.shape))
+        # For the proof that nothing else is read.
+        first = Operation("maximum", (first, Constant(low, int64)), int64)
+        first = values.bind(Operation("minimum", (first, Constant(high, int64)), int64))
+    return first + place[-1] * step if step else first
 
 
 def _wrap_index(values: Values, node: Node, index: Index) -> Expression:

@@ -25,6 +25,7 @@ from ..loops.grammar import (
     Vector,
 )
 from .accumulate import Accumulator
+from .blocking import ceil
 from .chunk import Blocks
 from .index import ZERO, Index, linear, unravel
 from .lowering import Lowering
@@ -32,8 +33,9 @@ from .scalar import computed
 
 # As many vectors of a row, or fewer, stay in registers from pass to pass.
 _IN_REGISTERS = 6
-# Vectors of accumulators, to have as many additions under way at once.
-_ACCUMULATORS = 4
+# Vectors of accumulators, to have as many additions under way at once: fewer where so
+# many others lie between two of them.
+_ACCUMULATORS, _BETWEEN = 4, 16
 # The same where code shall be small, and vectors of a row that make two worth it.
 _FEW_ACCUMULATORS, _LONG = 2, 32
 
@@ -100,9 +102,10 @@ class _Rows:
     def _write_pass(self, level: int, row: Sequence[Expression]) -> None:
         lowering, values = self.lowering, self.values
         reductions = lowering.reductions_of(level)
-        together = self.full if self.short else min(self.full, self.most)
+        most = min(self.most, ceil(_BETWEEN, max(1, lowering.cost_of(level))))
+        together = self.full if self.short else min(self.full, most)
         together = max(1, together)
-        count = min(together, self.most)
+        count = min(together, most)
         totals = {
             node: Accumulator(values, node, count, self.width) for node in reductions
         }

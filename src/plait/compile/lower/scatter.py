@@ -1,7 +1,8 @@
 """Writing at positions that are data, in the order of the updates.
 
-The result begins as a copy of the operand. Threads share the axes that all updates
-have alike, so that the updates of an element come in order whoever does them.
+The result begins as a copy of the operand, or is filled if that is one number. Threads
+share the axes that all updates have alike, so that the updates of an element come in
+order whoever does them.
 
 Read first: `lower_scatter`.
 """
@@ -26,6 +27,7 @@ from ..loops.grammar import (
     Let,
     Load,
     Operation,
+    Statement,
     Store,
     Variable,
     Vector,
@@ -40,6 +42,26 @@ from .scalar import computed, narrowed, widened
 _OPERATIONS = {"add": "add", "multiply": "multiply", "max": "maximum", "min": "minimum"}
 # Vectors of neighbours that one turn updates.
 _TOGETHER = 4
+# What is larger is filled by a kernel of its own unless so many strips of about so many
+# neighbours are updated independently.
+_ALONE = 1 << 16
+_STRIPS, _STRIP = 4, 64
+
+
+def filling(node: Node) -> float | int | bool | None:
+    """Return the number that all of the operand is, if the kernel fills the result."""
+    x, _, updates = node.operands
+    if x.primitive.name != "expand" or x.operands[0].primitive.name != "constant":
+        return None
+    axis = node.attributes["axis"]
+    strips = math.prod(x.shape[:axis]) * -(-math.prod(x.shape[axis + 1 :]) // _STRIP)
+    narrow = node.dtype.is_float and node.dtype.bits == 16
+    if narrow or not updates.size or not x.shape[axis] or x.operands[0].size != 1:
+        return None
+    if strips < _STRIPS and node.size > _ALONE:
+        return None
+    value: float | int | bool = x.operands[0].attributes["value"].array.item()
+    return value
 
 
 def lower_scatter(
@@ -57,7 +79,9 @@ def lower_scatter(
         return None  # every index is wrong
     count = math.prod(indices.shape[batch:])
     narrow = node.dtype.is_float and node.dtype.bits == 16 and mode != "set"
-    result = Buffer("y", node.dtype, node.size, "inout")
+    value = filling(node)
+    access = "inout" if value is None else "out"
+    result = Buffer("y", node.dtype, node.size, access)
     total = Buffer("sums", float32, node.size, "inout") if narrow else result
     places = Buffer("places", int64, indices.size)
     new = Buffer("updates", node.dtype, updates.size)
@@ -92,27 +116,54 @@ def lower_scatter(
             value = narrowed(value, total.dtype)
         return [Store(total, to, value)]
 
+    def vectors(size: int) -> list[tuple[int, int, int]]:
+        """Return how many vectors of so many neighbours there are, and from where."""
+        whole, rest = divmod(size, width)
+        return [(whole, width, 0)] * (whole > 0) + [(1, rest, size - rest)] * (rest > 0)
+
     def neighbours(first: Expression, size: int) -> Body:
         body: Body = []
-        whole, rest = divmod(size, width)
-        for each, extent, offset in ((whole, width, 0), (1, rest, whole * width)):
-            if each and extent:
-                v, lane = Variable(f"v{offset}"), Variable(f"lane{offset}")
-                place = first + (v * width + offset) + lane
-                inside = combined(old_row + place, new_row + place)
-                body.append(For(v, each, [Vector(lane, extent, width, inside)], UNROLL))
+        for each, extent, offset in vectors(size):
+            v, lane = Variable(f"v{offset}"), Variable(f"lane{offset}")
+            place = first + (v * width + offset) + lane
+            inside = combined(old_row + place, new_row + place)
+            body.append(For(v, each, [Vector(lane, extent, width, inside)], UNROLL))
         return body
 
     def loop(rest: Body) -> Body:
         return [For(k, count, [*turn, *rest])]
 
+    line = Variable("line")
+
+    def filled(first: Expression, size: int) -> Body:
+        """Return what fills neighbours from a place on."""
+        if value is None:
+            return []
+        constant, body = Constant(value, node.dtype), list[Statement]()
+        for each, extent, offset in vectors(size):
+            v, lane = Variable(f"f{offset}"), Variable(f"to{offset}")
+            place = first + (v * width + offset) + lane
+            store = Store(result, place, constant)
+            body.append(For(v, each, [Vector(lane, extent, width, [store])]))
+        return body
+
+    def begun(first: Expression, size: int) -> Body:
+        """Return what fills the same part of each line."""
+        body = filled((row * n + line) * inner + first, size)
+        return [For(line, n, body)] if body else []
+
     body: Body = [Let(row, blocks.place // parts), Let(part, blocks.place % parts)]
     if inner == 1:
-        body += loop(combined(old_row, new_row))
+        body += [*filled(row * n, n), *loop(combined(old_row, new_row))]
     else:
         whole, odd = divmod(inner, strip)
-        full = loop(neighbours(part * strip, strip)) if whole else []
-        tail = loop(neighbours(Constant(whole * strip, int64), odd)) if odd else []
+        full, tail = (
+            [*begun(first, size), *loop(neighbours(first, size))] if size else []
+            for first, size in (
+                (part * strip, strip if whole else 0),
+                (Constant(whole * strip, int64), odd),
+            )
+        )
         body += [If(part < whole, full, tail)] if whole and odd else full or tail
     used = [total, places, new, alarm]
     contents: list[Hashable] = [results[0], indices, updates, ALARM]
@@ -120,7 +171,8 @@ def lower_scatter(
     nbytes = indices.type.nbytes + 3 * updates.type.nbytes
     work = Work(updates.size, nbytes)
     if not narrow:
-        return Lowered([Piece(kernel, tuple(contents), work)], x)
+        piece = Piece(kernel, tuple(contents), work)
+        return Lowered([piece], x if value is None else None)
     contents[0] = total
     operand = Buffer("x", node.dtype, node.size)
     result.access = "out"

@@ -24,10 +24,12 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from ...dtypes import DType, uint32
-from ..loops.grammar import Body, Expression, Operation
+from ...dtypes import DType, bool_, int64, uint32
+from ..loops.grammar import Body, Constant, Expression, Operation
 from .blocking import Facts
-from .product import multiply_add
+from .index import ZERO
+from .product import all_true, as_dtype, multiply_add, smaller
+from .scalar import computed, constant
 
 
 class Run(NamedTuple):
@@ -111,6 +113,32 @@ class Axis:
             self.size, self.count, self.taps, self.step, self.gap, self.spread,
             self.low, apart=True,
         )  # fmt: skip
+
+    def met(
+        self, position: Expression, tap: Expression
+    ) -> tuple[Expression, list[Expression]]:
+        """Return the element that a tap meets, some one if it meets none, and tests
+        whether it does.
+        """
+        before = -(-self.low // self.spread)
+        # Never negative, so that it may be divided.
+        place = position * self.step + tap * self.gap
+        place = place + (before * self.spread - self.low)
+        tests: list[Expression] = []
+        if self.spread > 1:
+            rest = place % self.spread
+            tests.append(Operation("equal", (rest, ZERO), bool_))
+            place = place // self.spread
+        last = (self.count - 1) * self.step + (self.taps - 1) * self.gap - self.low
+        if before > 0:
+            tests.append(Constant(before, int64) <= place)
+            place = Operation("maximum", (place - before, ZERO))
+        else:
+            place = place - before
+        if last // self.spread >= self.size:
+            tests.append(place < self.size)
+            place = smaller(place, self.size - 1)
+        return place, tests
 
     @property
     def pitch(self) -> int:
@@ -200,6 +228,15 @@ def runs_of(axes: Sequence[Axis], phase: Sequence[int]) -> list[tuple[Run, ...]]
     """Return the runs of all axes together, of one phase."""
     runs = [axis.runs[p] for axis, p in zip(axes, phase, strict=True)]
     return list(product(*runs))
+
+
+def chosen(tests: Sequence[Expression], value: Expression) -> Expression:
+    """Return `value`, or zero unless all tests are passed."""
+    inside = all_true(tests)
+    if inside is None:
+        return value
+    value = as_dtype(value, computed(value.dtype))
+    return Operation("select", (inside, value, constant(0, value.dtype)), value.dtype)
 
 
 # (item, place along each axis) -> element

@@ -135,14 +135,16 @@ def form_of(
             stack.pop()
             continue
         held = stored(node)
-        operands: list[int] | tuple[()] = ()
-        # Lowering looks no further than what is read from memory.
-        if not (held and node in one.reads):
-            waiting = [x for x in node.operands if x not in numbers]
-            if waiting:
-                stack.extend(reversed(waiting))
-                continue
-            operands = [numbers[x] for x in node.operands]
+        if held and node in one.reads:
+            # Lowering looks no further: it does not matter what has computed it.
+            stack.pop()
+            numbers[node] = len(numbers)
+            parts.append(node.type)
+            continue
+        waiting = [x for x in node.operands if x not in numbers]
+        if waiting:
+            stack.extend(reversed(waiting))
+            continue
         stack.pop()
         numbers[node] = len(numbers)
         attributes = node.attributes
@@ -151,7 +153,7 @@ def form_of(
                 node.primitive,
                 node.type,
                 held,
-                tuple(operands),
+                tuple([numbers[x] for x in node.operands]),
                 tuple([(x, attribute_key(attributes[x])) for x in sorted(attributes)])
                 if attributes
                 else (),

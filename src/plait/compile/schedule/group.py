@@ -21,6 +21,7 @@ from ...shapes import Shape, size_of
 from ..loops.grammar import Expression, Variable
 from ..lower.index import Index
 from ..lower.memory import Memory
+from ..lower.opaque import operands_of
 from ..lower.pull import Values
 from .kinds import (
     CONTRACTION,
@@ -214,7 +215,7 @@ class _Grouping:
 
     def _reads(self, root: Node, kind: str) -> list[tuple[Node, Index]]:
         if kind == OPAQUE:
-            return [(x, ()) for x in root.operands]
+            return [(x, ()) for x in operands_of(root)]
         values = _Reads(self.roots, self.inputs)
         if kind == PULLED:
             values.computed(root, AXES[: root.ndim])

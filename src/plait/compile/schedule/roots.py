@@ -11,10 +11,9 @@ from itertools import chain
 
 from ...ir.build import INPUT
 from ...ir.graph import Graph, Node
-from ..lower.fold import terms_of
-from ..lower.pull import is_moved
+from ..lower.opaque import operands_of
+from ..lower.pull import is_moved, moving_cost
 from ..lower.scalar import cost, is_scalar
-from ..lower.search import steps_of
 from .kinds import CONTRACTION, OPAQUE, PULLED, REDUCTION, kind_of
 
 # An expression that costs less is written out again for each of its users.
@@ -43,10 +42,13 @@ def roots_of(graph: Graph) -> dict[Node, str]:
     for node in nodes:
         kind = kinds[node]
         if kind == OPAQUE:
-            wanted.update(node.operands)
-            given.update(x for x in node.operands if x.primitive.name != "constant")
+            needed = operands_of(node)
+            wanted.update(needed)
+            given.update(x for x in needed if x.primitive.name != "constant")
         elif kind == CONTRACTION:
             wanted.update(_viewed(operand) for operand in node.operands)
+            if node.primitive.name == "convolution":
+                wanted.update(_cut(operand) for operand in node.operands)
         elif node.primitive.name in ("gather", "search_sorted"):
             wanted.add(_viewed(node.operands[0]))
         elif node.primitive.name in ("expand", "windows"):
@@ -177,16 +179,9 @@ def _is_deep(node: Node, depths: dict[Node, tuple[int, int]]) -> bool:
 
 
 def _moving_cost(node: Node) -> int:
-    name = node.primitive.name
-    if name == "random_bits":
-        return 120
-    if name == "search_sorted":
-        return 4 * steps_of(node)
-    if name == "fold":
-        return 4 * terms_of(node)
-    if name == "class_number":
+    if node.primitive.name == "class_number":
         return _CHEAP_OF_INPUTS  # looked at once, and early: it may stop the program
-    return 2 if name in ("pad", "concatenate", "gather", "wrap_index") else 0
+    return moving_cost(node)
 
 
 def _is_strided(node: Node) -> bool:
@@ -196,5 +191,16 @@ def _is_strided(node: Node) -> bool:
 def _viewed(node: Node) -> Node:
     """Return what `node` is a view of."""
     while is_moved(node):
+        node = node.operands[0]
+    return node
+
+
+def _cut(node: Node) -> Node:
+    """Return the slice that `node` is a view of; what it is a view of if there is none.
+
+    Convolutions copy elements anyway, and their code is long. Of slices by themselves
+    it is the same for all those of one shape, such as the layers of a dense block.
+    """
+    while is_moved(node) and node.primitive.name != "slice":
         node = node.operands[0]
     return node

@@ -465,11 +465,10 @@ class _Emitter:
         return apply("select", list(triple), node.dtype)
 
     def _register(self, registers: Registers, place: Expression) -> str:
-        if isinstance(place, Constant):
-            number = int(place.value)
-        else:
-            number = int(self.results[id(place)].text.strip("()i"))
-        return self.places[registers][number]
+        # Places are constants once loops are written out: ranges of one number.
+        ends = self.results[id(place)].range
+        assert ends is not None
+        return self.places[registers][ends[0]]
 
 
 def _rounds(value: Expression) -> bool:

@@ -45,6 +45,8 @@ NONE = Barriers(False, False)
 NEAR = Barriers(True, False)
 # lane * first + second, modulo the lanes.
 Rest = tuple[int, int]
+Loads = set[tuple[Buffer, Hashable]]
+Stores = set[tuple[Buffer, Hashable, int]]
 
 
 def rest_of(
@@ -98,19 +100,17 @@ class Hazards:
         self._shared = shared
         self._loaded = loaded
         self._near = near
-        self._loads: set[tuple[Buffer, Hashable]] = set()
-        self._stores: set[tuple[Buffer, Hashable, int]] = set()
+        self._loads: Loads = set()
+        self._stores: Stores = set()
 
-    def accesses(
-        self, statement: Statement, vector: int
-    ) -> tuple[set[tuple[Buffer, Hashable]], set[tuple[Buffer, Hashable, int]]]:
+    def accesses(self, statement: Statement, vector: int) -> tuple[Loads, Stores]:
         """Return what a statement itself loads and stores, and whose it is.
 
         Args:
             vector: the lanes of the `vector` around it; 0 if there is none.
         """
-        loads: set[tuple[Buffer, Hashable]] = set()
-        stores: set[tuple[Buffer, Hashable, int]] = set()
+        loads: Loads = set()
+        stores: Stores = set()
         for node in ordered(roots(statement)):
             if isinstance(node, Load):
                 loads.add((node.buffer, self._owner(node.index, vector, ALL)))
@@ -140,11 +140,7 @@ class Hazards:
             self._loads |= loads
             self._stores |= stores
 
-    def _met(
-        self,
-        loads: set[tuple[Buffer, Hashable]],
-        stores: set[tuple[Buffer, Hashable, int]],
-    ) -> Barriers:
+    def _met(self, loads: Loads, stores: Stores) -> Barriers:
         """Return where something is that was stored or loaded before."""
         met = {
             buffer
@@ -215,18 +211,18 @@ class Hazards:
         """Return a value modulo the lanes."""
         return rest_of(value, self.lanes, self.names)
 
-    def snapshot(self) -> tuple[set[object], set[object]]:
+    def snapshot(self) -> tuple[Loads, Stores]:
         """Return the state, for `restore` and `join`."""
         return set(self._loads), set(self._stores)
 
-    def restore(self, state: tuple[set[object], set[object]]) -> None:
+    def restore(self, state: tuple[Loads, Stores]) -> None:
         """Go back to a state."""
-        self._loads, self._stores = set(state[0]), set(state[1])  # type: ignore[arg-type]
+        self._loads, self._stores = set(state[0]), set(state[1])
 
-    def join(self, state: tuple[set[object], set[object]]) -> None:
+    def join(self, state: tuple[Loads, Stores]) -> None:
         """Add what was done on another way to the same place."""
-        self._loads |= state[0]  # type: ignore[arg-type]
-        self._stores |= state[1]  # type: ignore[arg-type]
+        self._loads |= state[0]
+        self._stores |= state[1]
 
 
 def _same(owner: Hashable, whose: Hashable) -> bool:

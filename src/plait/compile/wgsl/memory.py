@@ -169,31 +169,30 @@ class Memory:
 
     def write_helpers(self) -> None:
         """Write the functions that are called, once all is known."""
-        get = "atomicLoad(&memory[i])" if self.packs else "memory[i]"
-        first, second = (
-            get.replace("[i]", "[2u * i]"),
-            get.replace("[i]", "[2u * i + 1u]"),
-        )
-        put = "atomicStore(&memory[i], x);" if self.packs else "memory[i] = x;"
+
+        def get(place: str) -> str:
+            word = f"memory[{place}]"
+            return f"atomicLoad(&{word})" if self.packs else word
+
+        def put(place: str, x: str) -> str:
+            word = f"memory[{place}]"
+            return f"atomicStore(&{word}, {x});" if self.packs else f"{word} = {x};"
+
+        low, high = "2u * i", "2u * i + 1u"
         texts = {
-            "word_at": f"fn word_at(i: u32) -> u32 {{ return {get}; }}",
+            "word_at": f"fn word_at(i: u32) -> u32 {{ return {get('i')}; }}",
             "half_at": "fn half_at(i: u32) -> f32 { return f32(memory[i]); }",
             "put_half": "fn put_half(i: u32, x: f32) { memory[i] = f16(x); }",
-            "put_word": f"fn put_word(i: u32, x: u32) {{ {put} }}",
+            "put_word": f"fn put_word(i: u32, x: u32) {{ {put('i', 'x')} }}",
             "long_at": "fn long_at(i: u32) -> vec2<u32> "
-            f"{{ return vec2<u32>({first}, {second}); }}",
-            "put_long": "fn put_long(i: u32, x: vec2<u32>) {\n  "
-            + put.replace("[i]", "[2u * i]").replace("x;", "x.x;").replace("x)", "x.x)")
-            + "\n  "
-            + put.replace("[i]", "[2u * i + 1u]")
-            .replace("x;", "x.y;")
-            .replace("x)", "x.y)")
-            + "\n}",
+            f"{{ return vec2<u32>({get(low)}, {get(high)}); }}",
+            "put_long": "fn put_long(i: u32, x: vec2<u32>) {\n"
+            f"  {put(low, 'x.x')}\n  {put(high, 'x.y')}\n}}",
         }
         for bits in (8, 16):
             each, mask = 32 // bits, (1 << bits) - 1
             shift = f"((i % {each}u) * {bits}u)"
-            word = get.replace("[i]", f"[i / {each}u]")
+            word = get(f"i / {each}u")
             texts[f"part{bits}"] = (
                 f"fn part{bits}(i: u32) -> u32 {{ "
                 f"return ({word} >> {shift}) & {mask}u; }}"

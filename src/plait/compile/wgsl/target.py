@@ -20,6 +20,7 @@ from ..loops.text import to_text
 from ..lower.piece import Piece
 from ..pipeline import compile_graph as compile_for
 from .emit import emit
+from .memory import WORKGROUP_BYTES
 from .moves import copy_kernel, moved, with_tables
 
 
@@ -46,7 +47,7 @@ WEBGPU = Graphics(
     vector_registers=32,
     alone=True,
     finer=128,
-    workgroups=True,
+    workgroup=WORKGROUP_BYTES,
 )
 
 
