@@ -114,7 +114,7 @@ def test_shapes_must_fit():
         "[Normal] shapes do not broadcast. Got: (3,) and (3, 2)."
     )
     assert message(lambda: d.Normal(plait.zeros(3), plait.ones(2))) == (
-        "[Normal] shapes do not broadcast. Got: (3,) and (2,)."
+        "[Normal] shapes do not broadcast. Got: loc of (3,), scale of (2,)."
     )
     p = d.Dirichlet(plait.ones(3))
     assert message(lambda: p.log_prob(plait.ones(4))) == (
@@ -259,3 +259,11 @@ def test_continuous_bernoulli_near_one_half():
             -(density * p.log_prob(plait.tensor(nodes)).numpy()).sum(),
             atol=1e-9,
         )
+
+
+def test_what_is_impossible_is_not_drawn():
+    key = plait.random.key(3)
+    never = d.Categorical(plait.tensor([0.0, 1.0, 0.0])).sample((200000,), key=key)
+    assert (never == 1).all().item()
+    at_once = d.Geometric(plait.tensor(1.0)).sample((200000,), key=key)
+    assert (at_once == 0).all().item()

@@ -156,6 +156,41 @@ def test_confusion_of_scores_and_of_classes():
     np.testing.assert_array_equal(ConfusionMatrix(2, normalized=True).value(), 0)
 
 
+def test_sums_of_whole_numbers_are_whole():
+    metric = metrics.Sum()
+    for n in (3, 7, 11, 10**15, 1):
+        metric.add(n, 3)
+        metric.value()
+    assert metric.value() == 3 * (10**15 + 22)
+    assert metrics.Sum().value() == 0
+
+
+def test_a_great_loss_is_an_infinite_perplexity():
+    metric = metrics.Perplexity()
+    metric.add(np.array([[0.0, 2000.0]]), np.array([0]))
+    assert metric.value() == math.inf
+
+
+def test_no_number_is_the_least_score():
+    score = np.array([0.9, np.nan, 0.4, np.nan, 0.1])
+    right = np.array([1, 1, 0, 0, 1])
+    least = np.where(np.isnan(score), -1.0, score)
+    for make in (metrics.AUC, metrics.AveragePrecision):
+        for order in (slice(None), slice(None, None, -1)):
+            found = []
+            for x in (score, least):
+                metric = make()
+                metric.add(x[order], right[order])
+                found.append(metric.value())
+            assert found[0] == found[1]
+
+
+def test_what_is_no_class_is_left_out_of_the_confusion():
+    metric = ConfusionMatrix(2)
+    metric.add(plait.tensor([0, 1, 1, 5, -2]), plait.tensor([0, 0, 2, 1, 1]))
+    assert metric.value().tolist() == [[1, 1], [0, 0]]
+
+
 def test_time_and_throughput(monkeypatch):
     now = [10.0]
     monkeypatch.setattr("plait.metrics.metric.time.perf_counter", lambda: now[0])

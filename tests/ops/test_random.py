@@ -16,14 +16,14 @@ from plait.dtypes import float16, float32, float64, int8, int64, uint8, uint64
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
 from plait.ir.graph import Graph
-from plait.ops import distribution, random, source
+from plait.ops import counts, distribution, random, source
 from plait.ops.philox import KEY_OPS, fold_in, key_of, later_stream, philox
 from plait.transform.batch import batch
 
 from .op_checks import check_derivatives, close, gradient, inputs_for, recorded, value
 
 KEY = key_of(2024, 7)
-DRAWS = (*random.RANDOM_OPS, *distribution.RANDOM_OPS)
+DRAWS = (*random.RANDOM_OPS, *distribution.RANDOM_OPS, *counts.RANDOM_OPS)
 OPS = {op.__name__: op for op in (*DRAWS, *KEY_OPS)}
 
 
@@ -467,7 +467,7 @@ def chi_squared(counts, expected, alpha=1e-4):
 @pytest.mark.parametrize("rate", [0.0, 0.01, 1.0, 3.7, 9.99, 10.0, 13.0, 47.0, 300.0])
 def test_poisson(rate):
     n = 20000
-    found = value(lambda key: distribution.poisson(key, rate, shape=n), KEY)
+    found = value(lambda key: counts.poisson(key, rate, shape=n), KEY)
     assert found.dtype == np.int64
     top = found.max() + 1
     expected = scipy.stats.poisson(rate).pmf(np.arange(top)) * n
@@ -477,15 +477,40 @@ def test_poisson(rate):
 
 def test_poisson_of_large_and_of_impossible_rates():
     rates = np.array([1e9, 1e4, -1.0, np.nan, np.inf, 5.0])
-    found = value(distribution.poisson, KEY, rates, shape=(3000, 6))
+    found = value(counts.poisson, KEY, rates, shape=(3000, 6))
     assert (found[:, 2:5] == -1).all()
     z = (found[:, 0] - 1e9) / math.sqrt(1e9)
     looks_like(z, scipy.stats.norm())
     assert abs(found[:, 1].mean() - 1e4) < 4 * math.sqrt(1e4 / 3000)
     assert abs(found[:, 5].mean() - 5) < 4 * math.sqrt(5 / 3000)
-    assert (
-        value(distribution.poisson, KEY, rates[5:], dtype=float32).dtype == np.float32
+    assert value(counts.poisson, KEY, rates[5:], dtype=float32).dtype == np.float32
+
+
+@pytest.mark.parametrize("concentration", [0.0, 1e-3, 0.7, 4.0, 100.0, 1e12])
+def test_vonmises(concentration):
+    n = 30000
+    found = value(
+        lambda key: distribution.vonmises(
+            key, 3.0, concentration, shape=n, dtype=float64
+        ),
+        KEY,
     )
+    assert np.abs(found).max() <= math.pi
+    angle = (found - 3.0 + math.pi) % (2 * math.pi) - math.pi
+    if concentration > 1e6:
+        exact = scipy.stats.norm(0, concentration**-0.5)
+    elif concentration:
+        exact = scipy.stats.vonmises(concentration)
+    else:
+        exact = scipy.stats.uniform(-math.pi, 2 * math.pi)
+    looks_like(angle, exact)
+
+
+def test_angles_of_no_sound_concentration():
+    concentration = np.array([-1.0, np.inf, np.nan, 1.0], np.float32)
+    found = value(distribution.vonmises, KEY, np.float32(1), concentration)
+    assert np.isnan(found).tolist() == [True, True, True, False]
+    assert found.dtype == np.float32
 
 
 def test_randint():
@@ -524,6 +549,20 @@ def test_categorical():
     chi_squared(np.bincount(found[:, 1], minlength=5), p[::-1] * 20000)
     assert value(distribution.categorical, KEY, rows).shape == (2,)
     assert value(distribution.categorical, KEY, rows, axis=0).shape == (5,)
+
+
+def test_categories_that_are_rare_impossible_or_no_numbers():
+    n = 200000
+    rare = np.log(np.array([1e-4, 0.0, 1.0, 0.0])[::-1] + 1e-300)
+    rare[[0, 2]] = -np.inf
+    for logits in (rare, np.stack([rare, rare])):
+        shape = (n // len(logits), *logits.shape[:-1]) if logits.ndim > 1 else (n,)
+        found = value(distribution.categorical, KEY, logits, shape=shape)
+        counts_of = np.bincount(found.ravel(), minlength=4)
+        assert counts_of[[0, 2]].tolist() == [0, 0]
+        assert abs(counts_of[3] - 20) < 30 * (n / found.size)
+    odd = np.array([[1, np.nan, 2], [-np.inf] * 3, [0, np.inf, np.inf]], np.float32)
+    assert value(distribution.categorical, KEY, odd).tolist() == [1, 0, 1]
 
 
 def test_permutation_and_shuffle():

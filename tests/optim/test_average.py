@@ -126,7 +126,7 @@ def test_batch_normalization_measured_anew():
         np.testing.assert_allclose(model[1].running_var.numpy(), variances, 1e-4)
         assert model[1].momentum == 0.1
         assert not model.training
-    optim.update_bn(None, nn.Linear(2, 2))  # there is nothing to measure
+    optim.update_bn([], nn.Linear(2, 2))  # there is nothing to measure
 
 
 def test_what_is_refused():

@@ -129,3 +129,18 @@ def test_what_is_refused():
         optim.LBFGS([nn.Parameter(z) for z in (np.ones(1),) * 3]).load_state_dict(
             optimizer.state_dict()
         )
+
+
+def test_16_bit_parameters():
+    x = nn.Parameter(plait.tensor([3.0, -2.0], dtype="bfloat16"))
+    optimizer = optim.LBFGS([x], line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = ((x.float() - plait.tensor([1.0, 4.0])) ** 2).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert x.tolist() == [1.0, 4.0]
+    assert optimizer.state_dict()["state"]["gradient"].dtype is plait.float32

@@ -102,6 +102,44 @@ def test_a_gradient_of_another_dtype_is_cast():
     assert a.tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize(
+    ("make", "start", "steps"),
+    [
+        # A mean square of 16 bits would not go down again.
+        (lambda p: optim.Adam(p, lr=0.02), 30.0, 1000),
+        # Nor would a momentum that has come to 256 gradients go on to 500 of them.
+        (lambda p: optim.SGD(p, lr=1e-4, momentum=0.998), 1.0, 1000),
+    ],
+)
+def test_16_bit_parameters_go_the_way_of_32_bit_ones(make, start, steps):
+    last = {}
+    for dtype in ("float32", "bfloat16"):
+        x = nn.Parameter(plait.zeros(4, dtype=dtype))
+        optimizer = make([x])
+        for step in range(steps):
+            # From 0, where bfloat16 has room for a step of any size.
+            x.data = plait.zeros(4, dtype=dtype)
+            x.grad = plait.full((4,), start if step < 20 else 1.0, dtype=dtype)
+            optimizer.step()
+        last[dtype] = x.to("float64").numpy()
+    np.testing.assert_allclose(last["bfloat16"], last["float32"], rtol=1 / 256)
+
+
+def test_a_state_of_16_bits_is_widened():
+    a = nn.Parameter(plait.ones(2, dtype="bfloat16"))
+    optimizer = optim.Adam([with_gradient(a)])
+    optimizer.step()
+    state = optimizer.state_dict()
+    narrow = {
+        n: x if n == "step" else x.to("bfloat16") for n, x in state["state"][0].items()
+    }
+    optimizer.load_state_dict({**state, "state": {0: narrow}})
+    kept = optimizer.state[a]
+    assert {x.dtype for x in kept.values()} == {plait.float32}
+    assert kept["exp_avg"].tolist() == narrow["exp_avg"].to("float32").tolist()
+    optimizer.step()
+
+
 def test_nothing_changes_when_a_step_fails():
     a, b = with_gradient(parameter(2)), parameter(3)
     b.grad = plait.ones(2)
@@ -126,10 +164,10 @@ def test_a_term_switched_on_later():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda p: optim.SGD([]), errors.ArgumentError, "no parameters"),
+        (lambda p: optim.SGD([]), errors.ArgumentError, "no params"),
         (lambda p: optim.SGD(p), errors.ArgumentTypeError, "an iterable of tensors"),
         (lambda p: optim.SGD("ab"), errors.ArgumentTypeError, "an iterable of tensors"),
-        (lambda p: optim.SGD([1.0]), errors.ArgumentTypeError, "only tensors"),
+        (lambda p: optim.SGD([1.0]), errors.ArgumentTypeError, "params must be"),
         (lambda p: optim.SGD([p, p]), errors.ArgumentError, "given twice"),
         (lambda p: optim.SGD([p * 2]), errors.ArgumentError, "a computed tensor"),
         (lambda p: optim.SGD([{}]), errors.ArgumentTypeError, "needs `params`"),

@@ -150,11 +150,11 @@ def test_fit_trains_in_16_bits(precision, tmp_path):
     assert set(seen) == {precision}
     assert history[-1]["test_loss"] < 0.4 < history[0]["test_loss"]
     assert {p.dtype.name for p in model.parameters()} == {"float32"}
-    with pytest.raises(ArgumentError, match="no such precision"):
+    with pytest.raises(ArgumentError, match="precision must be 'float32'"):
         fit(
             model,
             Loader(data, 16),
-            loss_function=None,
-            optimizer=None,
+            loss_function=nn.CrossEntropyLoss(),
+            optimizer=optim.SGD(model.parameters()),
             precision="half",
         )

@@ -304,7 +304,8 @@ def refusal(make):
 
 def test_what_new_schedules_refuse():
     assert refusal(lambda o: optim.MultiplicativeLR(o, [len])) == (
-        "[MultiplicativeLR] one function for each of 2 groups is needed. Got: 1."
+        "[MultiplicativeLR] lr_lambda must be a function, or one for each of 2 groups. "
+        "Got: 1."
     )
     assert refusal(lambda o: optim.PiecewiseConstantLR(o, [3, 1], [1, 2, 3])) == (
         "[PiecewiseConstantLR] boundaries do not increase. Got: [3, 1]."
@@ -353,7 +354,7 @@ def test_what_is_refused():
         "[OneCycleLR] the cycle of 3 steps is over. Got: 'step 4'."
     )
     assert refusal(lambda o: optim.LambdaLR(o, [len])) == (
-        "[LambdaLR] one function for each of 2 groups is needed. Got: 1."
+        "[LambdaLR] lr_lambda must be a function, or one for each of 2 groups. Got: 1."
     )
     assert refusal(lambda o: optim.ReduceLROnPlateau(o, "least")) == (
         "[ReduceLROnPlateau] mode is neither 'min' nor 'max'. Got: 'least'."
@@ -372,5 +373,5 @@ def test_what_is_refused():
         "changed. Got: nothing. Expected: last_epoch."
     )
     assert refusal(lambda _: optim.StepLR("SGD", 3)) == (
-        "[StepLR] an optimizer is needed. Got: a str."
+        "[StepLR] optimizer must be an Optimizer. Got: 'SGD'."
     )

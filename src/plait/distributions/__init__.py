@@ -4,6 +4,9 @@ Named and parametrised as in PyTorch: `Normal(loc, scale)`, with `sample`, `rsam
 `log_prob`, `entropy` and so on; values are tensors, and everything is differentiable.
 """
 
+from typing import TYPE_CHECKING
+
+from ..names import missing
 from . import constraints, transforms
 from .bounded import ContinuousBernoulli, VonMises
 from .categorical import (
@@ -141,3 +144,6 @@ __all__ = [
     "transform_to",
     "transforms",
 ]
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing("plait.distributions")

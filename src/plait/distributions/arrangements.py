@@ -17,7 +17,7 @@ from plait import Tensor
 from ..errors import ShapeError
 from . import constraints
 from .distribution import total
-from .transform import Transform
+from .transform import TanhTransform, Transform
 
 
 class SoftmaxTransform(Transform):
@@ -102,10 +102,10 @@ class LowerCholeskyTransform(Transform):
     codomain = constraints.lower_cholesky
 
     def __call__(self, x: Tensor) -> Tensor:
-        return plait.tril(x, k=-1) + _diagonal_matrix(plait.exp(plait.diagonal(x)))
+        return plait.tril(x, k=-1) + plait.diag_embed(plait.exp(plait.diagonal(x)))
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return plait.tril(y, k=-1) + _diagonal_matrix(plait.log(plait.diagonal(y)))
+        return plait.tril(y, k=-1) + plait.diag_embed(plait.log(plait.diagonal(y)))
 
 
 class PositiveDefiniteTransform(Transform):
@@ -123,10 +123,6 @@ class PositiveDefiniteTransform(Transform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         return LowerCholeskyTransform()._inverse(plait.linalg.cholesky(y))
-
-
-def _diagonal_matrix(x: Tensor) -> Tensor:
-    return plait.expand_dims(x, -1) * plait.eye(x.shape[-1], dtype=x.dtype)
 
 
 class CorrCholeskyTransform(Transform):
@@ -169,8 +165,7 @@ class CorrCholeskyTransform(Transform):
         inner = plait.tril(plait.ones((n, n), dtype=plait.bool), k=-2)
         logs = plait.where(inner, plait.log(plait.where(inner, rest, 1.0)), 0.0)
         stretch = 0.5 * total(logs, 2)
-        slopes = -2 * (x + -plait.log_sigmoid(2 * x) - math.log(2)) - 0.0
-        return stretch + slopes.sum(axis=-1)
+        return stretch + TanhTransform().log_abs_det_jacobian(x, y).sum(axis=-1)
 
     def _order(self, count: int) -> int:
         n = round((1 + math.isqrt(1 + 8 * count)) / 2)

@@ -11,14 +11,7 @@ import plait
 from plait import Tensor
 
 from . import constraints
-from .distribution import (
-    Distribution,
-    Number,
-    keys_of,
-    logits_of,
-    one_of,
-    standard_exponential,
-)
+from .distribution import Distribution, Number, logits_of, one_of
 from .sample import Sample, array
 
 # Below it in size, series in the logit are used: they leave 1e-11 out.
@@ -148,10 +141,6 @@ class ContinuousBernoulli(Distribution):
         ]
 
 
-# How often a rejected angle is drawn anew.
-_ROUNDS = 24
-
-
 class VonMises(Distribution):
     """The von Mises distribution, of angles around a direction.
 
@@ -163,11 +152,10 @@ class VonMises(Distribution):
         concentration: how close to it, positive.
         validate_args: see `Distribution`.
 
-    Special cases: `variance` is that of directions, 1 - I1 / I0. With a probability
-    below 1e-9 all 24 rounds of the rejection fail, and the angle is that of the last.
+    Special cases: `variance` is that of directions, 1 - I1 / I0.
 
-    Source: D. J. Best, N. I. Fisher, "Efficient simulation of the von Mises
-    distribution", 1979.
+    Source: K. V. Mardia, P. E. Jupp, "Directional statistics", 2000, 3.5.4; drawn by
+    `plait.random.vonmises`.
     """
 
     arg_constraints = constraints.of(
@@ -211,28 +199,8 @@ class VonMises(Distribution):
         return k * (1 - self._alignment()) + _LOG_2PI + plait.log(plait.i0e(k))
 
     def _draw(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
-        # In float64, as the cosines of narrow angles would lose too much.
-        k = self.concentration.to(plait.float64)
-        tau = 1 + plait.sqrt(1 + 4 * plait.square(k))
-        rho = (tau - plait.sqrt(2 * tau)) / (2 * k)
-        wide = 1 / k + k  # what r below is for k near 0
-        r = plait.where(k < 1e-5, wide, (1 + plait.square(rho)) / (2 * rho))
-        first, second, third = keys_of(key, 3)
-        rounds = (_ROUNDS, *shape)
-        u = plait.random.uniform(shape=rounds, dtype=plait.float64, key=first)
-        # With z = cos(pi * u), f = (1 + r * z) / (r + z) is the cosine; g is 1 - f.
-        turn = plait.square(plait.sin(0.5 * math.pi * u))
-        g = 2 * (r - 1) * turn / (r + 1 - 2 * turn)
-        c = k * (r - 1 + g)
-        e = standard_exponential(second, rounds, plait.float64)
-        accepted = plait.log(c) + 1 - c + e >= 0
-        which = plait.argmax(accepted.to(plait.int64), 0, keepdims=True)
-        chosen = plait.squeeze(plait.take_along_axis(g, which, axis=0), axis=0)
-        angle = 2 * plait.asin(plait.sqrt(plait.clip(0.5 * chosen, 0.0, 1.0)))
-        right = plait.random.bernoulli(0.5, shape=shape, key=third)
-        angle = plait.where(right, angle, -angle).to(self.loc.dtype)
-        turned = angle + self.loc + math.pi
-        return turned - 2 * math.pi * plait.floor(turned / (2 * math.pi)) - math.pi
+        k = self.concentration
+        return plait.random.vonmises(self.loc, k, shape=shape, key=key)
 
     @staticmethod
     def samples() -> list[Sample]:

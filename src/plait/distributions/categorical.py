@@ -15,7 +15,7 @@ from plait import Tensor
 
 from ..errors import ArgumentError, ShapeError
 from . import constraints
-from .distribution import Distribution, Number, clamped, known, one_of
+from .distribution import Distribution, Number, broadcast, clamped, known, one_of
 from .sample import Sample, array
 
 
@@ -82,7 +82,10 @@ class _Choices(Distribution):
         return next(iter(self._parameters.values())).shape[-1]
 
     def _positions(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return plait.random.categorical(self.logits, shape=shape, key=key)
+        given = self._parameters
+        # Not `logits`: what is impossible is not drawn.
+        logits = plait.log(given["probs"]) if "probs" in given else given["logits"]
+        return plait.random.categorical(logits, shape=shape, key=key)
 
     def _negative_entropy(self) -> Tensor:
         logits = self.logits
@@ -140,7 +143,7 @@ class Categorical(_Choices):
     def log_prob(self, value: Number) -> Tensor:
         x = self._value(value).long()
         logits = self.logits
-        shape = plait.broadcast_to(x, _wider(x.shape, self.batch_shape)).shape
+        shape = broadcast("Categorical", x.shape, self.batch_shape)
         place = plait.expand_dims(plait.broadcast_to(x, shape), -1)
         full = plait.broadcast_to(logits, (*shape, self._count()))
         return plait.squeeze(plait.take_along_axis(full, place, axis=-1), axis=-1)
@@ -162,14 +165,6 @@ class Categorical(_Choices):
 
 def _integers(*values: int) -> Any:
     return array(*values).astype("int64")
-
-
-def _wider(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    """Return what two shapes broadcast to, which they are known to do."""
-    rank = max(len(one), len(other))
-    first = (1,) * (rank - len(one)) + one
-    second = (1,) * (rank - len(other)) + other
-    return tuple([n if m == 1 else m for m, n in zip(first, second, strict=True)])
 
 
 class OneHotCategorical(_Choices):

@@ -157,7 +157,14 @@ class Geometric(_Trials):
 
     def _draw(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         e = standard_exponential(key, shape, self.probs.dtype)
-        return plait.floor(e / _softplus(self.logits.detach()))
+        given = self._parameters
+        # Of failures, exactly: infinite where there are none.
+        rate = (
+            -plait.log1p(-given["probs"])
+            if "probs" in given
+            else _softplus(given["logits"])
+        )
+        return plait.floor(e / rate.detach())
 
     def log_prob(self, value: Number) -> Tensor:
         logits = self.logits

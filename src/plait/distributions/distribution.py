@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import plait
 from plait import Generator, Tensor
 
+from ..arguments import Arrays, Checked
 from ..errors import ArgumentError, ShapeError, TracingError
 from .constraints import Constraint, dependent, is_dependent
 from .sample import Sample
 
-Number = float | Tensor
+Number = Annotated[float | Tensor, Arrays]
 Shape = int | Sequence[int]
 
 
-class Distribution:
+class Distribution(Checked):
     """The base of probability distributions.
 
     A distribution of batch shape B and event shape E stands for independent
@@ -86,8 +87,12 @@ class Distribution:
             name: 0 if is_dependent(c) else c.event_dim
             for name, c in self.arg_constraints.items()
         }
-        leads = [x.shape[: x.ndim - ranks[name]] for name, x in tensors.items()]
-        self.batch_shape = broadcast(type(self).__name__, *leads)
+        leads = {n: x.shape[: x.ndim - ranks[n]] for n, x in tensors.items()}
+        try:
+            self.batch_shape = broadcast(type(self).__name__, *leads.values())
+        except ShapeError as error:
+            error.got = ", ".join(f"{name} of {shape}" for name, shape in leads.items())
+            raise
         self.event_shape = tuple(event_shape)
         self._ranks = ranks
         self._settings = dict(settings)

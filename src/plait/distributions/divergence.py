@@ -19,7 +19,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 from .bounded import ContinuousBernoulli
 from .categorical import Categorical, OneHotCategorical
 from .discrete import Bernoulli, Binomial, Geometric, Poisson
-from .distribution import Distribution, total
+from .distribution import Distribution, broadcast, total
 from .gamma import Beta, Dirichlet, Exponential, Gamma
 from .location import EULER_GAMMA, Cauchy, Gumbel, Laplace, Uniform
 from .multivariate import (
@@ -357,9 +357,8 @@ def _scattered(cov: Tensor, lower: Tensor) -> Tensor:
 def _to_multivariate_normal(p: Any, q: MultivariateNormal) -> Any:
     lower = q.scale_tril
     if isinstance(p, LowRankMultivariateNormal):
-        own = plait.expand_dims(plait.sqrt(p.cov_diag), -1)
-        one = plait.eye(own.shape[-2], dtype=own.dtype)
-        trace = _scattered(p.cov_factor, lower) + _scattered(own * one, lower)
+        own = plait.diag_embed(plait.sqrt(p.cov_diag))
+        trace = _scattered(p.cov_factor, lower) + _scattered(own, lower)
         log_det = p.half_log_det()
     else:
         trace = _scattered(p.scale_tril, lower)
@@ -376,7 +375,7 @@ def _to_low_rank(p: Any, q: LowRankMultivariateNormal) -> Any:
     log_det = p.half_log_det() if low_rank else half_log_det(p.scale_tril)
     # The trace of C_q^-1 C_p, from the columns of factors of C_p.
     factors = (
-        [p.cov_factor, _diagonal(plait.sqrt(p.cov_diag))]
+        [p.cov_factor, plait.diag_embed(plait.sqrt(p.cov_diag))]
         if low_rank
         else [p.scale_tril]
     )
@@ -391,10 +390,6 @@ def _to_low_rank(p: Any, q: LowRankMultivariateNormal) -> Any:
     off = q.squared_length(q.loc - p.loc)
     k = p.event_shape[0]
     return q.half_log_det() - log_det + 0.5 * (trace + off - k)
-
-
-def _diagonal(x: Tensor) -> Tensor:
-    return plait.expand_dims(x, -1) * plait.eye(x.shape[-1], dtype=x.dtype)
 
 
 @register_kl(Independent, Independent)
@@ -422,8 +417,9 @@ def _transformed(p: TransformedDistribution, q: TransformedDistribution) -> Tens
 
 
 def _never(p: Distribution, q: Distribution) -> Tensor:
-    shape = plait.broadcast_to(plait.zeros(p.batch_shape), p.batch_shape)
-    return shape + plait.zeros(q.batch_shape) + math.inf
+    return plait.full(
+        broadcast("kl_divergence", p.batch_shape, q.batch_shape), math.inf
+    )
 
 
 _BOUNDED = (Beta, ContinuousBernoulli, Uniform)

@@ -80,8 +80,7 @@ class LKJCholesky(Distribution):
         direction = z / plait.maximum(length, least)
         below = direction * plait.expand_dims(plait.sqrt(used), -1)
         diagonal = plait.sqrt(plait.maximum(1 - used, least))
-        one = plait.eye(n, dtype=eta.dtype)
-        return below + plait.expand_dims(diagonal, -1) * one
+        return below + plait.diag_embed(diagonal)
 
     def log_prob(self, value: Number) -> Tensor:
         logs = plait.log(plait.diagonal(self._value(value))[..., 1:])
@@ -206,8 +205,7 @@ class Wishart(Distribution):
         degrees = plait.expand_dims(self.df, -1) - places
         squares = 2 * gamma(first, 0.5 * degrees, shape[:-1])
         z = plait.tril(plait.random.normal(shape=shape, dtype=dtype, key=second), k=-1)
-        diagonal = plait.expand_dims(plait.sqrt(squares), -1)
-        factor = self.scale_tril @ (z + diagonal * plait.eye(k, dtype=dtype))
+        factor = self.scale_tril @ (z + plait.diag_embed(plait.sqrt(squares)))
         return factor @ factor.mT
 
     def log_prob(self, value: Number) -> Tensor:

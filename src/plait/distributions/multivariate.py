@@ -229,9 +229,7 @@ class LowRankMultivariateNormal(Distribution):
     @property
     def covariance_matrix(self) -> Tensor:
         """C, shape (..., k, k)."""
-        one = plait.eye(self.event_shape[0], dtype=self.loc.dtype)
-        diagonal = plait.expand_dims(self.cov_diag, -1) * one
-        return self.cov_factor @ self.cov_factor.mT + diagonal
+        return self.cov_factor @ self.cov_factor.mT + plait.diag_embed(self.cov_diag)
 
     @property
     def scale_tril(self) -> Tensor:
@@ -244,8 +242,7 @@ class LowRankMultivariateNormal(Distribution):
         inverse = 1 / self.cov_diag
         scaled = self.cov_factor * plait.expand_dims(inverse, -1)
         inner = solved(self.capacitance_tril(), scaled.mT)
-        one = plait.eye(self.event_shape[0], dtype=self.loc.dtype)
-        return plait.expand_dims(inverse, -1) * one - inner.mT @ inner
+        return plait.diag_embed(inverse) - inner.mT @ inner
 
     def _draw(self, key: Tensor, shape: tuple[int, ...]) -> Tensor:
         first, second = keys_of(key, 2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import plait
 from plait import Tensor
 
+from ..arguments import Checked
 from ..errors import ArgumentError, ShapeError
 from . import constraints
 from .constraints import Constraint
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .distribution import Distribution
 
 
-class Transform:
+class Transform(Checked):
     """A function from one set of values to another, with an inverse.
 
     Attributes:

@@ -48,12 +48,12 @@ def added(total: Tensor | None, part: Tensor) -> Tensor:
 
 
 def weights_of(name: str, weight: Any, shape: tuple[int, ...]) -> Tensor:
-    """Return weights as they broadcast over the axes of examples.
+    """Return weights as they broadcast over the axes of examples, in float64.
 
     Raises:
         ShapeError: there is not one for each example, or for each element.
     """
-    weight = as_tensor(weight)
+    weight = as_tensor(weight).double()
     if weight.shape not in (shape, shape[:1]):
         raise ShapeError(
             f"[{name}] there must be a weight for each example",

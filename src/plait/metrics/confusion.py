@@ -78,17 +78,17 @@ class ConfusionMatrix(Metric):
         self._count(output, target, weight)
 
     def _count(self, output: Tensor, target: Tensor, weight: Any) -> None:
-        known = plait.arange(self.classes)
-        # A batch's counts are whole numbers below 2**24, which float32 holds exactly.
-        was = (target.reshape(-1, 1) == known).float()
-        taken_for = (output.reshape(-1, 1) == known).float()
+        n = self.classes
+        was, taken_for = target.long(), output.long()
+        known = (was >= 0) & (was < n) & (taken_for >= 0) & (taken_for < n)
+        # What is no class has a place of its own, which is left out.
+        place = plait.where(known, was * n + taken_for, n * n).reshape(-1)
         if weight is not None:
             self._weighted = True
-            factor = weights_of(type(self).__name__, weight, target.shape)
-            factor = plait.broadcast_to(factor, target.shape)
-            was = was.double() * factor.reshape(-1, 1).double()
-            taken_for = taken_for.double()
-        counts = plait.matmul(was.T, taken_for).double()
+            weight = weights_of(type(self).__name__, weight, target.shape)
+            weight = plait.broadcast_to(weight, target.shape).reshape(-1)
+        found = plait.bincount(place, weight, length=n * n + 1).double()
+        counts = found[:-1].reshape(n, n)
         self._counts = added(self._counts, counts)
 
     def counts(self) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ class IoU(ConfusionMatrix):
 
     def __init__(self, classes: int, of: Sequence[int] | None = None) -> None:
         super().__init__(classes)
-        if of is not None and not all(0 <= c < classes for c in of):
+        if of is not None and not (len(of) and all(0 <= c < classes for c in of)):
             raise ArgumentError(
                 f"[{type(self).__name__}] there is no such class",
                 got=f"of={of!r} of {classes} classes",

@@ -84,7 +84,7 @@ class Counts(Metric):
         counted = plait.stack([x.double() for x in pairs])
         if weight is not None:
             factor = weights_of(type(self).__name__, weight, said.shape)
-            counted = counted * factor.double()
+            counted = counted * factor
         self._sums = added(self._sums, plait.sum(counted, axis=1))
 
     def _answers(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

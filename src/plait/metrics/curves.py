@@ -1,7 +1,7 @@
 """What becomes of yes and no as the threshold moves: areas, and points of curves.
 
 Scores are kept until `value`, and sorted there: nothing is rounded to a number of
-thresholds.
+thresholds. A score that is no number counts as less than all others.
 
 Read first: `AUC`, `AveragePrecision`.
 """
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from plait import Tensor
 
 from ..errors import ArgumentError, ShapeError
 from .metric import Metric, as_tensor
@@ -72,15 +74,20 @@ class Curve(Metric):
         score = np.concatenate([x for x, _ in self._read])
         right = np.concatenate([y for _, y in self._read])
         self._read = [(score, right)]
-        if not score.size:
-            return np.zeros(1), np.zeros(1)
-        order = np.argsort(-score, kind="stable")
-        score, right = score[order], right[order]
-        # Equal scores are above a threshold together.
-        ends = np.append(score[1:] != score[:-1], True)
-        tp = np.concatenate([[0], np.cumsum(right)[ends]])
-        fp = np.concatenate([[0], np.cumsum(~right)[ends]])
-        return fp.astype(np.float64), tp.astype(np.float64)
+        return counted(score, right)
+
+
+def counted(score: Array, right: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return what `Curve.counts` does of scores, and of whether yes is right."""
+    if not score.size:
+        return np.zeros(1), np.zeros(1)
+    score = np.where(np.isnan(score), -np.inf, score)
+    order = np.argsort(score)[::-1]
+    score, right = score[order], right[order]
+    # Equal scores are above a threshold together.
+    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))
+    tp = np.concatenate([[0.0], np.cumsum(right)[ends]])
+    return np.concatenate([[0.0], ends + 1.0]) - tp, tp
 
 
 class AUC(Curve):
@@ -183,11 +190,7 @@ class AveragePrecision(Curve):
 
     def value(self) -> float:
         """Return the mean."""
-        fp, tp = self.counts()
-        if not tp[-1]:
-            return math.nan
-        precision = tp[1:] / (tp[1:] + fp[1:])
-        return float((np.diff(tp) * precision).sum() / tp[-1])
+        return _mean_precision(*self.counts())
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -202,6 +205,13 @@ class AveragePrecision(Curve):
         return [Sample((scores(15), bits(15)), reference)]
 
 
+def _mean_precision(fp: Array, tp: Array) -> float:
+    if not tp[-1]:
+        return math.nan
+    precision = tp[1:] / (tp[1:] + fp[1:])
+    return float((np.diff(tp) * precision).sum() / tp[-1])
+
+
 class MeanAveragePrecision(Metric):
     """The mean over labels of `AveragePrecision`.
 
@@ -213,7 +223,7 @@ class MeanAveragePrecision(Metric):
 
     def reset(self) -> None:
         """Forget everything."""
-        self._labels: list[AveragePrecision] = []
+        self._kept: list[tuple[Tensor, Tensor]] = []
 
     def add(self, output: Any, target: Any) -> None:
         """Add a batch.
@@ -227,22 +237,27 @@ class MeanAveragePrecision(Metric):
         """
         output, target = as_tensor(output), as_tensor(target)
         labels = output.shape[-1] if output.ndim else 0
-        known = len(self._labels) or labels
+        known = self._kept[0][0].shape[1] if self._kept else labels
         if output.ndim != 2 or output.shape != target.shape or labels != known:
             raise ShapeError(
                 "[MeanAveragePrecision] scores and targets do not fit together",
                 got=f"{output.shape} and {target.shape}",
                 expected=f"two of (n, {known or 'labels'})",
             )
-        if not self._labels:
-            self._labels = [AveragePrecision() for _ in range(labels)]
-        for i, one in enumerate(self._labels):
-            one.add(output[:, i], target[:, i])
+        self._kept.append((output, target))
 
     def value(self) -> float:
         """Return the mean."""
-        found = [x for x in (one.value() for one in self._labels) if not math.isnan(x)]
-        return math.fsum(found) / len(found) if found else math.nan
+        if not self._kept:
+            return math.nan
+        score, right = (
+            np.concatenate([x.numpy() for x in part])
+            for part in zip(*self._kept, strict=True)
+        )
+        columns = zip(score.astype(np.float64).T, right.T > 0.5, strict=True)
+        found = [_mean_precision(*counted(*column)) for column in columns]
+        present = [x for x in found if not math.isnan(x)]
+        return math.fsum(present) / len(present) if present else math.nan
 
     @staticmethod
     def samples() -> list[Sample]:

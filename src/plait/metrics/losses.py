@@ -64,7 +64,7 @@ class MeanOf(Metric):
                 got="a function whose result is a scalar",
                 expected="a number for each example",
             )
-        factor = weights_of(type(self).__name__, weight, found.shape).double()
+        factor = weights_of(type(self).__name__, weight, found.shape)
         factor = plait.broadcast_to(factor, found.shape)
         total = plait.sum(factor)
         self._mean.add(plait.sum(found.double() * factor) / total, total)
@@ -300,7 +300,8 @@ class Perplexity(CrossEntropy):
 
     def value(self) -> float:
         """Return exp of the mean."""
-        return math.exp(super().value())
+        with np.errstate(over="ignore"):  # it is inf then
+            return float(np.exp(super().value()))
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -19,20 +19,22 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import plait
 
+from ..arguments import Checked
 from ..errors import ArgumentError
+from ..names import missing
 from .sample import Sample
 
 # How many values are kept unlooked-at before they are merged into one mean.
 _KEPT = 1024
 
 
-class Metric:
+class Metric(Checked):
     """The contract of all metrics: gathers over batches, and is looked at when all are
     in.
     """
@@ -48,6 +50,9 @@ class Metric:
     def value(self) -> Any:
         """Return what was gathered since the last reset; more may be added after."""
         raise NotImplementedError
+
+    if not TYPE_CHECKING:  # else every name would pass for one of ours
+        __getattr__ = missing("plait.metrics.Metric")
 
     def __repr__(self) -> str:
         shown = ", ".join(
@@ -86,6 +91,7 @@ class Mean(Metric):
         self._kept: list[tuple[Any, Any]] = []
         self._count = 0.0
         self._mean = 0.0
+        self._total = 0.0
         self._squares = 0.0
 
     def add(self, value: Any, n: Any = 1) -> None:
@@ -134,13 +140,20 @@ class Mean(Metric):
         if count == 0:
             return
         with np.errstate(all="ignore"):
-            mean = float(weights @ values) / count
+            added = float(weights @ values)
+            mean = added / count
             squares = float(weights @ (values - mean) ** 2)
         total = self._count + count
         difference = mean - self._mean
         self._mean += difference * (count / total)
         self._squares += squares + difference**2 * (self._count * count / total)
         self._count = total
+        self._total += added
+
+    def total(self) -> float:
+        """Return the sum; 0 if nothing was added."""
+        self._merge()
+        return self._total
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -171,8 +184,7 @@ class Sum(Metric):
 
     def value(self) -> float:
         """Return the sum."""
-        mean = self._mean.value()
-        return mean * self._mean._count if self._mean._count else 0.0
+        return self._mean.total()
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -1,10 +1,9 @@
-"""Random numbers of distributions that need logarithms, rejection or sums.
+"""Random numbers of distributions that need logarithms or rejection.
 
 Like those of `random` they are functions of a key, but their last digits may differ
-between targets, with those of `exp`, `log` and `lgamma`. Computed in float64 where the
-number of rounds is fixed beforehand.
+between targets, with those of `exp`, `log` and `lgamma`.
 
-Read first: `exponential`, `gamma`, `poisson`.
+Read first: `exponential`, `gamma`.
 """
 
 from __future__ import annotations
@@ -12,25 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..dtypes import (
-    DType,
-    as_dtype,
-    default_integer,
-    float64,
-)
+from ..dtypes import DType, float64, int64
 from ..errors import ShapeError
 from ..ir.graph import Node
 from ..shapes import Shape, as_shape, broadcast, normalize_axis
-from . import (
-    elementwise,
-    movement,
-    philox,
-    random,
-    reduce,
-    source,
-    special,
-)
+from . import elementwise, movement, philox, random, reduce, sort, source
 from .operand import Operand, as_float
+from .rejection import negative_log_uniform, settled, wide_parameter
 
 
 def standard_exponential(key: Node, shape: Shape, dtype: DType) -> Node:
@@ -88,7 +75,8 @@ def categorical(
 ) -> Node:
     """Return random positions along `axis`, each with probability softmax(logits).
 
-    Formula: argmax(logits + g) with independent Gumbel numbers g.
+    Formula: how many of the cumulative sums of the probabilities are at most u, a
+    uniform number in [0, 1). Computed in float64.
 
     Args:
         key: uint32, shape (4,).
@@ -115,74 +103,74 @@ def categorical(
             f"[{op}] the logits do not broadcast to the shape asked for",
             got=f"{tuple(lead)} to {asked}",
         )
-    dtype = random.computed(logits.dtype)
-    full = (*asked, count)
-    gumbel = elementwise.negative(
-        elementwise.log(standard_exponential(key, full, dtype))
-    )
-    scores = movement.expand(elementwise.cast(logits, dtype), full)
-    return reduce.argmax(elementwise.add(scores, gumbel), -1)
+    best = reduce.argmax(logits, -1)
+    wide = elementwise.cast(source.stop_gradient(logits), float64)
+    top = reduce.max(wide, -1, keepdims=True)
+    weights = elementwise.exp(elementwise.subtract(wide, top))
+    sums = reduce.cumulative_sum(weights, axis=-1)
+    # The last is 1 then, above all u.
+    last = movement.slice_axis(sums, sums.ndim - 1, count - 1, count)
+    sums = elementwise.divide(sums, last)
+    u = random.unit_uniform(key, asked, float64)
+    if not lead:
+        found = sort.searchsorted(sums, u, side="right")
+    else:
+        beyond = elementwise.less_equal(sums, movement.expand_dims(u, -1))
+        found = reduce.sum(elementwise.cast(beyond, int64), -1)
+    usual = elementwise.isfinite(movement.squeeze(top, -1))
+    return elementwise.select(movement.expand(usual, asked), found, best)
 
 
-_GAMMA_ROUNDS = 8
+def _log_gamma_parts(key: Node, concentration: Node, shape: Shape) -> Sequence[Node]:
+    """Return d, t and h such that d * (1 + t) ** 3 * exp(h) is gamma distributed with
+    rate 1.
 
-
-def _log_gamma_parts(key: Node, concentration: Node) -> tuple[Node, Node]:
-    """Return g and h such that g * exp(h) is gamma distributed with rate 1.
-
-    Marsaglia and Tsang's rejection for shapes of at least 1: a round fails with
-    probability 0.049 at most, all 8 with 4e-11. A smaller shape a is drawn as a + 1,
-    times a uniform number to the power 1 / a, whose logarithm is h: it may be too small
-    for its exponential.
+    By Marsaglia and Tsang's rejection for shapes of at least 1, which rejects with a
+    probability of 0.049 at most. A smaller shape a is drawn as a + 1, times a uniform
+    number to the power 1 / a, whose logarithm is h: it may be too small for its
+    exponential.
 
     Args:
-        concentration: float64.
+        concentration: float64, of `shape` or a scalar.
     """
-    keys = philox.keys_of(key, 2 * _GAMMA_ROUNDS + 1)
-    shape = concentration.shape
+    first, second = philox.keys_of(key, 2)
     small = elementwise.less(concentration, 1)
-    d = elementwise.subtract(
-        elementwise.select(small, elementwise.add(concentration, 1), concentration),
-        1 / 3,
-    )
-    c = elementwise.divide(1 / 3, elementwise.sqrt(d))
-    v = source.full(shape, 1.0, float64)
-    for i in reversed(range(_GAMMA_ROUNDS)):
-        # The last rounds first, so that the first to accept has the last word.
-        z = random.standard_normal(keys[2 * i], shape, float64)
-        t = elementwise.multiply(c, z)
-        usable = elementwise.greater(t, -1)
-        t = elementwise.select(usable, t, 0)
-        base = elementwise.add(t, 1)
-        trial = elementwise.multiply(base, elementwise.square(base))
-        # log(u) < z ** 2 / 2 + d * (1 - v + log(v)), with -log(u) exponential.
-        bound = elementwise.add(
-            elementwise.multiply(elementwise.square(z), 0.5),
-            elementwise.multiply(
-                d,
-                elementwise.add(
-                    elementwise.subtract(1, trial),
-                    elementwise.multiply(elementwise.log1p(t), 3),
-                ),
-            ),
-        )
-        e = standard_exponential(keys[2 * i + 1], shape, float64)
-        accepted = elementwise.logical_and(
-            usable, elementwise.greater(elementwise.add(bound, e), 0)
-        )
-        v = elementwise.select(accepted, trial, v)
-    e = standard_exponential(keys[-1], shape, float64)
+    large = elementwise.select(small, elementwise.add(concentration, 1), concentration)
+    d = elementwise.subtract(large, 1 / 3)
+    t = settled(first, shape, [d], _gamma_trial, rejected=0.05)
+    e = standard_exponential(second, shape, float64)
     boost = elementwise.negative(elementwise.divide(e, concentration))
-    return elementwise.multiply(d, v), elementwise.select(small, boost, 0)
+    return d, t, elementwise.select(small, boost, 0)
 
 
-def _log_gamma(key: Node, concentration: Node) -> Node:
-    g, h = _log_gamma_parts(key, concentration)
-    return elementwise.add(elementwise.log(g), h)
+def _gamma_trial(key: Node, shape: Shape, d: Node) -> tuple[Node, Node]:
+    first, second = philox.keys_of(key, 2)
+    z = random.standard_normal(first, shape, float64)
+    t = elementwise.multiply(elementwise.divide(1 / 3, elementwise.sqrt(d)), z)
+    usable = elementwise.greater(t, -1)
+    t = elementwise.select(usable, t, 0)
+    base = elementwise.add(t, 1)
+    trial = elementwise.multiply(base, elementwise.square(base))
+    # log(u) < z ** 2 / 2 + d * (1 - v + log(v)) with a uniform u.
+    bound = elementwise.add(
+        elementwise.multiply(elementwise.square(z), 0.5),
+        elementwise.multiply(
+            d,
+            elementwise.add(
+                elementwise.subtract(1, trial),
+                elementwise.multiply(elementwise.log1p(t), 3),
+            ),
+        ),
+    )
+    e = negative_log_uniform(second, shape)
+    accepted = elementwise.greater(elementwise.add(bound, e), 0)
+    return t, elementwise.logical_and(usable, accepted)
 
 
-def _concentration(op: str, x: Operand, shape: Shape) -> Node:
-    return source.stop_gradient(random.parameter(op, x, float64, shape))
+def _log_gamma(key: Node, concentration: Node, shape: Shape) -> Node:
+    d, t, h = _log_gamma_parts(key, concentration, shape)
+    cube = elementwise.multiply(elementwise.log1p(t), 3)
+    return elementwise.add(elementwise.add(elementwise.log(d), cube), h)
 
 
 def gamma(
@@ -207,15 +195,17 @@ def gamma(
     Gradient: to `rate`. None flows to `concentration`.
 
     Source: G. Marsaglia, W. W. Tsang, "A simple method for generating gamma variables",
-    ACM Transactions on Mathematical Software 26, 2000. With a probability of 4e-11 all
-    rounds of its rejection fail, and the result is `concentration - 1/3`.
+    ACM Transactions on Mathematical Software 26, 2000. With a probability below 1e-10
+    all its trials fail, and the result is that of the first.
     """
     philox.check_one_key("gamma", key)
     dtype = random.float_dtype("gamma", dtype, concentration, rate)
     full = random.shape_of("gamma", shape, concentration, rate)
-    shape_parameter = _concentration("gamma", concentration, full)
-    g, h = _log_gamma_parts(key, shape_parameter)
-    result = elementwise.multiply(g, elementwise.exp(h))
+    shape_parameter = wide_parameter("gamma", concentration, full)
+    d, t, h = _log_gamma_parts(key, shape_parameter, full)
+    base = elementwise.add(t, 1)
+    cube = elementwise.multiply(base, elementwise.square(base))
+    result = elementwise.multiply(elementwise.multiply(d, cube), elementwise.exp(h))
     positive = elementwise.greater(shape_parameter, 0)
     result = elementwise.select(positive, result, math.nan)
     inner = random.computed(dtype)
@@ -250,8 +240,8 @@ def loggamma(
     philox.check_one_key("loggamma", key)
     dtype = random.float_dtype("loggamma", dtype, concentration)
     full = random.shape_of("loggamma", shape, concentration)
-    parameter = _concentration("loggamma", concentration, full)
-    result = _log_gamma(key, parameter)
+    parameter = wide_parameter("loggamma", concentration, full)
+    result = _log_gamma(key, parameter, full)
     positive = elementwise.greater(parameter, 0)
     return elementwise.cast(elementwise.select(positive, result, math.nan), dtype)
 
@@ -281,8 +271,8 @@ def beta(
     full = random.shape_of("beta", shape, alpha, beta)
     first, second = philox.keys_of(key, 2)
     difference = elementwise.subtract(
-        _log_gamma(first, _concentration("beta", alpha, full)),
-        _log_gamma(second, _concentration("beta", beta, full)),
+        _log_gamma(first, wide_parameter("beta", alpha, full), full),
+        _log_gamma(second, wide_parameter("beta", beta, full), full),
     )
     return elementwise.cast(elementwise.sigmoid(difference), dtype)
 
@@ -318,121 +308,84 @@ def dirichlet(
     *lead, count = concentration.shape
     full = (*(lead if shape is None else as_shape("dirichlet", shape)), count)
     random.shape_of("dirichlet", full, concentration)
-    logs = _log_gamma(key, _concentration("dirichlet", concentration, full))
+    logs = _log_gamma(key, wide_parameter("dirichlet", concentration, full), full)
     top = reduce.max(logs, -1, keepdims=True)
     weights = elementwise.exp(elementwise.subtract(logs, top))
     result = elementwise.divide(weights, reduce.sum(weights, -1, keepdims=True))
     return elementwise.cast(result, dtype)
 
 
-_POISSON_SMALL = 10.0
-_POISSON_TERMS = 38
-_POISSON_ROUNDS = 15
-
-
-def poisson(
+def vonmises(
     key: Node,
-    rate: Operand = 1.0,
+    loc: Operand = 0.0,
+    concentration: Operand = 1.0,
     *,
     shape: int | Sequence[int] | None = None,
     dtype: DType | None = None,
 ) -> Node:
-    """Return Poisson distributed random counts, of mean `rate`.
-
-    Below a rate of 10 by adding up probabilities until they exceed a uniform number,
-    from there on by Hörmann's rejection. Both are computed in float64.
+    """Return random angles around a direction, of the von Mises distribution.
 
     Args:
         key: uint32, shape (4,).
-        rate: not negative, broadcast to `shape`.
-        shape: of the result. Default: that of `rate`.
-        dtype: of the result. Default: int64.
+        loc: the direction, an angle in radians, broadcast to `shape`.
+        concentration: how close to it, not negative, broadcast to `shape`.
+        shape: of the result. Default: that of the parameters.
+        dtype: of the result. Default: that of the parameters. Computed in float64.
 
-    Special cases: -1 where `rate` is negative, infinite or nan.
+    Returns:
+        Angles in -pi..pi.
 
-    Gradient: none.
+    Special cases: all angles are equally likely where `concentration` is 0; nan where
+    it is negative, infinite or nan.
 
-    Source: W. Hörmann, "The transformed rejection method for generating Poisson random
-    variables", Insurance: Mathematics and Economics 12, 1993, algorithm PTRS. With a
-    probability below 1e-9 all 15 rounds fail, and the result is the rate rounded down.
+    Gradient: to `loc`. None flows to `concentration`.
+
+    Source: D. J. Best, N. I. Fisher, "Efficient simulation of the von Mises
+    distribution", 1979. With a probability below 1e-10 all trials fail, and the result
+    is that of the first.
     """
-    philox.check_one_key("poisson", key)
-    full = random.shape_of("poisson", shape, rate)
-    mean = source.stop_gradient(random.parameter("poisson", rate, float64, full))
-    small_key, large_key = philox.keys_of(key, 2)
-    small = elementwise.less(mean, _POISSON_SMALL)
-    count = elementwise.select(
-        small,
-        _poisson_small(small_key, elementwise.select(small, mean, 1.0)),
-        _poisson_large(large_key, elementwise.select(small, _POISSON_SMALL, mean)),
-    )
+    op = "vonmises"
+    philox.check_one_key(op, key)
+    dtype = random.float_dtype(op, dtype, loc, concentration)
+    full = random.shape_of(op, shape, loc, concentration)
+    k = wide_parameter(op, concentration, full)
+    g = settled(key, full, [k], _angle_trial, rejected=0.35)
+    # In float64, as the cosines of narrow angles would lose too much.
+    half = elementwise.sqrt(elementwise.multiply(elementwise.abs(g), 0.5))
+    angle = elementwise.multiply(elementwise.asin(elementwise.minimum(half, 1.0)), 2)
     valid = elementwise.logical_and(
-        elementwise.greater_equal(mean, 0), elementwise.less(mean, math.inf)
+        elementwise.greater_equal(k, 0), elementwise.less(k, math.inf)
     )
-    count = elementwise.select(valid, count, -1.0)
-    return elementwise.cast(
-        count, default_integer if dtype is None else as_dtype(dtype)
+    angle = elementwise.select(valid, elementwise.copysign(angle, g), math.nan)
+    inner = random.computed(dtype)
+    angle = elementwise.add(
+        elementwise.cast(angle, inner), random.parameter(op, loc, inner, full)
     )
+    turns = elementwise.add(elementwise.multiply(angle, 0.5 / math.pi), 0.5)
+    whole = elementwise.multiply(elementwise.floor(turns), 2 * math.pi)
+    return elementwise.cast(elementwise.subtract(angle, whole), dtype)
 
 
-def _poisson_small(key: Node, mean: Node) -> Node:
-    u = random.unit_uniform(key, mean.shape, float64)
-    term = elementwise.exp(elementwise.negative(mean))
-    total = term
-    count = source.full_like(mean, 0)
-    for k in range(1, _POISSON_TERMS):
-        beyond = elementwise.greater_equal(u, total)
-        count = elementwise.add(count, elementwise.cast(beyond, float64))
-        term = elementwise.multiply(term, elementwise.divide(mean, float(k)))
-        total = elementwise.add(total, term)
-    return count
-
-
-def _poisson_large(key: Node, mean: Node) -> Node:
-    keys = philox.keys_of(key, 2 * _POISSON_ROUNDS)
-    log_mean = elementwise.log(mean)
-    b = elementwise.add(elementwise.multiply(elementwise.sqrt(mean), 2.53), 0.931)
-    a = elementwise.subtract(elementwise.multiply(b, 0.02483), 0.059)
-    scale = elementwise.add(
-        elementwise.divide(1.1328, elementwise.subtract(b, 3.4)), 1.1239
-    )
-    count = elementwise.floor(mean)
-    for i in reversed(range(_POISSON_ROUNDS)):
-        # The last rounds first, so that the first to accept has the last word.
-        u = elementwise.subtract(
-            random.unit_uniform(keys[2 * i], mean.shape, float64), 0.5
-        )
-        e = standard_exponential(keys[2 * i + 1], mean.shape, float64)
-        room = elementwise.maximum(
-            elementwise.subtract(0.5, elementwise.abs(u)), 2.0**-54
-        )
-        stretch = elementwise.add(
-            elementwise.divide(elementwise.multiply(a, 2), room), b
-        )
-        k = elementwise.floor(
-            elementwise.add(
-                elementwise.multiply(stretch, u), elementwise.add(mean, 0.43)
-            )
-        )
-        possible = elementwise.greater_equal(k, 0)
-        k = elementwise.select(possible, k, 0)
-        hat = elementwise.log(
-            elementwise.divide(
-                scale,
-                elementwise.add(elementwise.divide(a, elementwise.square(room)), b),
-            )
-        )
-        log_probability = elementwise.subtract(
-            elementwise.subtract(elementwise.multiply(k, log_mean), mean),
-            special.lgamma(elementwise.add(k, 1)),
-        )
-        # log(v) + log(hat) <= log(probability), with -log(v) exponential.
-        accepted = elementwise.less_equal(elementwise.subtract(hat, e), log_probability)
-        count = elementwise.select(
-            elementwise.logical_and(possible, accepted), k, count
-        )
-    return count
+def _angle_trial(key: Node, shape: Shape, k: Node) -> tuple[Node, Node]:
+    """Propose 1 - cos(angle), with the sign of the angle."""
+    first, second = philox.keys_of(key, 2)
+    k = elementwise.maximum(k, 1e-300)
+    # r is (1 + sqrt(1 + 4 k ** 2)) / (2 k); this is r - 1.
+    twice = elementwise.multiply(k, 2)
+    root = elementwise.sqrt(elementwise.add(elementwise.square(twice), 1))
+    over = elementwise.reciprocal(elementwise.add(root, twice))
+    more = elementwise.divide(elementwise.add(over, 1), twice)
+    u = elementwise.subtract(random.unit_uniform(first, shape, float64), 0.5)
+    # With z = cos(2 pi u), (1 + r * z) / (r + z) is the cosine.
+    turn = elementwise.square(elementwise.sin(elementwise.multiply(u, math.pi)))
+    drop = elementwise.multiply(turn, 2)
+    below = elementwise.subtract(elementwise.add(more, 2), drop)
+    g = elementwise.divide(elementwise.multiply(more, drop), below)
+    c = elementwise.multiply(k, elementwise.add(more, g))
+    e = elementwise.add(negative_log_uniform(second, shape), 1)
+    bound = elementwise.subtract(elementwise.add(elementwise.log(c), e), c)
+    return elementwise.copysign(g, u), elementwise.greater_equal(bound, 0)
 
 
 # The first parameter is the key. Where it is left out, plait.random supplies one.
-RANDOM_OPS = (categorical, exponential, gamma, loggamma, beta, dirichlet, poisson)
+RANDOM_OPS = (categorical, exponential, gamma, loggamma, beta, dirichlet, vonmises)

@@ -25,6 +25,7 @@ _NEAR = 2.5  # below it, the series
 _TERMS = 30
 _NODES = 32
 _DROP = 37.0  # exp(-37) is 1e-16
+_LARGE = 20.0  # from here on, Stirling's series of four terms has all digits
 
 
 def _along(values: np.ndarray) -> Node:
@@ -50,6 +51,55 @@ def _series(a: Node, x: Node) -> tuple[Node, Node]:
     below = elementwise.add(_column(a), _along(k))
     first = elementwise.divide(terms, below)
     return _total(first), _total(elementwise.divide(first, below))
+
+
+def _excess(s: Node) -> Node:
+    """Return exp(s) - 1 - s, by its series where that is small."""
+    near = elementwise.less(elementwise.abs(s), 0.3)
+    t = elementwise.select(near, s, 0.0)
+    series = elementwise.multiply(t, 1 / 14)
+    for k in range(13, 2, -1):
+        step = elementwise.multiply(t, 1 / k)
+        series = elementwise.multiply(elementwise.add(series, 1), step)
+    half = elementwise.multiply(elementwise.square(t), 0.5)
+    series = elementwise.multiply(elementwise.add(series, 1), half)
+    exact = elementwise.subtract(elementwise.expm1(s), s)
+    return elementwise.select(near, series, exact)
+
+
+def _front(a: Node, x: Node) -> Node:
+    """Return x ** a * exp(-x) / gamma(a).
+
+    Formula: for a large `a`, with s = log(x / a) and Stirling's series r,
+    sqrt(a / (2 * pi)) * exp(-a * (exp(s) - 1 - s) - r): no large numbers of which
+    little is left.
+    """
+    large = elementwise.greater_equal(a, _LARGE)
+    plain = elementwise.subtract(
+        elementwise.subtract(elementwise.multiply(a, elementwise.log(x)), x),
+        special.lgamma(a),
+    )
+    b = elementwise.select(large, a, _LARGE)
+    off = elementwise.divide(elementwise.subtract(x, b), b)
+    near = elementwise.less(elementwise.abs(off), 0.5)
+    s = elementwise.select(
+        near,
+        elementwise.log1p(elementwise.select(near, off, 0.0)),
+        elementwise.log(elementwise.divide(x, b)),
+    )
+    over = elementwise.reciprocal(b)
+    square = elementwise.square(over)
+    rest = elementwise.multiply(square, -1 / 1680)
+    for coefficient in (1 / 1260, -1 / 360):
+        rest = elementwise.multiply(elementwise.add(rest, coefficient), square)
+    rest = elementwise.multiply(elementwise.add(rest, 1 / 12), over)
+    exponent = elementwise.negative(
+        elementwise.add(elementwise.multiply(b, _excess(s)), rest)
+    )
+    factor = elementwise.sqrt(elementwise.multiply(b, 0.5 / math.pi))
+    factor = elementwise.select(large, factor, 1.0)
+    exponent = elementwise.select(large, exponent, plain)
+    return elementwise.multiply(factor, elementwise.exp(exponent))
 
 
 def _width(a: Node, x: Node, low: Node) -> Node:
@@ -96,10 +146,9 @@ def _integrals(a: Node, x: Node) -> tuple[Node, Node, Node]:
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     u = elementwise.multiply(_column(width), _along((nodes + 1) / 2))
     s = elementwise.multiply(u, _column(elementwise.select(low, -1.0, 1.0)))
-    excess = elementwise.subtract(elementwise.expm1(s), s)
     exponent = elementwise.subtract(
         elementwise.multiply(_column(elementwise.subtract(a, x)), s),
-        elementwise.multiply(_column(x), excess),
+        elementwise.multiply(_column(x), _excess(s)),
     )
     f = elementwise.multiply(elementwise.exp(exponent), _along(weights / 2))
     size = elementwise.multiply(width, _total(f))
@@ -136,15 +185,7 @@ def _both(op: str, a: Operand, x: Operand) -> tuple[Node, Node, Node]:
     )
 
     size, _, low = _integrals(a, large)
-    front = elementwise.exp(
-        elementwise.subtract(
-            elementwise.subtract(
-                elementwise.multiply(a, elementwise.log(large)), large
-            ),
-            special.lgamma(a),
-        )
-    )
-    part = elementwise.multiply(front, size)
+    part = elementwise.multiply(_front(a, large), size)
     rest = elementwise.subtract(1, part)
     lower = elementwise.select(near, series, elementwise.select(low, part, rest))
     upper = elementwise.select(

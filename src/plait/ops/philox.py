@@ -278,7 +278,9 @@ def words(key: Node, shape: Shape) -> Node:
 
 def words64(key: Node, shape: Shape) -> Node:
     """Return random uint64: number i has words 2i (low half) and 2i + 1 (high half)."""
-    low, high = movement.unstack(words(key, (*shape, 2)), axis=-1)
+    # In one line, which the compiler makes many at a time of.
+    line = words(key, (2 * size_of(shape),))
+    low, high = movement.unstack(movement.reshape(line, (*shape, 2)), axis=-1)
     upper = elementwise.bitwise_left_shift(elementwise.cast(high, uint64), 32)
     return elementwise.bitwise_or(upper, elementwise.cast(low, uint64))
 

@@ -29,7 +29,7 @@ from ..dtypes import (
 from ..errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from ..ir.graph import Node
 from ..shapes import Shape, as_shape, broadcast, normalize_axis
-from . import elementwise, index, movement, philox, sort, source, special
+from . import arithmetic, elementwise, index, movement, philox, sort, source, special
 from .operand import Operand, as_node, common_dtype
 
 
@@ -161,19 +161,6 @@ _QUANTILE_FLOAT64 = (
 )  # fmt: skip
 
 
-def _polynomial(x: Node, coefficients: Sequence[float]) -> Node:
-    """Return the polynomial by Horner's rule; the highest power's coefficient first."""
-    first, second, *rest = coefficients
-    result = elementwise.add(elementwise.multiply(x, first), second)
-    for coefficient in rest:
-        result = elementwise.add(elementwise.multiply(result, x), coefficient)
-    return result
-
-
-def _ratio(x: Node, pair: tuple[Sequence[float], Sequence[float]]) -> Node:
-    return elementwise.divide(_polynomial(x, pair[0]), _polynomial(x, pair[1]))
-
-
 def _exact_log(x: Node) -> Node:
     """Return the logarithm of positive normal numbers, of exactly rounded operations.
 
@@ -195,7 +182,7 @@ def _exact_log(x: Node) -> Node:
     s = elementwise.divide(
         elementwise.subtract(mantissa, 1), elementwise.add(mantissa, 1)
     )
-    series = _polynomial(
+    series = arithmetic.polynomial(
         elementwise.multiply(s, s), [2 / (2 * k + 1) for k in range(terms)][::-1]
     )
     scaled = elementwise.multiply(elementwise.cast(exponent, x.dtype), math.log(2))
@@ -213,11 +200,11 @@ def _quantile(q: Node, tail: Node, least: float) -> Node:
     double = q.dtype is float64
     centre, near, far = _QUANTILE_FLOAT64 if double else _QUANTILE_FLOAT32
     r = elementwise.subtract(0.180625, elementwise.multiply(q, q))
-    middle = elementwise.multiply(q, _ratio(r, centre))
+    middle = elementwise.multiply(q, arithmetic.ratio(r, centre))
     r = elementwise.sqrt(elementwise.negative(_exact_log(tail)))
-    outside = _ratio(elementwise.subtract(r, 1.6), near)
+    outside = arithmetic.ratio(elementwise.subtract(r, 1.6), near)
     if least < math.exp(-25):
-        beyond = _ratio(elementwise.subtract(r, 5.0), far)
+        beyond = arithmetic.ratio(elementwise.subtract(r, 5.0), far)
         outside = elementwise.select(elementwise.less_equal(r, 5.0), outside, beyond)
     inside = elementwise.less_equal(elementwise.abs(q), 0.425)
     return elementwise.select(inside, middle, elementwise.copysign(outside, q))

@@ -13,6 +13,7 @@ from plait import Tensor
 
 from ..errors import ArgumentTypeError, StateDictError
 from .optimizer import Optimizer
+from .terms import wide
 
 
 class Accumulate(Optimizer):
@@ -100,7 +101,7 @@ class Accumulate(Optimizer):
         active = [p for p in self._parameters() if p.grad is not None]
         for parameter in active:
             if parameter not in self._sums:
-                self._sums[parameter] = plait.zeros_like(parameter).detach()
+                self._sums[parameter] = plait.zeros_like(wide(parameter.detach()))
         sums = [self._sums[p] for p in active]
         # The share is applied here: sums of many gradients may overflow.
         operands = [*(p.grad for p in active), 1 / self.every, skip]
@@ -137,7 +138,7 @@ class Accumulate(Optimizer):
             accumulated = state_dict["accumulated"]
             count = int(accumulated["count"])
             sums = {
-                parameters[i]: plait.asarray(x).detach()
+                parameters[i]: wide(plait.asarray(x).detach())
                 for i, x in accumulated["sums"].items()
             }
             if any(p.shape != x.shape for p, x in sums.items()):
@@ -157,8 +158,8 @@ def _added(tensors: Sequence[Tensor], operands: Sequence[Any]) -> list[Tensor]:
     *gradients, share, skip = operands
     new = []
     for total, gradient in zip(tensors, gradients, strict=True):
+        more = gradient.to(total.dtype) * share
         # No product: 0 * inf is nan.
-        more = (gradient * share).to(total.dtype)
         more = more if skip is None else plait.where(skip, 0.0, more)
-        new.append((total + more).to(total.dtype))
+        new.append(total + more)
     return new

@@ -13,7 +13,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import least, length, mixed, shrinking, wide, zeros
+from .terms import filled, least, length, mixed, shrinking, wide, zeros
 
 
 class Adafactor(Optimizer):
@@ -84,7 +84,7 @@ class Adafactor(Optimizer):
             return zeros(parameter, "variance")
         *front, rows, columns = parameter.shape
         shapes = {"row_var": (*front, rows, 1), "col_var": (*front, 1, columns)}
-        return {n: plait.zeros(s, dtype=parameter.dtype) for n, s in shapes.items()}
+        return {name: filled(s, 0.0, parameter) for name, s in shapes.items()}
 
     @staticmethod
     def coefficients(

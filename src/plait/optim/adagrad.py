@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import directed, unless_zero
+from .terms import directed, filled, unless_zero
 
 
 class Adagrad(Optimizer):
@@ -68,7 +68,8 @@ class Adagrad(Optimizer):
     def init(
         parameter: Tensor, *, initial_accumulator_value: float, **_: Any
     ) -> dict[str, Tensor]:
-        return {"sum": plait.full_like(parameter, initial_accumulator_value)}
+        start = initial_accumulator_value
+        return {"sum": filled(parameter.shape, start, parameter)}
 
     @staticmethod
     def coefficients(

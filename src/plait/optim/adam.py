@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import directed, mixed, root, shrinking, unless_zero
+from .terms import directed, mixed, root, shrinking, unless_zero, zeros
 
 
 class Adam(Optimizer):
@@ -63,7 +63,7 @@ class Adam(Optimizer):
     @staticmethod
     def init(parameter: Tensor, *, amsgrad: bool, **_: Any) -> dict[str, Tensor]:
         names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
-        return {name: plait.zeros_like(parameter) for name in names}
+        return zeros(parameter, *names)
 
     @staticmethod
     def coefficients(

@@ -12,8 +12,9 @@ from typing import Any
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from .optimizer import Optimizer
-from .terms import least, mixed, root, shrinking, zeros
+from .terms import least, mixed, root, shrinking, unless_zero, zeros
 
 
 class AdEMAMix(Optimizer):
@@ -55,8 +56,8 @@ class AdEMAMix(Optimizer):
         alpha: float = 5.0,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
-        t_alpha: int = 0,
-        t_beta3: int = 0,
+        t_alpha: Size = 0,
+        t_beta3: Size = 0,
         *,
         maximize: bool = False,
     ) -> None:
@@ -106,11 +107,11 @@ class AdEMAMix(Optimizer):
     ) -> dict[str, Any]:
         beta1, beta2, beta3 = betas
         slow: Any = beta3
-        if not _is_zero(t_beta3):
+        if unless_zero(t_beta3) is not None:
             share = least(step / t_beta3, 1.0)
             log1, log3 = math.log(beta1), math.log(beta3)
             slow = math.e ** (log1 * log3 / ((1 - share) * log3 + share * log1))
-        if not _is_zero(t_alpha):
+        if unless_zero(t_alpha) is not None:
             alpha = alpha * least(step / t_alpha, 1.0)
         return {
             "of_fast": lr / (1 - beta1**step),
@@ -161,7 +162,3 @@ class AdEMAMix(Optimizer):
             {"lr": 0.1, "betas": (0.8, 0.9, 0.99), "eps": 1e-3, "weight_decay": 0.1},
             {"lr": 0.1, "t_alpha": 7, "t_beta3": 9, "maximize": True},
         ]
-
-
-def _is_zero(number: Any) -> bool:
-    return not isinstance(number, Tensor) and number == 0

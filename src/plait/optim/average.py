@@ -12,6 +12,7 @@ from typing import Any
 import plait
 from plait import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ArgumentError
 
 Rule = Callable[[Tensor, Tensor, Any], Tensor]
@@ -25,6 +26,9 @@ class AveragedModel(nn.Module):
 
     - without `decay`, a = a + (p - a) / (n + 1): the mean of all (SWA);
     - with it, a = a + (1 - decay) * (p - a): an exponential moving average (EMA).
+
+    Averages have the types of the parameters: those of a model in 16 bits lose what is
+    less than their rounding, so average a model in float32.
 
     Called, it is the copy. It is a module like others: its parameters can be saved,
     and `module` be used by itself. With batch normalization, call `update_bn` once
@@ -155,6 +159,7 @@ def _averages(tensors: Sequence[Tensor], operands: Sequence[Any]) -> list[Tensor
     return _averaged(tensors, operands, mean)
 
 
+@checked
 def update_bn(loader: Iterable[Any], model: nn.Module) -> None:
     """Measure the means and variances of batch normalization anew, for new weights.
 

@@ -12,10 +12,12 @@ from typing import Any
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError
 from .terms import wide
 
 
+@checked
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -97,6 +99,7 @@ def _total(parts: list[Tensor]) -> Tensor:
     return plait.sum(plait.stack(parts))
 
 
+@checked
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit each element of each gradient to `-clip_value` and `clip_value`.
 
@@ -124,6 +127,7 @@ def _limited(limit: Any, gradients: list[Tensor]) -> list[Tensor]:
         return [plait.clip(g, -limit, limit) for g in gradients]
 
 
+@checked
 def adaptive_clip_grad_(
     parameters: Tensor | Iterable[Tensor], clip_factor: float = 0.01, eps: float = 1e-3
 ) -> None:
@@ -180,6 +184,7 @@ def _norm_of_units(x: Tensor) -> Tensor:
     return plait.sqrt(plait.sum(x * x, axis=axes, keepdims=x.ndim > 0))
 
 
+@checked
 def centralize_grad_(parameters: Tensor | Iterable[Tensor]) -> None:
     """Take the mean off each unit's gradient, of weights with two axes or more.
 

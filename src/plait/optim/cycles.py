@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..arguments import Positive
 from ..errors import ArgumentError
 from .optimizer import Group, Optimizer
 from .schedule import LRScheduler, cosine_decay, linear_decay
@@ -56,8 +57,8 @@ class OneCycleLR(LRScheduler):
         cycle_momentum: bool = True,
         base_momentum: float = 0.85,
         max_momentum: float = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
+        div_factor: Positive = 25.0,
+        final_div_factor: Positive = 1e4,
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
@@ -272,7 +273,7 @@ class CyclicLR(LRScheduler):
 class SWALR(LRScheduler):
     """From the rate that is set to `swa_lr`, over `anneal_epochs` steps; then that.
 
-    For averages of weights, `train.AveragedModel`: step it in place of the other
+    For averages of weights, `optim.AveragedModel`: step it in place of the other
     schedule once averaging begins.
 
     Args:

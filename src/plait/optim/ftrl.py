@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import unless_zero, zeros
+from .terms import filled, unless_zero, zeros
 
 
 class Ftrl(Optimizer):
@@ -81,7 +81,7 @@ class Ftrl(Optimizer):
     def init(
         parameter: Tensor, *, initial_accumulator_value: float, **_: Any
     ) -> dict[str, Tensor]:
-        start = plait.full_like(parameter, initial_accumulator_value)
+        start = filled(parameter.shape, initial_accumulator_value, parameter)
         return {"accumulator": start, **zeros(parameter, "linear")}
 
     @staticmethod

@@ -16,6 +16,7 @@ from plait import Tensor
 
 from ..errors import ArgumentError, StateDictError
 from .optimizer import Optimizer
+from .terms import wide
 
 # A pair whose product is less has no curvature to speak of.
 _LEAST_CURVATURE = 1e-10
@@ -121,7 +122,8 @@ class LBFGS(Optimizer):
             raise ArgumentError(
                 "[LBFGS] the loss is computed several times",
                 got="no closure" if closure is None else "skip",
-                fix="pass a function that computes the loss and its gradients",
+                fix="pass a function that computes the loss and its gradients, in "
+                "a loop of your own",
             )
         group = self.param_groups[0]
         first, now = self._evaluate(closure)
@@ -254,7 +256,7 @@ class LBFGS(Optimizer):
         self.iterations, self.evaluations = numbers
         self._length, self._memory = length, memory
         self._direction, self._gradient = (
-            None if x is None else plait.asarray(x).detach() for x in vectors
+            None if x is None else wide(plait.asarray(x).detach()) for x in vectors
         )
 
 
@@ -460,7 +462,7 @@ class _Memory:
         """Return the memory that a state was taken of."""
         memory = _Memory(size)
         if state:
-            pairs = plait.asarray(state["pairs"]).detach()
+            pairs = wide(plait.asarray(state["pairs"]).detach())
             products = np.array(state["products"], np.float64)
             rows = len(products)
             order = [int(i) for i in state["order"]]
@@ -473,7 +475,7 @@ class _Memory:
 
 @plait.jit
 def _flat(parts: list[Tensor]) -> Tensor:
-    return plait.concat([part.reshape(-1) for part in parts])
+    return plait.concat([wide(part.reshape(-1)) for part in parts])
 
 
 @plait.jit

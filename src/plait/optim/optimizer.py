@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plait
 from plait import Tensor
 
+from ..arguments import Checked, Parameters
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError, StateDictError
+from ..names import missing
 from .terms import wide
 
 Group = dict[str, Any]
@@ -27,8 +29,15 @@ Rule = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 _NEVER_NEGATIVE = ("lr", "eps", "weight_decay", "momentum", "lr_decay", "l1", "l2")
 
 
-class Optimizer:
+class Optimizer(Checked):
     """The base of all optimizers.
+
+    Rules are computed in at least float32, and what they keep is float32 for parameters
+    of float16 and bfloat16: in 16 bits a mean that takes in a thousandth of each new
+    value would never move. What is added to such a parameter is still rounded to its
+    type, though, and a step below 1/512 of a bfloat16 number (1/4096 of a float16
+    number) is lost. Better keep parameters in float32 and compute in 16 bits, with
+    `plait.autocast` or `fit(precision="bfloat16")`.
 
     Args:
         params: tensors to optimize, or dicts with `params` and hyperparameters of their
@@ -58,13 +67,13 @@ class Optimizer:
         self.steps: dict[Tensor, int] = {}
         if isinstance(params, (Tensor, Mapping, str)):
             raise ArgumentTypeError(
-                f"[{self.name}] an iterable of tensors or of dicts is needed",
+                f"[{self.name}] params must be an iterable of tensors or of dicts",
                 got=f"a {type(params).__name__}",
                 fix="pass model.parameters(), or a list",
             )
         entries = list(params)
         if not entries:
-            raise ArgumentError(f"[{self.name}] there are no parameters to optimize")
+            raise ArgumentError(f"[{self.name}] there are no params to optimize")
         if not isinstance(entries[0], Mapping):
             entries = [{"params": entries}]
         for entry in entries:
@@ -89,7 +98,11 @@ class Optimizer:
 
     @staticmethod
     def init(parameter: Tensor, *_: Any, **hyperparameters: Any) -> dict[str, Tensor]:
-        """Return what the rule keeps for `parameter`, before its first step."""
+        """Return what the rule keeps for `parameter`, before its first step.
+
+        It is given the parameter in at least float32, and what it returns keeps its
+        types; see `begin`.
+        """
         return {}
 
     @staticmethod
@@ -129,6 +142,9 @@ class Optimizer:
         if condition:
             raise ArgumentError(f"[{self.name}] {what}", got=repr(got))
 
+    if not TYPE_CHECKING:  # else every name would pass for one of ours
+        __getattr__ = missing("plait.optim.Optimizer")
+
     # What is the same for all
 
     @property
@@ -140,6 +156,12 @@ class Optimizer:
     def rule(self) -> Rule | None:
         """`update`, or None if there is no rule that takes one gradient."""
         return None if type(self).update is Optimizer.update else self.update
+
+    def begin(
+        self, parameter: Tensor, hyperparameters: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        """Return what is kept for a parameter before its first step."""
+        return self.init(wide(parameter.detach()), **hyperparameters)
 
     def owners(self) -> list[Optimizer]:
         """Return for each group the optimizer that updates it: this one, as a rule."""
@@ -170,6 +192,7 @@ class Optimizer:
                 got=", ".join(map(repr, unknown)),
                 expected=", ".join(self.defaults),
             )
+        Parameters(type(self).__init__, method=True).check(self.name, (), given)
         full = {"params": tensors, **self.defaults, **given}
         self.check(**{name: full[name] for name in self.defaults})
         self.param_groups.append(full)
@@ -179,7 +202,7 @@ class Optimizer:
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise ArgumentTypeError(
-                    f"[{self.name}] only tensors can be optimized",
+                    f"[{self.name}] params must be tensors",
                     got=f"a {type(tensor).__name__}",
                 )
             if not tensor.is_leaf:
@@ -265,7 +288,7 @@ class Optimizer:
         for parameter in active:
             state = self.state.get(parameter)
             if state is None:
-                state = self.init(parameter, **hyperparameters)
+                state = self.begin(parameter, hyperparameters)
                 self.state[parameter] = state
                 self.steps[parameter] = 0
             names.append(tuple(state))
@@ -293,7 +316,7 @@ class Optimizer:
 
         Args:
             gradient: of the parameter's shape.
-            state: what `init` returned, or this function.
+            state: what `begin` returned, or this function.
             step: the number of the step, from 1: an integer, or a scalar tensor of
                 float64.
             hyperparameters: as in a group. Those that are numbers and not 0 may be
@@ -341,6 +364,7 @@ class Optimizer:
 
         Args:
             state_dict: what `state_dict()` returned, for parameters of equal shapes.
+                Tensors of other types are converted.
 
         Raises:
             StateDictError: groups, names or shapes differ from this optimizer's.
@@ -360,7 +384,7 @@ class Optimizer:
                 tensors = dict(given[i])
                 try:
                     steps[parameter] = int(tensors.pop("step"))
-                    expected = owner.init(parameter, **hyperparameters)
+                    expected = owner.begin(parameter, hyperparameters)
                     state[parameter] = _fitted(tensors, expected)
                 except (KeyError, TypeError, ValueError) as error:
                     raise self._unfit(
@@ -471,8 +495,8 @@ def _update_one(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Apply the rule to one parameter; everything keeps its type.
 
-    It is computed in at least float32: in 16 bits an eps of 1e-8 is 0, as are squares
-    of small gradients, and 0 is divided by 0.
+    It is computed in at least float32, as is the state: in 16 bits an eps of 1e-8 is 0,
+    as are squares of small gradients, and 0 is divided by 0.
     """
     if gradient.shape != parameter.shape:
         raise ShapeError(
@@ -481,8 +505,7 @@ def _update_one(
         )
     try:
         inner = wide(parameter)
-        given = {name: wide(x) for name, x in state.items()}
-        new, kept = update(inner, gradient.to(inner.dtype), given, **numbers)
+        new, kept = update(inner, gradient.to(inner.dtype), state, **numbers)
     except KeyError as error:
         raise ArgumentError(
             "[step] the state lacks what the hyperparameters ask for now",

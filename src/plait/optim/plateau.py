@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..arguments import Checked
 from ..errors import ArgumentError, StateDictError
 from .optimizer import Optimizer
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(Checked):
     """Multiplies rates by `factor` when a measured number has stopped getting better.
 
     Args:

@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import directed, unless_zero
+from .terms import directed, unless_zero, zeros
 
 
 class RMSprop(Optimizer):
@@ -73,7 +73,7 @@ class RMSprop(Optimizer):
         names = ["square_avg"]
         names += ["momentum_buffer"] if momentum else []
         names += ["grad_avg"] if centered else []
-        return {name: plait.zeros_like(parameter) for name in names}
+        return zeros(parameter, *names)
 
     @staticmethod
     def coefficients(

@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import zeros
+from .terms import filled, zeros
 
 
 class Rprop(Optimizer):
@@ -71,8 +71,10 @@ class Rprop(Optimizer):
         )
 
     @staticmethod
-    def init(parameter: Tensor, *, lr: float, **_: Any) -> dict[str, Tensor]:
-        size = (plait.zeros_like(parameter) + lr).to(parameter.dtype)
+    def init(parameter: Tensor, *, lr: float | Tensor, **_: Any) -> dict[str, Tensor]:
+        size = filled(parameter.shape, 1.0 if isinstance(lr, Tensor) else lr, parameter)
+        if isinstance(lr, Tensor):
+            size = (size * lr).to(parameter.dtype)
         return {**zeros(parameter, "prev"), "step_size": size}
 
     @staticmethod

@@ -90,7 +90,8 @@ class SAM(Optimizer):
             raise ArgumentError(
                 "[SAM] the loss is computed twice",
                 got="no closure" if closure is None else "skip",
-                fix="pass a function that computes the loss and its gradients",
+                fix="pass a function that computes the loss and its gradients, in "
+                "a loop of your own",
             )
         with plait.enable_grad():
             loss = closure()

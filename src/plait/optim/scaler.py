@@ -11,11 +11,12 @@ from typing import Any
 import plait
 from plait import Tensor
 
+from ..arguments import Checked
 from ..errors import ArgumentError, StateDictError
 from .optimizer import Optimizer
 
 
-class GradScaler:
+class GradScaler(Checked):
     """Multiplies the loss, so that small float16 gradients do not become 0.
 
     1. `scale(loss)` is loss * s; its gradients are s times as large.

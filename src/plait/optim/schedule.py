@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..arguments import Checked, within_plait
 from ..errors import ArgumentError, ArgumentTypeError, StateDictError
 from .optimizer import Optimizer
 
@@ -41,7 +42,7 @@ def cosine_decay(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
-class LRScheduler:
+class LRScheduler(Checked):
     """The base of schedules whose rate depends on the number of the step alone.
 
     A group's rate is set when the schedule is made, as of step 0, and by each
@@ -77,7 +78,16 @@ class LRScheduler:
 
     def values(self, step: int) -> list[dict[str, Any]]:
         """Return for each group the hyperparameters to set at step number `step`."""
-        return [{"lr": self.rate(step, initial)} for initial in self.base_lrs]
+        try:
+            return [{"lr": self.rate(step, initial)} for initial in self.base_lrs]
+        except (OverflowError, ZeroDivisionError) as error:
+            if not within_plait(error):  # in a function of the user's
+                raise
+            numbers = [f"{k}={x}" for k, x in vars(self).items() if k != "optimizer"]
+            raise ArgumentError(
+                f"[{type(self).__name__}] the rate of step {step} cannot be computed",
+                got=f"{error}, of {', '.join(numbers)}",
+            ) from error
 
     @property
     def base_lrs(self) -> list[float]:
@@ -142,7 +152,7 @@ class LambdaLR(LRScheduler):
         self.lr_lambdas = list(lr_lambda)
         self._refuse(
             len(self.lr_lambdas) != count,
-            f"one function for each of {count} groups is needed",
+            f"lr_lambda must be a function, or one for each of {count} groups",
             len(self.lr_lambdas),
         )
         super().__init__(optimizer, last_epoch)
@@ -173,7 +183,7 @@ class MultiplicativeLR(LRScheduler):
         self.lr_lambdas = list(lr_lambda)
         self._refuse(
             len(self.lr_lambdas) != count,
-            f"one function for each of {count} groups is needed",
+            f"lr_lambda must be a function, or one for each of {count} groups",
             len(self.lr_lambdas),
         )
         self._products = (0, [1.0] * count)  # at the step asked for last

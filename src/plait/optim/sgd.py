@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import choose, directed, unless_zero
+from .terms import choose, directed, unless_zero, zeros
 
 
 class SGD(Optimizer):
@@ -69,7 +68,7 @@ class SGD(Optimizer):
 
     @staticmethod
     def init(parameter: Tensor, *, momentum: float, **_: Any) -> dict[str, Tensor]:
-        return {"momentum_buffer": plait.zeros_like(parameter)} if momentum else {}
+        return zeros(parameter, "momentum_buffer") if momentum else {}
 
     @staticmethod
     def coefficients(

@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import mixed, unless_zero, zeros
+from .terms import filled, mixed, unless_zero, zeros
 
 
 class SM3(Optimizer):
@@ -57,7 +57,7 @@ class SM3(Optimizer):
         kept = zeros(parameter, "momentum_buffer") if momentum else {}
         for axis in range(max(rank, 1)):
             shape = [n if i == axis else 1 for i, n in enumerate(parameter.shape)]
-            kept[f"accumulator_{axis}"] = plait.zeros(shape, dtype=parameter.dtype)
+            kept[f"accumulator_{axis}"] = filled(shape, 0.0, parameter)
         return kept
 
     @staticmethod

@@ -9,7 +9,10 @@ Read first: `directed`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 import plait
 from plait import Tensor
@@ -67,7 +70,16 @@ def directed(
 
 def zeros(parameter: Tensor, *names: str) -> dict[str, Tensor]:
     """Return a state of zeros of the parameter's shape, by name."""
-    return {name: plait.zeros_like(parameter) for name in names}
+    return {name: filled(parameter.shape, 0.0, parameter) for name in names}
+
+
+def filled(shape: Sequence[int], value: float, like: Tensor) -> Tensor:
+    """Return a tensor of a state, of the type of `like`.
+
+    It is not recorded, but has its values, as those of later steps have: so the first
+    step is the same program as all others.
+    """
+    return plait.tensor(np.full(shape, value), dtype=like.dtype)
 
 
 def wide(x: Tensor) -> Tensor:
@@ -76,9 +88,8 @@ def wide(x: Tensor) -> Tensor:
 
 
 def single(parameter: Tensor, value: float = 0.0) -> Tensor:
-    """Return a scalar of a state, in at least float32."""
-    dtype = plait.result_type(parameter.dtype, plait.float32)
-    return plait.full((), value, dtype=dtype)
+    """Return a scalar of a state."""
+    return filled((), value, parameter)
 
 
 def length(x: Tensor) -> Tensor:

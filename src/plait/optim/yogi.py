@@ -12,7 +12,7 @@ import plait
 from plait import Tensor
 
 from .optimizer import Optimizer
-from .terms import directed, mixed, root, unless_zero
+from .terms import directed, filled, mixed, root, unless_zero
 
 
 class Yogi(Optimizer):
@@ -69,8 +69,8 @@ class Yogi(Optimizer):
     def init(
         parameter: Tensor, *, initial_accumulator_value: float, **_: Any
     ) -> dict[str, Tensor]:
-        names = ("exp_avg", "exp_avg_sq")
-        return {n: plait.full_like(parameter, initial_accumulator_value) for n in names}
+        names, start = ("exp_avg", "exp_avg_sq"), initial_accumulator_value
+        return {name: filled(parameter.shape, start, parameter) for name in names}
 
     @staticmethod
     def coefficients(

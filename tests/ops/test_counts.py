@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from plait.dtypes import float32
-from plait.ops import binomial
+from plait.ops import counts
 from plait.ops.philox import key_of
 
 from .op_checks import value
@@ -23,7 +23,7 @@ KEY = key_of(2024, 8)
 )
 def test_counts(n, p):
     draws = 20000
-    found = value(lambda key: binomial.binomial(key, n, p, shape=draws), KEY)
+    found = value(lambda key: counts.binomial(key, n, p, shape=draws), KEY)
     assert found.dtype == np.int64
     exact = scipy.stats.binom(n, p)
     edges = np.unique(np.rint(np.linspace(exact.ppf(0.002), exact.ppf(0.998), 12)))
@@ -39,7 +39,7 @@ def test_counts(n, p):
 def test_certain_and_impossible_parameters():
     n = np.array([0.0, 7.0, 7.0, -1.0, 5.0, 5.0, np.inf, np.nan])
     p = np.array([0.5, 0.0, 1.0, 0.5, 1.5, np.nan, 0.5, 0.5])
-    found = value(binomial.binomial, KEY, n, p, shape=(50, 8))
+    found = value(counts.binomial, KEY, n, p, shape=(50, 8))
     assert (found == [0, 0, 7, -1, -1, -1, -1, -1]).all()
-    narrow = value(lambda key: binomial.binomial(key, 3, dtype=float32), KEY)
+    narrow = value(lambda key: counts.binomial(key, 3, dtype=float32), KEY)
     assert narrow.dtype == np.float32
