@@ -93,7 +93,7 @@ def as_dtype(what: object) -> DType:
         if what is None or isinstance(what, str):
             raise KeyError(what)  # NumPy would read float64, or codes of its own
         return _BY_NUMPY[np.dtype(what).newbyteorder("=")]  # type: ignore[call-overload]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise DTypeError(
             "not an element type that plait has",
             got=repr(what),

@@ -33,6 +33,8 @@ class PlaitError(Exception):
 
     Attributes:
         layer: the path of the layer that was running (`encoder.0.linear`), or "".
+        call: what the user made when what is inside it failed, with its arguments
+            (`MultiheadAttention(embed_dim=8, num_heads=-1)`), or "".
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class PlaitError(Exception):
         self.fix = fix
         self.where = user_line() if where is None else where
         self.layer = ""
+        self.call = ""
         self.module: Any = None
         super().__init__(what)
 
@@ -70,6 +73,8 @@ class PlaitError(Exception):
             lines.append(f"  at {self.where}")
         if self.layer:
             lines.append(f"  in layer {self.layer}")
+        if self.call:
+            lines.append(f"  in {self.call}")
         return "\n".join(lines)
 
 

@@ -3,13 +3,15 @@
 Whatever is none of the three is a leaf. None holds no leaf. Named tuples keep their
 class.
 
-Read first: `flatten`, `unflatten`, `map_leaves`.
+Read first: `flatten`, `unflatten`, `tree_map`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from .errors import ArgumentError
 
 _LEAF = "leaf"
 _NONE = "none"
@@ -68,9 +70,55 @@ def _build(structure: Any, leaves: Iterator[Any]) -> Any:
     return kind(*items)
 
 
-def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Return `tree` with `function` applied to its leaves, those of `others` beside."""
+def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Return a tree with a function applied to its leaves.
+
+    A tree is made of tuples, lists and dictionaries; whatever else is in them, such as
+    a tensor, is a leaf. None holds no leaf.
+
+    Args:
+        function: takes a leaf, and the leaves at the same place in the others.
+        tree: what to change; it stays as it is.
+        others: trees of the same structure, such as the gradients of parameters.
+
+    Raises:
+        ArgumentError: one of them has another structure.
+
+    Example:
+        >>> import plait
+        >>> plait.tree_map(lambda a, b: a - b, {"w": 3, "b": [2]}, {"b": [1], "w": 1})
+        {'w': 2, 'b': [1]}
+    """
     leaves, structure = flatten(tree)
-    rest = [flatten(other)[0] for other in others]
+    rest = [flatten(_ordered(structure, other))[0] for other in others]
     results = [function(*row) for row in zip(leaves, *rest, strict=True)]
     return unflatten(structure, results)
+
+
+def _ordered(structure: Any, tree: Any) -> Any:
+    """Return a tree of a structure, with dictionaries in its order."""
+    found = flatten(tree)[1]
+    if found == structure:
+        return tree
+    if _LEAF not in (found, structure) and _NONE not in (found, structure):
+        (kind, keys, inner), (other, other_keys, _) = structure, found
+        if kind is other is dict and {*keys} == {*other_keys}:
+            pairs = zip(keys, inner, strict=True)
+            return {key: _ordered(one, tree[key]) for key, one in pairs}
+        if kind is other and kind is not dict and len(inner) == len(tree):
+            rest = [_ordered(*pair) for pair in zip(inner, tree, strict=True)]
+            return kind(*rest) if hasattr(kind, "_fields") else kind(rest)
+    raise ArgumentError(
+        "[tree_map] the trees have different structures",
+        got=_described(found),
+        expected=_described(structure),
+    )
+
+
+def _described(structure: Any) -> str:
+    if structure in (_LEAF, _NONE):
+        return "a leaf" if structure == _LEAF else "None"
+    kind, keys, inner = structure
+    if kind is dict:
+        return f"a dictionary of {', '.join(map(repr, keys)) or 'nothing'}"
+    return f"a {kind.__name__} of {len(inner)}"

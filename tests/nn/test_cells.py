@@ -147,7 +147,7 @@ loop = nn.Recurrent(nn.RNNCell(2, 3))
 cases = [
     (
         lambda: nn.Recurrent(plait.tanh), errors.ArgumentTypeError,
-        r"\[Recurrent\] the cell must be a module",
+        r"\[Recurrent\] cell must be a Module\. Got: a function",
     ),
     (
         call(loop, plait.zeros(0, 2, 2)), errors.ShapeError,
@@ -171,7 +171,7 @@ cases = [
     ),
     (
         lambda: nn.ZoneoutCell(nn.RNNCell(2, 3), 1.5), errors.ArgumentError,
-        r"lies in 0\.\.1\. Got: p=1\.5",
+        r"p must be a number from 0 to 1 .* Got: 1\.5",
     ),
     (
         call(nn.ZoneoutCell(nn.RNNCell(2, 3), (0.1, 0.2)), x[0]), errors.ArgumentError,

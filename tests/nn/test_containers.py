@@ -114,3 +114,12 @@ def test_parameter_list_and_dict():
     owner = nn.Module()
     owner.row, owner.table = row, table
     assert list(owner.state_dict()) == ["row.0", "row.1", "row.2", "table.w", "table.b"]
+
+
+def test_a_list_of_modules_is_no_module():
+    with pytest.raises(errors.ArgumentTypeError) as caught:
+        nn.Sequential([nn.ReLU()])
+    assert caught.value.message == (
+        "[Sequential] holds modules only. Got: a list. Fix: give them one by one: "
+        "*items."
+    )

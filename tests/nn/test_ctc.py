@@ -99,7 +99,11 @@ def test_a_label_that_is_no_class_is_an_error():
     ("named", "error", "message"),
     [
         ({"blank": 5}, errors.ArgumentError, "blank=5 of 5 classes"),
-        ({"reduction": "all"}, errors.ArgumentError, "no such reduction"),
+        (
+            {"reduction": "all"},
+            errors.ArgumentError,
+            "reduction must be 'mean', 'sum' or 'none'",
+        ),
         ({"steps": [13, 1, 1, 1]}, errors.ArgumentError, "0 or more, up to 12"),
         ({"labels": [4, 1, 1, 1]}, errors.ArgumentError, "0 or more, up to 3"),
         ({"labels": [1, 1]}, errors.ShapeError, r"target_lengths of shape \(2,\)"),

@@ -32,12 +32,12 @@ def test_stochastic_depth_leaves_out_whole_examples():
     [
         (
             lambda: nn.StochasticDepth(2.0),
-            r"\[StochasticDepth\] a probability lies in 0..1. Got: p=2.0",
+            r"\[StochasticDepth\] p must be a number from 0 to 1. Got: 2.0",
         ),
         (lambda: nn.StochasticDepth(0.1, "col"), 'Expected: "row" or "batch"'),
         (
             lambda: nn.Dropout(-0.5),
-            r"\[Dropout\] a probability lies in 0..1. Got: p=-0.5",
+            r"\[Dropout\] p must be a number from 0 to 1. Got: -0.5",
         ),
     ],
 )

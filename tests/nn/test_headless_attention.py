@@ -58,7 +58,7 @@ def test_dropout(make):
 
 @both
 def test_errors(make):
-    with pytest.raises(errors.ArgumentError, match="dropout=2"):
+    with pytest.raises(errors.ArgumentError, match="dropout must be a number"):
         make(dropout=2.0)
     with pytest.raises(errors.ShapeError, match=r"key \(2, 5, 6\)"):
         make()(QUERY, VALUE)

@@ -178,8 +178,8 @@ def test_where_the_first_call_cannot_be():
     ("make", "kind", "message"),
     [
         (nn.LazyLinear, ArgumentTypeError,
-         "[LazyLinear] missing a required argument: 'out_features'. Expected: "
-         "out_features, bias, device, dtype."),
+         "[LazyLinear] an argument is missing. Got: no out_features. Expected: "
+         "LazyLinear(out_features, bias=True, device=None, dtype=None)."),
         (lambda: nn.LazyConv2d(3, 0), ArgumentError,
          "[Conv2d] kernel_size does not fit. Got: kernel_size=0 for 2 spatial axes. "
          "Expected: an integer of at least 1, or one for each spatial axis."),

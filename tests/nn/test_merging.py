@@ -34,7 +34,7 @@ def test_a_residual_block_trains():
         (lambda: nn.Subtract()(ONE, ONE, ONE), "two tensors are needed. Got: 3"),
         (lambda: nn.Dot(1)(ONE), "two tensors are needed. Got: 1"),
         (lambda: nn.Dot(0), "behind the batch. Got: dims=0"),
-        (lambda: nn.Dot((1, 2, 3)), "behind the batch"),
+        (lambda: nn.Dot((1, 2, 3)), "dims must be an integer or a tuple of 2 integers"),
         (
             lambda: nn.Dot(1)(ONE, plait.ones(3, 5)),
             r"\(3, 4\) and \(3, 5\) for dims=\(1, 1\)",

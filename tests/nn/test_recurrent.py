@@ -362,7 +362,7 @@ def test_dropout_is_between_layers_and_needs_a_key_inside_jit():
             "lengths of shape (1,). Expected: shape (2,).",
         ),
         (
-            lambda: nn.pack_padded_sequence(plait.zeros(5, 2, 3), [4.0, 2.0]),
+            lambda: nn.pack_padded_sequence(plait.zeros(5, 2, 3), plait.ones(2)),
             errors.DTypeError,
             "[pack_padded_sequence] lengths must be integers. Got: float32.",
         ),
@@ -413,15 +413,15 @@ def test_dropout_is_between_layers_and_needs_a_key_inside_jit():
         ),
         (
             lambda: nn.LSTM(3, 4, num_layers=0), errors.ArgumentError,
-            "[LSTM] there is no layer. Got: num_layers=0.",
+            "[LSTM] num_layers must be an integer from 1 to 10000. Got: 0.",
         ),
         (
             lambda: nn.LSTM(3, 4, dropout=1.5), errors.ArgumentError,
-            "[LSTM] a probability lies in 0..1. Got: dropout=1.5.",
+            "[LSTM] dropout must be a number from 0 to 1. Got: 1.5.",
         ),
         (
             lambda: nn.LSTM(3, -4), errors.ArgumentError,
-            "[LSTM] hidden_size must be an integer of at least 0. Got: -4.",
+            "[LSTM] hidden_size must be an integer of at least 1. Got: -4.",
         ),
     ],
 )  # fmt: skip

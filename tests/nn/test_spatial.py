@@ -150,8 +150,13 @@ def test_layers_work_inside_jit():
             "axis.",
         ),
         (
-            lambda: nn.Conv2d(3, 4, 3, 1.5), errors.ArgumentError,
-            "[Conv2d] stride does not fit. Got: stride=1.5 for 2 spatial axes. "
+            lambda: nn.Conv2d(3, 4, 3, 1.5), errors.ArgumentTypeError,
+            "[Conv2d] stride must be an integer or a list or tuple of integers. Got: "
+            "1.5.",
+        ),
+        (
+            lambda: nn.Conv2d(3, 4, 3, 0), errors.ArgumentError,
+            "[Conv2d] stride does not fit. Got: stride=0 for 2 spatial axes. "
             "Expected: an integer of at least 1, or one for each spatial axis.",
         ),
         (
@@ -223,9 +228,7 @@ def test_layers_work_inside_jit():
         ),
         (
             lambda: nn.PixelShuffle(0), errors.ArgumentError,
-            "[PixelShuffle] upscale_factor does not fit. Got: upscale_factor=0 for 1 "
-            "spatial axes. Expected: an integer of at least 1, or one for each spatial "
-            "axis.",
+            "[PixelShuffle] upscale_factor must be an integer of at least 1. Got: 0.",
         ),
         (
             lambda: nn.Dropout3d(0.1)(ones(1, 3, 2)), errors.ShapeError,
@@ -238,7 +241,7 @@ def test_layers_work_inside_jit():
         ),
         (
             lambda: nn.AlphaDropout(1.5), errors.ArgumentError,
-            "[AlphaDropout] a probability lies in 0..1. Got: p=1.5.",
+            "[AlphaDropout] p must be a number from 0 to 1. Got: 1.5.",
         ),
     ],
 )  # fmt: skip

@@ -92,9 +92,9 @@ def test_fractional_pools_draw_their_places():
          "[EmbeddingBag] there are no sparse gradients. Got: sparse=True. Fix: leave "
          "it out: the gradients are the same, but dense."),
         (lambda: nn.EmbeddingBag(3, 2, max_norm=0), ArgumentError,
-         "[EmbeddingBag] max_norm must be above 0. Got: max_norm=0."),
+         "[EmbeddingBag] max_norm must be a number above 0 or None. Got: 0."),
         (lambda: nn.EmbeddingBag(3, 2, _weight=plait.ones(2, 3)), ShapeError,
-         "[EmbeddingBag] the table does not have one row for each number. Got: (2, 3). "
+         "[EmbeddingBag] _weight does not have one row for each number. Got: (2, 3). "
          "Expected: (3, 2)."),
         (lambda: nn.EmbeddingBag.from_pretrained(plait.ones(2)), ShapeError,
          "[EmbeddingBag] the table must have two axes. Got: (2,)."),

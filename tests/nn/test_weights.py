@@ -87,7 +87,12 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     [
         ({"x": 3.0}, None, errors.ArgumentTypeError, "'x' is no tensor"),
         ({3: np.zeros(1)}, None, errors.ArgumentTypeError, "3, a int"),
-        ([np.zeros(1)], None, errors.ArgumentTypeError, "a module or arrays by name"),
+        (
+            [np.zeros(1)],
+            None,
+            errors.ArgumentTypeError,
+            "source must be a Module or a dict. Got: a list",
+        ),
         ({}, {"a": 3}, errors.ArgumentTypeError, "3, a int"),
         ({"__metadata__": np.zeros(1)}, None, errors.ArgumentError, "keeps this name"),
         ({"x": np.zeros(1, complex)}, None, errors.DTypeError, "complex128"),

@@ -112,6 +112,33 @@ def test_slope_of_numbers_that_underflow():
     np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
+# a, x and the lower part, by mpmath 1.3 from the integral, with 60 digits.
+LARGE = np.array(
+    [
+        (25.0, 10.0, 4.6949381426799706e-5),
+        (25.0, 25.0, 0.52660153144365064),
+        (25.0, 30.0, 0.8427579727616084),
+        (1000000.0, 997000.0, 0.0013381041673135997),
+        (1000000.0, 1000000.0, 0.50013298076087259),
+        (1000000.0, 1001000.0, 0.84134478636834029),
+        (1000000000.0, 999905131.0, 0.0013494304244922981),
+        (1000000000.0, 1000000000.0, 0.50000420522087006),
+        (1000000000.0, 1000031623.0, 0.84134645546294143),
+        (10000000000000.0, 9999990513166.0, 0.0013498928655781514),
+        (10000000000000.0, 10000000000000.0, 0.5000000420522087),
+        (10000000000000.0, 10000003162278.0, 0.84134477207172904),
+    ]
+)
+
+
+def test_large_concentrations_to_all_digits():
+    a, x, lower = LARGE.T.copy()
+    found = value(incomplete.gammainc, a, x)
+    np.testing.assert_allclose(found, lower, rtol=3e-14)
+    upper = value(incomplete.gammaincc, a, x)
+    np.testing.assert_allclose(upper, 1 - lower, rtol=1e-13)
+
+
 def test_dtypes():
     a, x = A[::50].astype(np.float32), X[::50].astype(np.float32)
     found = value(incomplete.gammainc, a, x)

@@ -15,7 +15,7 @@ from plait import dtypes, errors
 from plait.dtypes import as_dtype
 from plait.ir.build import make_input
 from plait.ir.evaluate import interpret
-from plait.ops import gather, index, indexing, source
+from plait.ops import gather, index, indexing, reduce, source
 
 from .op_checks import (
     check_batch_rule,
@@ -116,6 +116,27 @@ def test_scatter_has_its_gradient(shape, count, axis, batch, mode):
     check_derivatives(
         lambda x, u: gather.scatter(x, held(at), u, axis, batch, mode), [x, updates]
     )
+
+
+@pytest.mark.parametrize("at", [
+    np.array([2, 1, 0, 1, 2, 3, 4, 3, 2]), np.array([[0, 1, 2], [2, 3, 4]]),
+    np.array([4, 4, 0]), np.array(3), np.zeros((0, 2), INT),
+])  # fmt: skip
+def test_what_was_taken_from_known_places_is_collected(at):
+    def taken(x, axis, *summed):
+        return reduce.sum_over(gather.gather(x, held(at), axis), summed)
+
+    for axis in (0, 1):
+        check_derivatives(taken, [values(5, 5)], axis=axis)
+    if at.ndim == 2:  # the gradient of a sum is the same for several places
+        check_derivatives(lambda x: taken(x, 1, 2), [values(5, 5)])
+
+
+@pytest.mark.parametrize(("at", "scattered"), [([0, 1, 1, 2], False), ([0] * 30, True)])
+def test_many_that_took_one_element_are_added_up_where_it_is(at, scattered):
+    graph = gradient(recorded(lambda x: gather.gather(x, held(at), 0), [values(5)]))
+    names = {node.primitive.name for node in graph.nodes()}
+    assert ("scatter" in names) == scattered
 
 
 def test_multiplied_zeros_have_exact_gradients():

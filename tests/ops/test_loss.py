@@ -11,7 +11,7 @@ import scipy.special
 from plait import errors
 from plait.dtypes import float32, int64
 from plait.ir.build import make_input
-from plait.ops import loss, margin, source
+from plait.ops import distances, loss, margin, source
 
 from .op_checks import check_derivatives, inputs_for, value
 from .torch_compare import F, agree
@@ -65,7 +65,7 @@ def labelled(name):
         (labelled("multi_margin_loss"), [X]),
         (loss.kl_div, [X, P + 0.1]),
         (margin.soft_margin_loss, [X, SIGNS]),
-        (margin.pairwise_distance, [X, T + 0.1]),
+        (distances.pairwise_distance, [X, T + 0.1]),
         (margin.triplet_margin_loss, [X, T, P]),
     ],
 )
@@ -363,13 +363,16 @@ def test_triplet_margin(settings, reduction):
 
 @pytest.mark.parametrize("p", [1, 2, 3.5, np.inf])
 def test_pairwise_distance(p):
-    agree(margin.pairwise_distance, F.pairwise_distance, X, T, p=p)
+    agree(distances.pairwise_distance, F.pairwise_distance, X, T, p=p)
 
     def kept(a, b):
         return F.pairwise_distance(a, b, p, keepdim=True)
 
     agree(
-        functools.partial(margin.pairwise_distance, p=p, keepdims=True), kept, X, T[0]
+        functools.partial(distances.pairwise_distance, p=p, keepdims=True),
+        kept,
+        X,
+        T[0],
     )
 
 
@@ -502,7 +505,7 @@ def test_arguments_are_checked(op, shapes, settings):
         (margin.multilabel_soft_margin_loss, [(), ()]),
         (margin.cosine_embedding_loss, [(2, 3), (2, 3), (2, 3)]),
         (margin.triplet_margin_loss, [(2, 3), (2, 3), (3,)]),
-        (margin.pairwise_distance, [(), ()]),
+        (distances.pairwise_distance, [(), ()]),
         (functools.partial(loss.kl_div, reduction="batchmean"), [(), ()]),
     ],
 )

@@ -12,9 +12,10 @@ import pytest
 from plait import dtypes
 from plait.errors import ArgumentError, AxisError
 from plait.ir.build import make_input
+from plait.ir.graph import Graph
 from plait.ops import reduce
 
-from .op_checks import check_derivatives, like_torch, value
+from .op_checks import check_derivatives, gradient, like_torch, value
 from .torch_table import torch
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch is not installed")
@@ -145,6 +146,18 @@ def test_derivatives(name, axis):
 @pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod", "diff"])
 def test_derivatives_of_running_reductions(name):
     check_derivatives(getattr(reduce, name), [draw(3, 2)], axis=0)
+
+
+def test_running_products_with_zeros_have_exact_gradients():
+    rows = [[2.0, 0.0, 3.0, 5.0], [0.0, 0.0, 2.0, 3.0], [1.0, 2.0, 4.0, 0.0]]
+    check_derivatives(reduce.cumulative_prod, [np.array(rows)], second=False, axis=1)
+
+
+def test_long_running_reductions_have_gradients_that_take_no_table():
+    x = make_input((4, 50), dtypes.float64, differentiable=True)
+    for op in (reduce.cumulative_prod, reduce.cumulative_max):
+        graph = gradient(Graph([x], [op(x, axis=1)]))
+        assert max(node.size for node in graph.nodes()) == x.size
 
 
 @needs_torch

@@ -259,3 +259,13 @@ def test_a_draw_is_a_constant_to_derivatives():
     assert not noise.requires_grad
     (x * noise).sum().backward()
     assert x.grad.tolist() == noise.tolist()
+
+
+def test_a_key_is_given_by_its_name():
+    key = random.key(0)
+    with pytest.raises(ArgumentTypeError) as caught:
+        random.normal(key, shape=(4,))  # it would be the mean
+    assert caught.value.message == (
+        "[normal] a key is given by its name. Fix: write key=key."
+    )
+    assert random.normal(key=key, shape=(4,)).shape == (4,)

@@ -23,10 +23,13 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from ..dtypes import DType
+from ..errors import ShapeError
 from ..shapes import Shape, size_of
 from .primitive import Primitive
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+# Bytes that cannot be counted in 64 bits, which NumPy and the compiler count in.
+_TOO_LARGE = 1 << 63
 
 
 class TensorType:
@@ -45,6 +48,8 @@ class TensorType:
             # True and 1 are one key, but must not be one print.
             found.shape = tuple(int(operator.index(n)) for n in shape)
             found.dtype = dtype
+            if size_of(n or 1 for n in found.shape) * dtype.itemsize >= _TOO_LARGE:
+                raise ShapeError("no memory holds so large a tensor", got=repr(found))
             found = cls._all.setdefault(key, found)
         return found
 

@@ -39,7 +39,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..dtypes import ALL, DType, as_dtype, bool_
-from ..errors import GraphError, PlaitError
+from ..errors import GraphError, PlaitError, ShapeError
 from ..shapes import Shape, size_of
 from .build import INPUT, PICK, flows, make_input, pick
 from .graph import Graph, Literal, Node, TensorType
@@ -494,7 +494,10 @@ class _Reader:
         shape = tuple(self.items(self.size, "]"))
         if len(shape) > MAX_NDIM:
             self.fail(f"more than {MAX_NDIM} axes", at=at, got=str(len(shape)))
-        return TensorType(shape, dtype)
+        try:
+            return TensorType(shape, dtype)
+        except ShapeError as error:
+            self.fail(error.what, at=at, got=error.got)
 
     def size(self) -> int:
         """Read the size of an axis."""

@@ -34,6 +34,20 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
+from .adaptive_pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    GlobalAvgPool1d,
+    GlobalAvgPool2d,
+    GlobalAvgPool3d,
+    GlobalMaxPool1d,
+    GlobalMaxPool2d,
+    GlobalMaxPool3d,
+)
 from .attention import KVCache, MultiheadAttention
 from .containers import (
     Lambda,
@@ -60,8 +74,8 @@ from .dropout import (
     FeatureAlphaDropout,
     StochasticDepth,
 )
-from .embedding import Embedding
-from .linear import Bilinear, Flatten, Identity, Linear, Unflatten
+from .embedding import Embedding, EmbeddingBag
+from .linear import Bilinear, Identity, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -94,6 +108,9 @@ from .padding import (
     ConstantPad1d,
     ConstantPad2d,
     ConstantPad3d,
+    Cropping1d,
+    Cropping2d,
+    Cropping3d,
     ReflectionPad1d,
     ReflectionPad2d,
     ReflectionPad3d,
@@ -111,37 +128,34 @@ from .parameter import (
     UninitializedParameter,
 )
 from .pooling import (
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AdaptiveAvgPool3d,
-    AdaptiveMaxPool1d,
-    AdaptiveMaxPool2d,
-    AdaptiveMaxPool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
 )
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from .sample import Sample
+from .shaping import Flatten, Permute, RepeatVector, Reshape, Unflatten
 from .stateless import functional_call
 from .summary import Row, Summary, summary
 from .weights import load_metadata, load_weights, read_weights, save_weights
 
 # Imported when they are asked for: not every program needs what they bring.
 _LATE = (
-    *("adapted", "augment", "categories", "cells", "channels", "columns"),
-    *("constraint", "contrast", "conv_recurrent", "ctc", "dense", "distance"),
-    *("embedding_bag", "focal", "fusion", "gating", "global_pooling"),
-    *("grouped_attention", "hashing", "headless_attention", "instance", "lazy"),
-    *("local", "margin", "merging", "named_activation", "noise", "overlap"),
-    *("packed", "parametrizations", "parametrize", "positions", "prune"),
+    *("adapted", "augment", "categories", "cells", "channels", "constraint"),
+    *("contrast", "conv_recurrent", "ctc", "dense", "distance", "focal", "fold"),
+    *("fractional_pooling", "fusion", "gating", "grouped_attention", "hashing"),
+    *("headless_attention", "instance", "lazy", "local", "many_classes", "margin"),
+    *("merging", "named_activation", "noise", "overlap", "packed"),
+    *("parameter_vector", "parametrizations", "parametrize", "positions", "prune"),
     *("rare_activation", "regularizer", "reversible_embedding", "scaling"),
-    *("separable", "sequences", "shaping", "sound", "synchronized"),
-    *("transformer", "unpooling", "upsampling", "vectors", "vgg_weights"),
-    "vocabulary",
+    *("separable", "sequences", "sound", "synchronized", "transformer", "unpooling"),
+    *("upsampling", "vgg_weights"),
 )
 
 if TYPE_CHECKING:
@@ -189,7 +203,6 @@ if TYPE_CHECKING:
     )
     from .cells import Recurrent, StackedRNNCells, ZoneoutCell
     from .channels import ChannelShuffle, CrossMapLRN2d, LocalResponseNorm, Softmax2d
-    from .columns import Fold, Unfold
     from .constraint import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
     from .contrast import CircleLoss, NTXentLoss, RankingSoftmaxLoss
     from .conv_recurrent import (
@@ -201,9 +214,8 @@ if TYPE_CHECKING:
         ConvLSTMCell3d,
     )
     from .ctc import CTCLoss, ctc_decode, ctc_loss
-    from .dense import Cosine, EinsumDense, Euclidean, LoRALinear, TernaryDense
-    from .distance import CosineSimilarity, PairwiseDistance
-    from .embedding_bag import EmbeddingBag
+    from .dense import EinsumDense, LoRALinear, TernaryDense
+    from .distance import Cosine, CosineSimilarity, Euclidean, PairwiseDistance
     from .focal import (
         FocalLoss,
         GeneralizedCrossEntropyLoss,
@@ -211,20 +223,14 @@ if TYPE_CHECKING:
         SigmoidFocalLoss,
         SparsemaxLoss,
     )
+    from .fold import Fold, Unfold
+    from .fractional_pooling import FractionalMaxPool2d, FractionalMaxPool3d
     from .fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
     from .gating import (
         Highway,
         MixtureOfExperts,
         SqueezeExcitation,
         SwiGLU,
-    )
-    from .global_pooling import (
-        GlobalAvgPool1d,
-        GlobalAvgPool2d,
-        GlobalAvgPool3d,
-        GlobalMaxPool1d,
-        GlobalMaxPool2d,
-        GlobalMaxPool3d,
     )
     from .grouped_attention import GroupQueryAttention
     from .hashing import (
@@ -249,6 +255,7 @@ if TYPE_CHECKING:
         LazyLinear,
     )
     from .local import LocallyConnected1d, LocallyConnected2d
+    from .many_classes import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
     from .margin import (
         CategoricalHingeLoss,
         ContrastiveLoss,
@@ -277,12 +284,7 @@ if TYPE_CHECKING:
         Subtract,
     )
     from .named_activation import Activation
-    from .noise import (
-        ActivityRegularization,
-        GaussianDropout,
-        GaussianNoise,
-        GradientReversal,
-    )
+    from .noise import GaussianDropout, GaussianNoise, GradientReversal
     from .overlap import DiceLoss, TverskyLoss
     from .packed import (
         PackedSequence,
@@ -291,6 +293,7 @@ if TYPE_CHECKING:
         pad_packed_sequence,
         pad_sequence,
     )
+    from .parameter_vector import parameters_to_vector, vector_to_parameters
     from .parametrizations import orthogonal, spectral_norm, weight_norm
     from .parametrize import (
         is_parametrized,
@@ -315,7 +318,14 @@ if TYPE_CHECKING:
         SparseSigmoid,
         Squareplus,
     )
-    from .regularizer import L1, L1L2, L2, OrthogonalRegularizer, RegularizedLoss
+    from .regularizer import (
+        L1,
+        L1L2,
+        L2,
+        ActivityRegularization,
+        OrthogonalRegularizer,
+        RegularizedLoss,
+    )
     from .reversible_embedding import ReversibleEmbedding
     from .scaling import Rescaling, Scale, UnitNormalization
     from .separable import (
@@ -326,14 +336,6 @@ if TYPE_CHECKING:
         SeparableConv2d,
     )
     from .sequences import Bidirectional, Masking, TimeDistributed
-    from .shaping import (
-        Cropping1d,
-        Cropping2d,
-        Cropping3d,
-        Permute,
-        RepeatVector,
-        Reshape,
-    )
     from .sound import (
         MFCC,
         MelSpectrogram,
@@ -348,11 +350,6 @@ if TYPE_CHECKING:
         TransformerEncoderLayer,
     )
     from .unpooling import (
-        FractionalMaxPool2d,
-        FractionalMaxPool3d,
-        LPPool1d,
-        LPPool2d,
-        LPPool3d,
         MaxUnpool1d,
         MaxUnpool2d,
         MaxUnpool3d,
@@ -364,9 +361,7 @@ if TYPE_CHECKING:
         UpsamplingBilinear2d,
         UpsamplingNearest2d,
     )
-    from .vectors import parameters_to_vector, vector_to_parameters
     from .vgg_weights import load_vgg_features, vgg_features
-    from .vocabulary import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 else:
     __getattr__, __dir__ = late_names(__name__, _LATE, missing(__name__))
 

@@ -7,24 +7,19 @@ Read first: `ReLU`, `Softmax`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import plait
 from plait import Tensor
 
-from .linear import sizes
+from ..arguments import Size
 from .module import Module
 from .parameter import Parameter
 from .sample import Sample, uniform
 
 
 class _Activation(Module):
-    """A layer without parameters whose settings are attributes."""
-
-    _settings: ClassVar[tuple[str, ...]] = ()
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings)
+    """An activation with samples that reach beyond where it bends."""
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -79,7 +74,7 @@ class LeakyReLU(_InPlace):
     Input: any shape. Result: the same shape.
     """
 
-    _settings = ("negative_slope",)
+    _shown = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -109,17 +104,16 @@ class PReLU(_Activation):
             channels.
     """
 
-    _settings = ("num_parameters",)
+    _shown = ("num_parameters",)
 
     def __init__(
         self,
-        num_parameters: int = 1,
+        num_parameters: Size = 1,
         init: float = 0.25,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        sizes("PReLU", num_parameters=num_parameters)
         self.num_parameters = num_parameters
         self.init = init
         values = plait.empty(num_parameters, device=device, dtype=dtype)
@@ -154,7 +148,7 @@ class RReLU(_InPlace):
     Input: any shape. Result: the same shape.
     """
 
-    _settings = ("lower", "upper")
+    _shown = ("lower", "upper")
 
     def __init__(
         self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False
@@ -194,7 +188,7 @@ class ELU(_InPlace):
     Input: any shape. Result: the same shape.
     """
 
-    _settings = ("alpha",)
+    _shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -252,7 +246,7 @@ class GELU(_Activation):
         ArgumentError: (calling it) `approximate` is something else.
     """
 
-    _settings = ("approximate",)
+    _shown = ("approximate",)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -335,7 +329,7 @@ class Softplus(_Activation):
         ArgumentError: (calling it) `beta` is not positive.
     """
 
-    _settings = ("beta", "threshold")
+    _shown = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -370,7 +364,7 @@ class Hardtanh(_InPlace):
     Input: any shape. Result: the same shape.
     """
 
-    _settings = ("min_val", "max_val")
+    _shown = ("min_val", "max_val")
 
     def __init__(
         self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
@@ -418,7 +412,7 @@ class Hardshrink(_Activation):
     Input: any shape. Result: the same shape.
     """
 
-    _settings = ("lambd",)
+    _shown = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
@@ -465,7 +459,7 @@ class Threshold(_InPlace):
     Input: any shape. Result: the same shape.
     """
 
-    _settings = ("threshold", "value")
+    _shown = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -487,7 +481,7 @@ class _AlongAxis(_Activation):
         dim: the axis.
     """
 
-    _settings = ("dim",)
+    _shown = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()

@@ -136,6 +136,8 @@ class Normalization(Adapted):
     mean: Tensor
     variance: Tensor
 
+    _shown = ("axis", "invert")
+
     def __init__(
         self,
         axis: int | Sequence[int] | None = -1,
@@ -206,27 +208,22 @@ class Normalization(Adapted):
         result = x * deviation + mean if self.invert else (x - mean) / deviation
         return result.to(dtype if dtype.is_float else result.dtype)
 
-    def extra_repr(self) -> str:
-        return f"axis={self.axis}, invert={self.invert}"
-
     @staticmethod
     def samples() -> list[Sample]:
         x, mean, variance = uniform(4, 3), uniform(3), uniform(3, low=0.5)
         given = {"mean": mean, "variance": variance}
         images = {"axis": 1, "mean": uniform(2), "variance": uniform(2, low=0.5)}
 
-        def rows(layer: Any, x: Any) -> Any:
-            return (x - mean) / np.sqrt(variance)
-
-        def back(layer: Any, x: Any) -> Any:
-            return x * np.sqrt(variance) + mean
-
-        def one(layer: Any, x: Any) -> Any:
-            return (x - 1.5) / 2
+        def reference(layer: Normalization, x: np.ndarray) -> np.ndarray:
+            shape = (-1, 1, 1) if x.ndim == 4 else (-1,)
+            mean = layer.mean.numpy().reshape(shape)
+            deviation = np.sqrt(layer.variance.numpy().reshape(shape))
+            result: np.ndarray = (x - mean) / deviation
+            return x * deviation + mean if layer.invert else result
 
         return [
-            Sample((x,), (), given, like_torch="never"),
-            Sample((x,), (), {**given, "invert": True}, like_torch="never"),
-            Sample((uniform(2, 2, 3, 3),), (), images, like_torch="never"),
-            Sample((x,), (None, 1.5, 4.0), like_torch="never", reference=one),
+            Sample((x,), (), given, reference=reference),
+            Sample((x,), (), {**given, "invert": True}, reference=reference),
+            Sample((uniform(2, 2, 3, 3),), (), images, reference=reference),
+            Sample((x,), (None, 1.5, 4.0), reference=lambda _, x: (x - 1.5) / 2),
         ]

@@ -6,16 +6,18 @@ Read first: `MultiheadAttention`, `KVCache`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import plait
 from plait import Tensor
 
+from ..arguments import Count, Probability, Size
 from ..errors import ArgumentError, DTypeError, ShapeError
 from . import init
-from .linear import Linear, probabilities, sizes
+from .linear import Linear
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, own_parameter
 from .sample import Sample, uniform
 
 
@@ -53,17 +55,13 @@ class KVCache:
 
     def __init__(
         self,
-        batch_size: int,
-        num_heads: int,
-        max_length: int,
-        head_dim: int,
+        batch_size: Size,
+        num_heads: Size,
+        max_length: Size,
+        head_dim: Size,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        sizes(
-            "KVCache", batch_size=batch_size, num_heads=num_heads,
-            max_length=max_length, head_dim=head_dim,
-        )  # fmt: skip
         shape = (batch_size, num_heads, max_length, head_dim)
         self.keys = plait.zeros(shape, device=device, dtype=dtype)
         self.values = plait.zeros(shape, device=device, dtype=dtype)
@@ -171,6 +169,80 @@ def joint_mask(
     return added[0] if len(added) == 1 else added[0] + added[1]
 
 
+def narrowed(mask: Tensor | None, allowed: Tensor) -> Tensor:
+    """Return a mask that also refuses where `allowed` is false.
+
+    Args:
+        mask: as `plait.scaled_dot_product_attention` takes it.
+    """
+    if mask is None:
+        return allowed
+    if mask.dtype is plait.bool:
+        return mask & allowed
+    return plait.where(allowed, mask, -math.inf)
+
+
+def check_three(
+    layer: str,
+    given: tuple[Tensor, Tensor, Tensor],
+    features: tuple[int, int, int],
+    batch_first: bool,
+) -> None:
+    """Raise unless query, key and value fit: (l, n, q), (s, n, k) and (s, n, v).
+
+    Args:
+        given: the three, with `batch_first` n before l and s, or all without n.
+        features: q, k and v.
+
+    Raises:
+        ShapeError: they do not fit.
+    """
+    query, key, value = given
+    fits = query.ndim in (2, 3) and query.ndim == key.ndim == value.ndim
+    if fits:
+        fits = all(x.shape[-1] == n for x, n in zip(given, features, strict=True))
+        fits = fits and key.shape[:-1] == value.shape[:-1]
+    if fits and query.ndim == 3:
+        batch = 0 if batch_first else 1
+        fits = query.shape[batch] == key.shape[batch]
+    if not fits:
+        order = "n, {}" if batch_first else "{}, n"
+        shapes = (
+            f"({order.format(length)}, {size})"
+            for length, size in zip("lss", features, strict=True)
+        )
+        raise ShapeError(
+            f"[{layer}] the shapes do not fit",
+            got=f"query {query.shape}, key {key.shape}, value {value.shape}",
+            expected=f"{', '.join(shapes)}; or all without n",
+        )
+
+
+def heads_apart(x: Tensor, heads: int, batch_first: bool) -> Tensor:
+    """Return (l, n, features) or (l, features) as (n, heads, l, features of a head).
+
+    Args:
+        batch_first: it is (n, l, features).
+    """
+    lead = (1,) if x.ndim == 2 else ()
+    size = x.shape[-1] // heads
+    first = batch_first or x.ndim == 2
+    x = x.reshape((*lead, *x.shape[:-1], heads, size))
+    return plait.permute_dims(x, (0, 2, 1, 3) if first else (1, 2, 0, 3))
+
+
+def heads_together(x: Tensor, shape: tuple[int, ...], batch_first: bool) -> Tensor:
+    """Return (n, heads, l, features of a head) with the heads side by side again.
+
+    Args:
+        shape: of the result without the features: (l, n), (n, l), or (l,).
+    """
+    first = batch_first or len(shape) == 1
+    wide = x.shape[1] * x.shape[3]
+    x = plait.permute_dims(x, (0, 2, 1, 3) if first else (2, 0, 1, 3))
+    return x.reshape((*shape, wide))
+
+
 class MultiheadAttention(Module):
     """Attends to different features of its input in several heads at once.
 
@@ -223,14 +295,14 @@ class MultiheadAttention(Module):
 
     def __init__(
         self,
-        embed_dim: int,
-        num_heads: int,
-        dropout: float = 0.0,
+        embed_dim: Size,
+        num_heads: Count,
+        dropout: Probability = 0.0,
         bias: bool = True,
         add_bias_kv: bool = False,
         add_zero_attn: bool = False,
-        kdim: int | None = None,
-        vdim: int | None = None,
+        kdim: Size | None = None,
+        vdim: Size | None = None,
         batch_first: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -238,20 +310,15 @@ class MultiheadAttention(Module):
         super().__init__()
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
-        sizes(
-            "MultiheadAttention", embed_dim=embed_dim, num_heads=num_heads,
-            kdim=self.kdim, vdim=self.vdim,
-        )  # fmt: skip
-        if not embed_dim or not num_heads or embed_dim % num_heads:
+        if embed_dim % num_heads:
             raise ArgumentError(
                 "[MultiheadAttention] the heads cannot share the features evenly",
                 got=f"embed_dim={embed_dim}, num_heads={num_heads}",
-                expected="a multiple of num_heads, and neither 0",
+                expected="a multiple of num_heads",
             )
         self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
-        probabilities("MultiheadAttention", dropout=dropout)
         self.dropout = dropout
         self.batch_first = batch_first
         self.add_zero_attn = add_zero_attn
@@ -266,8 +333,7 @@ class MultiheadAttention(Module):
             ("bias_k", add_bias_kv, one),
             ("bias_v", add_bias_kv, one),
         ):
-            values = plait.empty(shape, device=device, dtype=dtype) if wanted else None
-            self.register_parameter(name, None if values is None else Parameter(values))
+            own_parameter(self, name, shape if wanted else None, device, dtype)
         self.out_proj = Linear(embed_dim, embed_dim, bias, device=device, dtype=dtype)
         self.reset_parameters()
 
@@ -298,6 +364,7 @@ class MultiheadAttention(Module):
         is_causal: bool = False,
         *,
         cache: KVCache | None = None,
+        dropout_key: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the result, and the weights if they are needed.
 
@@ -315,6 +382,8 @@ class MultiheadAttention(Module):
             is_causal: position i of l attends to positions 0..i of s only.
             cache: keys and values of earlier tokens, to which those of this call are
                 added: l new tokens attend to them all, and causally to one another.
+            dropout_key: for the random numbers of dropout. Default: the default
+                generator's next; inside `jit` one must be given.
 
         Returns:
             The result, of the query's shape; and the weights, shape (n, l, s), with
@@ -327,93 +396,58 @@ class MultiheadAttention(Module):
 
         Special cases: where masks allow no key, the weights are 0.
         """
+        name = "MultiheadAttention"
         single = query.ndim == 2
-        self._check(query, key, value)
-        q, k, v = self._projected(query, key, value, single)
-        keys = k.shape[2]
-        mask = joint_mask(
-            "MultiheadAttention", (*q.shape[:3], keys), key_padding_mask, attn_mask
+        features = (self.embed_dim, self.kdim, self.vdim)
+        check_three(name, (query, key, value), features, self.batch_first)
+        q, k, v = (
+            heads_apart(x, self.num_heads, self.batch_first)
+            for x in self._projected(query, key, value)
         )
+        shape = (*q.shape[:3], k.shape[2])
+        mask = joint_mask(name, shape, key_padding_mask, attn_mask)
         if cache is not None:
             if mask is not None or self.bias_k is not None or self.add_zero_attn:
                 raise ArgumentError(
-                    "[MultiheadAttention] a cache goes with neither masks nor added "
-                    "keys"
+                    f"[{name}] a cache goes with neither masks nor added keys"
                 )
             k, v, mask = cache.update(k, v)
             is_causal = False
         k, v, mask, is_causal = self._with_added(q, k, v, mask, is_causal)
         p = self.dropout if self.training else 0.0
+        if p and dropout_key is None:
+            dropout_key = plait.random.next_key()
         weights = None
         if need_weights:
             weights = plait.attention_weights(q, k, mask, is_causal)
             if p:
-                weights = plait.dropout(weights, p)
+                weights = plait.dropout(weights, p, key=dropout_key)
             mixed = weights @ v
             if average_attn_weights:
                 weights = weights.mean(1)
             if single:
                 weights = weights.squeeze(0)
         else:
-            key_of_dropout = plait.random.bits(shape=4) if p else None
             mixed = plait.scaled_dot_product_attention(
-                q, k, v, mask, p, is_causal, dropout_key=key_of_dropout
+                q, k, v, mask, p, is_causal, dropout_key=dropout_key if p else None
             )
-        order = (0, 2, 1, 3) if self.batch_first or single else (2, 0, 1, 3)
-        result = plait.permute_dims(mixed, order).reshape(query.shape)
+        result = heads_together(mixed, query.shape[:-1], self.batch_first)
         return self.out_proj(result), weights
 
-    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        features = (self.embed_dim, self.kdim, self.vdim)
-        fits = query.ndim in (2, 3) and query.ndim == key.ndim == value.ndim
-        given = (query, key, value)
-        if fits:
-            fits = all(x.shape[-1] == n for x, n in zip(given, features, strict=True))
-            fits = fits and key.shape[:-1] == value.shape[:-1]
-        if fits and query.ndim == 3:
-            batch = 0 if self.batch_first else 1
-            fits = query.shape[batch] == key.shape[batch]
-        if not fits:
-            where = "(n, {})" if self.batch_first else "({}, n)"
-            q, k, v = (
-                where.format(n)[:-1] + f", {m})"
-                for n, m in zip("lss", features, strict=True)
-            )
-            raise ShapeError(
-                "[MultiheadAttention] the shapes do not fit",
-                got=f"query {query.shape}, key {key.shape}, value {value.shape}",
-                expected=f"{q}, {k}, {v}; or all without n",
-            )
-
-    def _projected(
-        self, query: Tensor, key: Tensor, value: Tensor, single: bool
-    ) -> list[Tensor]:
-        """Return query, key and value of shape (n, num_heads, length, head_dim)."""
+    def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> Sequence[Tensor]:
+        """Return what the maps make of query, key and value."""
         same = query is key is value
         biases: Any = (None, None, None)
         if self.in_proj_bias is not None:
             biases = plait.chunk(self.in_proj_bias, 3)
         if self.in_proj_weight is not None and same:
             joint = plait.linear(query, self.in_proj_weight, self.in_proj_bias)
-            parts = list(plait.chunk(joint, 3, axis=-1))
-        else:
-            weights: Any = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-            if self.in_proj_weight is not None:
-                weights = plait.chunk(self.in_proj_weight, 3)
-            parts = [
-                plait.linear(x, weight, bias)
-                for x, weight, bias in zip(
-                    (query, key, value), weights, biases, strict=True
-                )
-            ]
-        order = (0, 2, 1, 3) if self.batch_first or single else (1, 2, 0, 3)
-        lead = (1,) if single else ()
-        return [
-            plait.permute_dims(
-                x.reshape((*lead, *x.shape[:-1], self.num_heads, self.head_dim)), order
-            )
-            for x in parts
-        ]
+            return plait.chunk(joint, 3, axis=-1)
+        weights: Any = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        if self.in_proj_weight is not None:
+            weights = plait.chunk(self.in_proj_weight, 3)
+        given = (query, key, value)
+        return list(map(plait.linear, given, weights, biases))
 
     def _with_added(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
@@ -432,11 +466,7 @@ class MultiheadAttention(Module):
             return key, value, mask, is_causal
         if is_causal:
             row = plait.arange(query.shape[2]).reshape((query.shape[2], 1))
-            allowed = plait.arange(keys) <= row
-            if mask is None or mask.dtype is plait.bool:
-                mask = allowed if mask is None else mask & allowed
-            else:
-                mask = plait.where(allowed, mask, -math.inf)
+            mask = narrowed(mask, plait.arange(keys) <= row)
         for k, v in added:
             shape = (batch, heads, 1, size)
             key = plait.concat([key, plait.broadcast_to(k, shape)], axis=2)

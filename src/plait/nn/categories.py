@@ -13,6 +13,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Count
 from ..errors import ArgumentError
 from .adapted import Adapted
 from .module import Module
@@ -86,7 +87,9 @@ class CategoryEncoding(Module):
             another mode.
     """
 
-    def __init__(self, num_tokens: int, output_mode: str = "multi_hot") -> None:
+    _shown = ("num_tokens", "output_mode")
+
+    def __init__(self, num_tokens: Count, output_mode: str = "multi_hot") -> None:
         super().__init__()
         if num_tokens < 1:
             raise ArgumentError(
@@ -111,9 +114,6 @@ class CategoryEncoding(Module):
         ids = input.to(plait.int64)
         return encoded(ids, self.num_tokens, self.output_mode, count_weights, dtype)
 
-    def extra_repr(self) -> str:
-        return f"num_tokens={self.num_tokens}, output_mode={self.output_mode!r}"
-
     @staticmethod
     def samples() -> list[Sample]:
         x = integers(3, 4, high=5)
@@ -131,11 +131,8 @@ class CategoryEncoding(Module):
         return [
             Sample((x * 1.0,), (5,), **plain, reference=several),
             Sample((x * 1.0,), (5, "one_hot"), **plain, reference=hot),
-            Sample(
-                (x, uniform(3, 4)), (5, "count"), wrt=(1,), like_torch="never",
-                reference=count,
-            ),
-        ]  # fmt: skip
+            Sample((x, uniform(3, 4)), (5, "count"), wrt=(1,), reference=count),
+        ]
 
 
 class Discretization(Adapted):
@@ -161,6 +158,8 @@ class Discretization(Adapted):
     """
 
     bin_boundaries: Tensor
+
+    _shown = ("num_bins", "output_mode")
 
     def __init__(
         self,
@@ -198,9 +197,6 @@ class Discretization(Adapted):
         ids = plait.searchsorted(bounds, input.to(bounds.dtype), side="right")
         dtype = input.dtype if input.dtype.is_float else plait.float32
         return encoded(ids, self.num_bins, self.output_mode, None, dtype)
-
-    def extra_repr(self) -> str:
-        return f"num_bins={self.num_bins}, output_mode={self.output_mode!r}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -272,6 +268,8 @@ class IntegerLookup(Adapted):
     tokens: Tensor
     ids: Tensor
     idf: Tensor
+
+    _shown = ("max_tokens", "num_oov_indices", "output_mode")
 
     def __init__(
         self,
@@ -376,12 +374,6 @@ class IntegerLookup(Adapted):
         # The token of a number stands where that number stands among all numbers.
         return plait.take(plait.take(table, plait.argsort(places), axis=0), ids, axis=0)
 
-    def extra_repr(self) -> str:
-        return (
-            f"max_tokens={self.max_tokens}, num_oov_indices={self.num_oov_indices}, "
-            f"output_mode={self.output_mode!r}"
-        )
-
     @staticmethod
     def samples() -> list[Sample]:
         words = (12, 36, 1138, 42)
@@ -400,5 +392,11 @@ class IntegerLookup(Adapted):
         return [
             Sample((x,), (), {"vocabulary": words}, **plain, reference=numbers),
             Sample((x,), (), weights, **plain),
-            Sample((x % 5,), (), {"vocabulary": words, "invert": True}, **plain),
+            Sample(
+                (x % 5,),
+                (),
+                {"vocabulary": words, "invert": True},
+                **plain,
+                reference=lambda _, x: np.array([-1, *words])[x],
+            ),
         ]

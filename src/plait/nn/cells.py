@@ -12,7 +12,7 @@ Read first: `Recurrent`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,23 +20,20 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Probabilities
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .containers import ModuleList
-from .linear import probabilities
 from .module import Module
-from .packed import checked_lengths, valid_steps
 from .recurrent import GRUCell, LSTMCell, RNNCell
 from .sample import Sample, uniform
-
-State = Any
-Step = Callable[[State, Any], tuple[State, Tensor]]
-
-
-def mapped(function: Callable[..., Tensor], *states: State) -> State:
-    """Return a state of what `function` gives for each of the tensors of states."""
-    if isinstance(states[0], Tensor):
-        return function(*states)
-    return tuple(mapped(function, *parts) for parts in zip(*states, strict=True))
+from .steps import (
+    State,
+    first_of,
+    loop,
+    mapped,
+    steps_that_count,
+    without_fillers,
+)
 
 
 def zero_state(cell: Module, input: Tensor, key: Tensor | None = None) -> State:
@@ -55,92 +52,7 @@ def handed_on(cell: Module, state: State) -> Tensor:
     if output is not None:
         result: Tensor = output(state)
         return result
-    while not isinstance(state, Tensor):
-        state = state[0]
-    return state
-
-
-def steps_that_count(
-    layer: str,
-    shape: tuple[int, ...],
-    batch_first: bool,
-    lengths: Tensor | Sequence[int] | None,
-    mask: Tensor | None,
-) -> Tensor | None:
-    """Return which steps of each example count, bool, steps first; None for all.
-
-    Args:
-        shape: of the input, steps first.
-        mask: bool, its axes as those of the input that the user gave.
-
-    Raises:
-        ArgumentError: both are given, or a length is out of range.
-        ShapeError: they do not fit.
-    """
-    if lengths is not None and mask is not None:
-        raise ArgumentError(
-            f"[{layer}] lengths and a mask say the same", fix="give one of them"
-        )
-    steps, batch = shape[:2]
-    if lengths is not None:
-        return valid_steps(checked_lengths(layer, lengths, steps, batch), steps)
-    if mask is None:
-        return None
-    wanted = (batch, steps) if batch_first else (steps, batch)
-    if mask.shape != wanted or mask.dtype is not plait.bool:
-        raise ShapeError(
-            f"[{layer}] the mask does not fit",
-            got=f"{mask.dtype.name} of shape {mask.shape}",
-            expected=f"bool of shape {wanted}",
-        )
-    return mask.mT if batch_first else mask
-
-
-def loop(
-    step: Step, start: State, xs: Any, counts: Tensor | None, reverse: bool
-) -> tuple[State, Tensor]:
-    """Go through steps, where some may not count: they keep the state and give 0.
-
-    Args:
-        step: from a state and what it takes of a step to the next state, and what is
-            handed on.
-        xs: a tree of tensors, steps first.
-        counts: bool, shape (steps, batch); or None, if all count.
-
-    Returns:
-        The state at the end, and what was handed on.
-    """
-
-    def typed(state: State, before: State) -> State:
-        # `plait.autocast` gives others than a loop began with.
-        return mapped(lambda x, old: x.to(old.dtype), state, before)
-
-    def plain(state: State, x: Any) -> tuple[State, Tensor]:
-        new, output = step(state, x)
-        return typed(new, state), output
-
-    def counted(state: State, parts: Any) -> tuple[State, Tensor]:
-        x, counts = parts
-
-        def chosen(new: Tensor, old: Tensor | float) -> Tensor:
-            shape = counts.shape + (1,) * (new.ndim - 1)
-            return plait.where(counts.reshape(shape), new, old)
-
-        new, output = step(state, x)
-        return mapped(chosen, typed(new, state), state), chosen(output, 0.0)
-
-    if counts is None:
-        end, output = plait.scan(plain, start, xs, reverse=reverse)
-    else:
-        end, output = plait.scan(counted, start, (xs, counts), reverse=reverse)
-    return end, output
-
-
-def without_fillers(x: Tensor, counts: Tensor | None) -> Tensor:
-    """Return the input with 0 in the steps that do not count: nan stays nan times 0."""
-    if counts is None:
-        return x
-    return plait.where(counts.reshape(counts.shape + (1,) * (x.ndim - 2)), x, 0.0)
+    return first_of(state)
 
 
 def _plain_step(cell: Any, x: np.ndarray, h: np.ndarray) -> np.ndarray:
@@ -182,6 +94,8 @@ class Recurrent(Module):
         >>> result.shape, state.shape
         ((10, 2, 8), (2, 8))
     """
+
+    _shown = ("batch_first", "reverse")
 
     def __init__(
         self, cell: Module, batch_first: bool = False, reverse: bool = False
@@ -232,22 +146,20 @@ class Recurrent(Module):
             key = plait.random.next_key() if key is None else key
             keys = plait.random.split(key, x.shape[0])
 
-        def step(state: State, part: Any) -> tuple[State, Tensor]:
+        def step(state: State, part: Any) -> State:
             if keys is None:
-                new = cell(part, state)
-            else:
-                new = cell(part[0], state, key=part[1])
-            return new, handed_on(cell, new)
+                return cell(part, state)
+            return cell(part[0], state, key=part[1])
+
+        def output(state: State) -> Tensor:
+            return handed_on(cell, state)
 
         start = hx
         if start is None:
             start = zero_state(cell, x[0], None if keys is None else keys[0])
         xs: Any = x if keys is None else (x, keys)
-        end, output = loop(step, start, xs, counts, self.reverse)
-        return plait.moveaxis(output, 0, 1) if self.batch_first else output, end
-
-    def extra_repr(self) -> str:
-        return f"batch_first={self.batch_first}, reverse={self.reverse}"
+        end, all_steps = loop(step, start, xs, counts, self.reverse, output)
+        return plait.moveaxis(all_steps, 0, 1) if self.batch_first else all_steps, end
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -263,25 +175,29 @@ class Recurrent(Module):
             found = found[::-1] if layer.reverse else found
             return np.stack(found, 1 if layer.batch_first else 0), h
 
+        def one_by_one(layer: Recurrent, x: np.ndarray) -> Any:
+            state, found = None, []
+            for part in x.swapaxes(0, 1):
+                state = layer.cell(plait.tensor(part), state)
+                found.append(handed_on(layer.cell, state).numpy())
+            return np.stack(found, 1), mapped(lambda x: x.numpy(), state)
+
         first = {"batch_first": True}
         return [
-            Sample(
-                (uniform(3, 5, 2),), (RNNCell(2, 3),), first, like_torch="never",
-                reference=reference,
-            ),
+            Sample((uniform(3, 5, 2),), (RNNCell(2, 3),), first, reference=reference),
             Sample(
                 (uniform(5, 3, 2), uniform(3, 4)), (RNNCell(2, 4),), {"reverse": True},
-                wrt=(0, 1), like_torch="never", separable=False, reference=reference,
+                wrt=(0, 1), separable=False, reference=reference,
             ),
-            Sample((uniform(3, 4, 2),), (LSTMCell(2, 3),), first, like_torch="never"),
+            Sample((uniform(3, 4, 2),), (LSTMCell(2, 3),), first, reference=one_by_one),
             Sample(
                 (uniform(3, 4, 2),),
                 (StackedRNNCells(GRUCell(2, 3), LSTMCell(3, 2)),), first,
-                like_torch="never",
+                reference=one_by_one,
             ),
             Sample(
                 (uniform(3, 4, 2),), (ZoneoutCell(LSTMCell(2, 3), 0.3),), first,
-                like_torch="never",
+                reference=one_by_one,
             ),
         ]  # fmt: skip
 
@@ -358,8 +274,7 @@ class StackedRNNCells(Module):
         return [
             Sample(
                 (uniform(3, 2), (uniform(3, 4), uniform(3, 5))),
-                (RNNCell(2, 4), RNNCell(4, 5)), wrt=(0, 1, 2), like_torch="never",
-                reference=reference,
+                (RNNCell(2, 4), RNNCell(4, 5)), wrt=(0, 1, 2), reference=reference,
             ),
             Sample(
                 (uniform(3, 2),), (LSTMCell(2, 4), GRUCell(4, 3)), like_torch="never"
@@ -391,11 +306,10 @@ class ZoneoutCell(Module):
     activations", 2017.
     """
 
-    def __init__(self, cell: Module, p: float | Sequence[float] = 0.1) -> None:
+    _shown = ("p",)
+
+    def __init__(self, cell: Module, p: Probabilities = 0.1) -> None:
         super().__init__()
-        given = tuple(p) if isinstance(p, tuple | list) else (p,)
-        for one in given:
-            probabilities("ZoneoutCell", p=one)
         self.cell = cell
         self.p = p
         self.draws = True
@@ -437,9 +351,6 @@ class ZoneoutCell(Module):
         draw = plait.random.uniform(shape=new.shape, key=key)
         return plait.where(draw < p, old, new)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
     @staticmethod
     def samples() -> list[Sample]:
         def reference(layer: ZoneoutCell, x: np.ndarray, h: np.ndarray) -> np.ndarray:
@@ -448,10 +359,10 @@ class ZoneoutCell(Module):
 
         return [
             Sample(
-                (uniform(3, 2), uniform(3, 4)), (RNNCell(2, 4), 0.3), wrt=(0, 1),
-                like_torch="never", reference=reference,
+                (uniform(3, 2), uniform(3, 4)),
+                (RNNCell(2, 4), 0.3),
+                wrt=(0, 1),
+                reference=reference,
             ),
-            Sample(
-                (uniform(3, 2),), (LSTMCell(2, 4), (0.2, 0.6)), like_torch="never"
-            ),
-        ]  # fmt: skip
+            Sample((uniform(3, 2),), (LSTMCell(2, 4), (0.2, 0.6)), like_torch="never"),
+        ]

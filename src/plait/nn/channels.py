@@ -10,8 +10,8 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from ..errors import ArgumentError, ShapeError
-from .linear import sizes
 from .module import Module
 from .sample import Sample, uniform
 
@@ -38,10 +38,9 @@ class LocalResponseNorm(Module):
     """
 
     def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+        self, size: Size, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
     ) -> None:
         super().__init__()
-        sizes(type(self).__name__, size=size)
         if not size:
             raise ArgumentError(
                 f"[{type(self).__name__}] size must be at least 1", got="0"
@@ -100,7 +99,7 @@ class CrossMapLRN2d(LocalResponseNorm):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample((x,), args, like_torch="never", reference=_cross_map)
+            Sample((x,), args, reference=_cross_map)
             for x, args in (
                 (uniform(2, 5, 3, 2), (3, 0.5)),
                 (uniform(2, 5, 2, 2), (4, 0.3, 0.6, 1.5)),
@@ -135,18 +134,16 @@ class ChannelShuffle(Module):
     network for mobile devices", 2018.
     """
 
-    def __init__(self, groups: int) -> None:
+    _shown = ("groups",)
+
+    def __init__(self, groups: Size) -> None:
         super().__init__()
-        sizes("ChannelShuffle", groups=groups)
         if not groups:
             raise ArgumentError("[ChannelShuffle] groups must be at least 1", got="0")
         self.groups = groups
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.channel_shuffle(input, self.groups)
-
-    def extra_repr(self) -> str:
-        return f"groups={self.groups}"
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -44,7 +44,7 @@ def _norms(x: np.ndarray) -> Any:
 def _samples(reference: Any, *args: Any) -> list[Sample]:
     return [
         Sample(
-            (uniform(*shape),), args, like_torch="never", separable=False,
+            (uniform(*shape),), args, separable=False,
             reference=lambda layer, x: reference(x),
         )
         for shape in ((3, 4), (2, 3, 2))
@@ -66,6 +66,8 @@ class MaxNorm(_Norm):
     overfitting", 2014.
     """
 
+    _shown = ("max_value", "dim")
+
     def __init__(self, max_value: float = 2.0, dim: Axes = None) -> None:
         super().__init__()
         if not max_value > 0:
@@ -78,9 +80,6 @@ class MaxNorm(_Norm):
     def forward(self, x: Tensor) -> Tensor:
         norm = self._norm(x)
         return x * (plait.minimum(norm, self.max_value) / (norm + _LEAST))
-
-    def extra_repr(self) -> str:
-        return f"max_value={self.max_value}, dim={self.dim}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -104,6 +103,8 @@ class MinMaxNorm(_Norm):
 
     Input: a tensor. Result: the same shape.
     """
+
+    _shown = ("min_value", "max_value", "rate", "dim")
 
     def __init__(
         self,
@@ -130,12 +131,6 @@ class MinMaxNorm(_Norm):
         wanted = self.rate * wanted + (1 - self.rate) * norm
         return x * (wanted / (norm + _LEAST))
 
-    def extra_repr(self) -> str:
-        return (
-            f"min_value={self.min_value}, max_value={self.max_value}, "
-            f"rate={self.rate}, dim={self.dim}"
-        )
-
     @staticmethod
     def samples() -> list[Sample]:
         def reference(x: np.ndarray) -> Any:
@@ -157,15 +152,14 @@ class UnitNorm(_Norm):
     Input: a tensor. Result: the same shape.
     """
 
+    _shown = ("dim",)
+
     def __init__(self, dim: Axes = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
         return x / (self._norm(x) + _LEAST)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -27,7 +27,11 @@ def _module(owner: Module, item: Any) -> Module:
             got=f"the class {item.__name__}"
             if isinstance(item, type)
             else f"a {type(item).__name__}",
-            fix="make one of it, such as nn.ReLU()" if isinstance(item, type) else "",
+            fix="make one of it, such as nn.ReLU()"
+            if isinstance(item, type)
+            else "give them one by one: *items"
+            if isinstance(item, (list, tuple))
+            else "",
         )
     return item
 
@@ -347,12 +351,14 @@ class Lambda(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def product(x: Any, y: Any) -> Any:
-            return x * y + 1
-
         return [
             Sample(
-                (uniform(3, 4), uniform(3, 1)), (product,), wrt=(0, 1),
-                like_torch="never", reference=lambda _, x, y: product(x, y),
+                (uniform(3, 4), uniform(3, 1)), (_product,), wrt=(0, 1),
+                reference=lambda _, x, y: _product(x, y),
             )
         ]  # fmt: skip
+
+
+def _product(x: Any, y: Any) -> Any:
+    """Return what a `Lambda` of the samples computes: x * y + 1."""
+    return x * y + 1

@@ -14,6 +14,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Reduction
 from .criterion import Criterion, references
 from .sample import Sample, uniform
 
@@ -42,7 +43,7 @@ class CircleLoss(Criterion):
     _settings = ("gamma", "margin")
 
     def __init__(
-        self, gamma: float = 80.0, margin: float = 0.4, reduction: str = "mean"
+        self, gamma: float = 80.0, margin: float = 0.4, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(reduction)
         self.gamma = gamma
@@ -80,7 +81,9 @@ class NTXentLoss(Criterion):
 
     _settings = ("temperature",)
 
-    def __init__(self, temperature: float = 0.07, reduction: str = "mean") -> None:
+    def __init__(
+        self, temperature: float = 0.07, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__(reduction)
         self.temperature = temperature
 
@@ -111,9 +114,6 @@ class RankingSoftmaxLoss(Criterion):
     Input: scores and relevances, shapes (..., items) and (..., items). Result: a
     scalar, or shape (...) for "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.ranking_softmax_loss(input, target, **self._options())

@@ -16,29 +16,28 @@ import numpy as np
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, ShapeError
-from . import init
-from .cells import loop, steps_that_count, without_fillers
-from .linear import sizes
-from .parameter import Parameter
+from ..arguments import Count, Size, Sizes
+from ..errors import ShapeError
+from .parameter import Parameter, own_parameter, spread
 from .recurrent import lstm_gates
-from .sample import Sample, uniform
-from .separable import windows
+from .sample import Sample, uniform, windows
 from .spatial import Spatial
+from .steps import given_state, loop, steps_that_count, without_fillers
 
-Sizes = int | Sequence[int]
 State = tuple[Tensor, Tensor]
 
 
 class _ConvLSTM(Spatial):
     """The parameters, and one step."""
 
+    weight_ih: Parameter
+    weight_hh: Parameter
     bias: Parameter | None
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Count,
         kernel_size: Sizes,
         stride: Sizes,
         padding: Sizes | str,
@@ -48,42 +47,24 @@ class _ConvLSTM(Spatial):
         dtype: Any,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        sizes(name, in_channels=in_channels, out_channels=out_channels)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = self._each("kernel_size", kernel_size, 1)
         self.stride = self._each("stride", stride, 1)
         self.dilation = self._each("dilation", dilation, 1)
-        self.padding: tuple[int, ...] | str
-        if isinstance(padding, str):
-            if padding not in ("same", "valid"):
-                raise ArgumentError(
-                    f"[{name}] there is no padding of that name",
-                    got=repr(padding),
-                    expected='"same", "valid", or integers',
-                )
-            self.padding = padding
-        else:
-            self.padding = self._each("padding", padding)
-        like = {"device": device, "dtype": dtype}
+        self.padding = self._conv_padding(padding, self.stride)
         rows = 4 * out_channels
         shape = (rows, in_channels, *self.kernel_size)
-        self.weight_ih = Parameter(plait.empty(shape, **like))
+        own_parameter(self, "weight_ih", shape, device, dtype)
         shape = (rows, out_channels, *self.kernel_size)
-        self.weight_hh = Parameter(plait.empty(shape, **like))
-        if bias:
-            self.bias = Parameter(plait.empty(rows, **like))
-        else:
-            self.register_parameter("bias", None)
+        own_parameter(self, "weight_hh", shape, device, dtype)
+        own_parameter(self, "bias", rows if bias else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the parameters to new initial values."""
         fan_in = self.out_channels * math.prod(self.kernel_size)
-        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+        spread(self.parameters(), fan_in)
 
     def _part(self, input: Tensor) -> Tensor:
         """Return what a step takes from its input, for a batch of inputs."""
@@ -107,38 +88,22 @@ class _ConvLSTM(Spatial):
         if hx is None:
             zero = plait.zeros(wanted, dtype=like.dtype)
             return zero, zero
-        name = type(self).__name__
-        if not isinstance(hx, tuple | list) or len(hx) != 2:
-            raise ArgumentTypeError(
-                f"[{name}] the state is of another kind",
-                got=type(hx).__name__,
-                expected="a pair (h, c)",
-            )
-        for x in hx:
-            if x.shape != wanted:
-                raise ShapeError(
-                    f"[{name}] the state does not fit",
-                    got=f"shape {x.shape}",
-                    expected=f"{wanted}",
-                )
-        return hx[0], hx[1]
+        h, c = given_state(type(self).__name__, hx, [wanted, wanted])
+        return h, c
 
     def extra_repr(self) -> str:
+        zeros, ones = (0,) * self.rank, (1,) * self.rank
         text = f"{self.in_channels}, {self.out_channels}, "
         text += f"kernel_size={self.kernel_size}"
-        zeros, ones = (0,) * self.rank, (1,) * self.rank
-        usual = {"stride": ones, "padding": zeros, "dilation": ones}
-        for name, value in usual.items():
-            given = getattr(self, name)
-            text += f", {name}={given}" if given != value else ""
+        text += self._unusual(stride=ones, padding=zeros, dilation=ones)
         return text if self.bias is not None else f"{text}, bias=False"
 
 
 class _Cell(_ConvLSTM):
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Count,
         kernel_size: Sizes,
         stride: Sizes = 1,
         padding: Sizes | str = 0,
@@ -176,12 +141,9 @@ class _Cell(_ConvLSTM):
         found = [
             Sample(
                 (uniform(*shape), (h, h * 0.5)), (2, 3, 3), {"padding": 1},
-                wrt=(0, 1, 2), like_torch="never", reference=reference,
+                wrt=(0, 1, 2), reference=reference,
             ),
-            Sample(
-                (uniform(*shape),), (2, 3, 3, 2, 2, 1, False), like_torch="never",
-                reference=reference,
-            ),
+            Sample((uniform(*shape),), (2, 3, 3, 2, 2, 1, False), reference=reference),
         ]  # fmt: skip
         return found[:1] if cls.rank == 3 else found  # volumes take long
 
@@ -252,8 +214,8 @@ class ConvLSTMCell3d(_Cell):
 class _Layer(_ConvLSTM):
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Count,
         kernel_size: Sizes,
         stride: Sizes = 1,
         padding: Sizes | str = 0,
@@ -309,17 +271,15 @@ class _Layer(_ConvLSTM):
         parts = self._part(x.reshape((steps * batch, *x.shape[2:])))
         parts = parts.reshape((steps, batch, *parts.shape[1:]))
 
-        def step(state: Any, part: Any) -> tuple[Any, Tensor]:
-            h, c = self._step(part, state)
-            return (h, c), h
+        def step(state: State, part: Tensor) -> State:
+            return self._step(part, state)
 
         start = self._start(parts.shape[1:], hx, input)
         end, output = loop(step, start, parts, counts, False)
         return plait.moveaxis(output, 0, 1) if self.batch_first else output, end
 
     def extra_repr(self) -> str:
-        text = super().extra_repr()
-        return f"{text}, batch_first=True" if self.batch_first else text
+        return super().extra_repr() + self._unusual(batch_first=False)
 
     @classmethod
     def samples(cls) -> list[Sample]:
@@ -333,11 +293,11 @@ class _Layer(_ConvLSTM):
         found = [
             Sample(
                 (uniform(*shape),), (2, 3, 3, 2, 1), {"batch_first": True},
-                like_torch="never", reference=reference,
+                reference=reference,
             ),
             Sample(
                 (uniform(*shape), (h, h * 0.5)), (2, 2, 3, 1, 1),
-                {"bias": False}, like_torch="never", separable=False,
+                {"bias": False}, separable=False,
                 reference=reference,
             ),
         ]  # fmt: skip

@@ -13,10 +13,9 @@ from typing import Any
 import plait
 from plait import Tensor
 
+from ..arguments import Count, Size
 from ..errors import ArgumentError, ShapeError
-from . import init
-from .linear import sizes
-from .parameter import Parameter
+from .parameter import Parameter, own_parameter, spread
 from .sample import Sample, uniform
 from .spatial import Spatial, check_shape
 
@@ -25,24 +24,24 @@ _Widths = tuple[tuple[int, int], ...]
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Convolution(Spatial):
+class Convolution(Spatial):
     """What a convolution and its transpose have in common."""
 
+    weight: Parameter
     bias: Parameter | None
     padding: tuple[int, ...] | str
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Size,
         kernel_size: int | Sequence[int],
         stride: int | Sequence[int],
         dilation: int | Sequence[int],
-        groups: int,
+        groups: Size,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        sizes(name, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if groups == 0 or in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"[{name}] the channels cannot be divided into so many groups",
@@ -60,21 +59,14 @@ class _Convolution(Spatial):
         self, first: int, second: int, bias: bool, device: Any, dtype: Any
     ) -> None:
         shape = (first, second, *self.kernel_size)
-        self.weight = Parameter(plait.empty(shape, device=device, dtype=dtype))
-        if bias:
-            values = plait.empty(self.out_channels, device=device, dtype=dtype)
-            self.bias = Parameter(values)
-        else:
-            self.register_parameter("bias", None)
+        own_parameter(self, "weight", shape, device, dtype)
+        size = self.out_channels if bias else None
+        own_parameter(self, "bias", size, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the parameters to new initial values."""
-        fan_in = math.prod(self.weight.shape[1:])
-        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-        init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound)
+        spread(self.parameters(), math.prod(self.weight.shape[1:]))
 
     def _text(self) -> str:
         text = (
@@ -91,16 +83,18 @@ class _Convolution(Spatial):
         return text if self.bias is not None else f"{text}, bias=False"
 
 
-class _Conv(_Convolution):
+class Conv(Convolution):
+    """A convolution."""
+
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Size,
         kernel_size: int | Sequence[int],
         stride: int | Sequence[int] = 1,
         padding: int | Sequence[int] | str = 0,
         dilation: int | Sequence[int] = 1,
-        groups: int = 1,
+        groups: Count = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
         device: Any = None,
@@ -109,26 +103,10 @@ class _Conv(_Convolution):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, dilation, groups
         )
-        name = type(self).__name__
-        if isinstance(padding, str):
-            if padding not in ("same", "valid"):
-                raise ArgumentError(
-                    f"[{name}] there is no padding of that name",
-                    got=repr(padding),
-                    expected='"same", "valid", or integers',
-                )
-            if padding == "same" and max(self.stride) > 1:
-                raise ArgumentError(
-                    f'[{name}] padding="same" needs stride 1',
-                    got=f"stride={self.stride}",
-                    fix="give the padding as integers",
-                )
-            self.padding = padding
-        else:
-            self.padding = self._each("padding", padding)
+        self.padding = self._conv_padding(padding, self.stride)
         if padding_mode not in _PADDING_MODES:
             raise ArgumentError(
-                f"[{name}] there is no padding_mode of that name",
+                f"[{type(self).__name__}] there is no padding_mode of that name",
                 got=repr(padding_mode),
                 expected=", ".join(_PADDING_MODES),
             )
@@ -193,7 +171,7 @@ def _widths(padding: tuple[int, ...] | str, reach: Sequence[int]) -> _Widths:
     return tuple((int(width), int(width)) for width in padding)
 
 
-class Conv1d(_Conv):
+class Conv1d(Conv):
     """A sum over the channels and a sliding window of the input: cross-correlation.
 
     Formula: y[b, o, t] = bias[o] + sum over c, k of
@@ -243,7 +221,7 @@ class Conv1d(_Conv):
         ]
 
 
-class Conv2d(_Conv):
+class Conv2d(Conv):
     """As `Conv1d`, over height and width: sums over a sliding window.
 
     Args:
@@ -294,7 +272,7 @@ class Conv2d(_Conv):
         ]
 
 
-class Conv3d(_Conv):
+class Conv3d(Conv):
     """As `Conv1d`, over depth, height and width: sums over a sliding window.
 
     Args:
@@ -340,18 +318,20 @@ class Conv3d(_Conv):
         ]
 
 
-class _ConvTranspose(_Convolution):
+class ConvTranspose(Convolution):
+    """The transpose of a convolution."""
+
     padding: tuple[int, ...]
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Size,
         kernel_size: int | Sequence[int],
         stride: int | Sequence[int] = 1,
         padding: int | Sequence[int] = 0,
         output_padding: int | Sequence[int] = 0,
-        groups: int = 1,
+        groups: Count = 1,
         bias: bool = True,
         dilation: int | Sequence[int] = 1,
         padding_mode: str = "zeros",
@@ -418,7 +398,7 @@ class _ConvTranspose(_Convolution):
         return self._text()
 
 
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(ConvTranspose):
     """The transpose of a `Conv1d`: from its result's shape to its input's.
 
     Args:
@@ -462,7 +442,7 @@ class ConvTranspose1d(_ConvTranspose):
         ]
 
 
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(ConvTranspose):
     """The transpose of a `Conv2d`: from its result's shape to its input's.
 
     Args:
@@ -508,7 +488,7 @@ class ConvTranspose2d(_ConvTranspose):
         ]
 
 
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(ConvTranspose):
     """The transpose of a `Conv3d`: from its result's shape to its input's.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 
 from plait import Tensor
 
-from ..errors import ArgumentError
+from ..arguments import Reduction
 from .module import Module
 from .parameter import Buffer
 from .sample import Sample, integers
@@ -55,25 +55,14 @@ def references(
     }  # fmt: skip
     return [
         sample._replace(
-            like_torch="never",
-            reference=lambda layer, *xs: reduced[layer.reduction](reference(*xs)),
+            reference=lambda layer, *xs: reduced[layer.reduction](reference(*xs))
         )
         for sample in reductions(*inputs, wrt=wrt, **named)
     ]
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
-    """Return the loss of each element, or its mean or sum.
-
-    Raises:
-        ArgumentError: there is no such reduction.
-    """
-    if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(
-            "[loss] there is no such reduction",
-            got=repr(reduction),
-            expected="'mean' or 'sum' or 'none'",
-        )
+    """Return the loss of each element, or its mean or sum."""
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
@@ -84,7 +73,9 @@ class Criterion(Module):
 
     _settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, reduction: str) -> None:
+    reduction: str
+
+    def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
         self.reduction = reduction
 
@@ -101,6 +92,6 @@ class WeightedCriterion(Criterion):
 
     weight: Buffer | None
 
-    def __init__(self, weight: Tensor | None, reduction: str) -> None:
+    def __init__(self, weight: Tensor | None, reduction: Reduction) -> None:
         super().__init__(reduction)
         self.register_buffer("weight", weight)

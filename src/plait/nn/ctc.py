@@ -14,6 +14,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Reduction, checked
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .criterion import Criterion, reduced
 from .sample import Sample, uniform
@@ -24,13 +25,14 @@ _NEVER = -1e30
 Lengths = Tensor | Sequence[int] | int
 
 
+@checked
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,
     input_lengths: Lengths,
     target_lengths: Lengths,
     blank: int = 0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
     """Return -log of the probability of labels, over all times at which they may stand.
@@ -101,6 +103,7 @@ def ctc_loss(
     return reduced(loss, reduction).to(log_probs.dtype)
 
 
+@checked
 def ctc_decode(
     log_probs: Tensor, input_lengths: Lengths | None = None, blank: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -264,7 +267,7 @@ class CTCLoss(Criterion):
     _settings = ("blank", "zero_infinity")
 
     def __init__(
-        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+        self, blank: int = 0, reduction: Reduction = "mean", zero_infinity: bool = False
     ) -> None:
         super().__init__(reduction)
         self.blank = blank
@@ -289,7 +292,7 @@ class CTCLoss(Criterion):
         return [
             Sample(
                 (x, targets, inputs, labels), named={"reduction": reduction},
-                like_torch="never", separable=False, reference=_by_hand,
+                separable=False, reference=_by_hand,
             )
             for reduction in ("mean", "sum", "none")
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Maps like `Linear` that are stored, restricted or compared in other ways.
+"""Maps like `Linear`: of any axes, rounded to three values, or with a small one added.
 
 Read first: `EinsumDense`, `LoRALinear`.
 """
@@ -14,13 +14,13 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from ..errors import ArgumentError
 from . import init
-from .linear import Linear, sizes
-from .merging import linear_map
+from .linear import Linear
 from .module import Module
-from .parameter import Parameter
-from .sample import Sample, uniform
+from .parameter import Parameter, own_parameter, spread
+from .sample import Sample, linear_map, uniform
 
 
 class EinsumDense(Module):
@@ -54,12 +54,13 @@ class EinsumDense(Module):
         (3, 5, 2, 4)
     """
 
+    weight: Parameter
     bias: Parameter | None
 
     def __init__(
         self,
         equation: str,
-        weight_shape: Sequence[int],
+        weight_shape: Sequence[Size],
         bias_axes: str | None = None,
         device: Any = None,
         dtype: Any = None,
@@ -82,24 +83,17 @@ class EinsumDense(Module):
                 "[EinsumDense] the weight needs one size for each letter",
                 got=f"weight_shape={self.weight_shape} for {letters!r}",
             )
-        sizes("EinsumDense", **dict(zip(letters, self.weight_shape, strict=True)))
         each = dict(zip(letters, self.weight_shape, strict=True))
         summed = [n for letter, n in each.items() if letter not in result]
         self._fan_in = math.prod(summed)
-        like = {"device": device, "dtype": dtype}
-        self.weight = Parameter(plait.empty(self.weight_shape, **like))
-        if bias_axes:
-            shape = _bias_shape(bias_axes, result, each)
-            self.bias = Parameter(plait.empty(shape, **like))
-        else:
-            self.register_parameter("bias", None)
+        own_parameter(self, "weight", self.weight_shape, device, dtype)
+        shape = _bias_shape(bias_axes, result, each) if bias_axes else None
+        own_parameter(self, "bias", shape, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the parameters to new initial values."""
-        bound = 1 / math.sqrt(self._fan_in) if self._fan_in else 0.0
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+        spread((self.weight, self.bias), self._fan_in)
 
     def forward(self, input: Tensor) -> Tensor:
         result = plait.einsum(self.equation, input, self.weight)
@@ -116,18 +110,12 @@ class EinsumDense(Module):
             return result if layer.bias is None else result + layer.bias.numpy()
 
         return [
-            Sample(
-                (uniform(3, 4),), ("ab,bc->ac", (4, 5), "c"), like_torch="never",
-                reference=reference,
-            ),
+            Sample((uniform(3, 4),), ("ab,bc->ac", (4, 5), "c"), reference=reference),
             Sample(
                 (uniform(2, 3, 4),), ("...xa,ahb->...hxb", (4, 2, 3), "h"),
-                like_torch="never", reference=reference,
-            ),
-            Sample(
-                (uniform(2, 3, 4),), ("nta,as->nts", (4, 5)), like_torch="never",
                 reference=reference,
             ),
+            Sample((uniform(2, 3, 4),), ("nta,as->nts", (4, 5)), reference=reference),
         ]  # fmt: skip
 
 
@@ -194,8 +182,8 @@ class TernaryDense(Linear):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Size,
+        out_features: Size,
         threshold: float | None = None,
         bias: bool = True,
         device: Any = None,
@@ -233,13 +221,10 @@ class TernaryDense(Linear):
             return result if layer.bias is None else result + layer.bias.numpy()
 
         return [
-            Sample(
-                (uniform(3, 4),), (4, 5), smooth=False, like_torch="never",
-                reference=reference,
-            ),
+            Sample((uniform(3, 4),), (4, 5), smooth=False, reference=reference),
             Sample(
                 (uniform(2, 3, 4),), (4, 5, 0.3, False), smooth=False,
-                like_torch="never", reference=reference,
+                reference=reference,
             ),
         ]  # fmt: skip
 
@@ -278,27 +263,28 @@ class LoRALinear(Linear):
         ['lora_a', 'lora_b']
     """
 
+    lora_a: Parameter
+    lora_b: Parameter
+
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
-        rank: int,
+        in_features: Size,
+        out_features: Size,
+        rank: Size,
         alpha: float | None = None,
         bias: bool = True,
         freeze: bool = True,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        sizes("LoRALinear", rank=rank)
         if rank == 0:
             raise ArgumentError("[LoRALinear] a rank of at least 1 is needed", got="0")
         super().__init__(in_features, out_features, bias, device, dtype)
         self.rank = rank
         self.alpha = float(rank if alpha is None else alpha)
         self.freeze = freeze
-        like = {"device": device, "dtype": dtype}
-        self.lora_a = Parameter(plait.empty((rank, in_features), **like))
-        self.lora_b = Parameter(plait.empty((out_features, rank), **like))
+        own_parameter(self, "lora_a", (rank, in_features), device, dtype)
+        own_parameter(self, "lora_b", (out_features, rank), device, dtype)
         self._reset_added()
         for parameter in (self.weight, self.bias):
             if parameter is not None:
@@ -359,108 +345,9 @@ class LoRALinear(Linear):
 
         trained = {"freeze": False}
         return [
+            Sample((uniform(3, 4),), (4, 5, 2), trained, reference=reference),
             Sample(
-                (uniform(3, 4),), (4, 5, 2), trained, like_torch="never",
-                reference=reference,
-            ),
-            Sample(
-                (uniform(2, 3, 4),), (4, 5, 1, 8.0, False), trained, like_torch="never",
+                (uniform(2, 3, 4),), (4, 5, 1, 8.0, False), trained,
                 reference=reference,
             ),
         ]  # fmt: skip
-
-
-class _Prototypes(Module):
-    """A layer that compares its input with trained vectors."""
-
-    def __init__(
-        self, in_features: int, out_features: int, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        sizes(name, in_features=in_features, out_features=out_features)
-        self.in_features = in_features
-        self.out_features = out_features
-        shape = (out_features, in_features)
-        self.weight = Parameter(plait.empty(shape, device=device, dtype=dtype))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set the vectors to new initial values."""
-        bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
-        init.uniform_(self.weight, -bound, bound)
-
-    def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}"
-
-
-class Cosine(_Prototypes):
-    """The cosines of the angles between the input and trained vectors.
-
-    Formula: y[k] = x . weight[k] / (norm(x) * norm(weight[k])).
-
-    Args:
-        in_features: the size of the input's last axis.
-        out_features: how many vectors there are.
-        dtype: of the vectors. Default: float32.
-
-    Attributes:
-        weight: shape (out_features, in_features); at first U(-b, b) with
-            b = 1 / sqrt(in_features).
-
-    Input: shape (..., in_features). Result: shape (..., out_features).
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        vectors = plait.normalize(self.weight, axis=-1)
-        return plait.linear(plait.normalize(input, axis=-1), vectors)
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        def reference(layer: Cosine, x: np.ndarray) -> Any:
-            weight = layer.weight.numpy()
-            norms = np.linalg.norm(weight, axis=1)
-            result: np.ndarray = x @ weight.T / norms
-            return result / np.linalg.norm(x, axis=-1, keepdims=True)
-
-        return [
-            Sample((uniform(3, 4),), (4, 5), like_torch="never", reference=reference),
-            Sample(
-                (uniform(2, 3, 4),), (4, 2), like_torch="never", reference=reference
-            ),
-        ]
-
-
-class Euclidean(_Prototypes):
-    """The distances of the input from trained vectors.
-
-    Formula: y[k] = norm(x - weight[k]).
-
-    Args:
-        in_features: the size of the input's last axis.
-        out_features: how many vectors there are.
-        dtype: of the vectors. Default: float32.
-
-    Attributes:
-        weight: shape (out_features, in_features); at first U(-b, b) with
-            b = 1 / sqrt(in_features).
-
-    Input: shape (..., in_features). Result: shape (..., out_features).
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return (input.unsqueeze(-2) - self.weight).norm(axis=-1)
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        def reference(layer: Euclidean, x: np.ndarray) -> np.ndarray:
-            apart = x[..., None, :] - layer.weight.numpy()
-            result: np.ndarray = np.sqrt((apart**2).sum(-1))
-            return result
-
-        return [
-            Sample((uniform(3, 4),), (4, 5), like_torch="never", reference=reference),
-            Sample(
-                (uniform(2, 3, 4),), (4, 2), like_torch="never", reference=reference
-            ),
-        ]

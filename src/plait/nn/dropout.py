@@ -12,8 +12,8 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Probability
 from ..errors import ArgumentError, ShapeError
-from .linear import probabilities
 from .module import Module
 from .sample import Sample, uniform
 
@@ -21,9 +21,10 @@ from .sample import Sample, uniform
 class _Dropout(Module):
     """Leaves out elements in training; hands on its input in evaluation mode."""
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+    _shown = ("p", "inplace")
+
+    def __init__(self, p: Probability = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        probabilities(type(self).__name__, p=p)
         self.p = p
         self.inplace = inplace
 
@@ -47,9 +48,6 @@ class _Dropout(Module):
         self, input: Tensor, key: Tensor | None, shared: tuple[int, ...]
     ) -> Tensor:
         return plait.dropout(input, self.p, key=key, shared=shared)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
 
     @classmethod
     def samples(cls) -> list[Sample]:
@@ -244,9 +242,10 @@ class StochasticDepth(Module):
     Source: G. Huang et al., "Deep networks with stochastic depth", 2016.
     """
 
-    def __init__(self, p: float, mode: str = "row") -> None:
+    _shown = ("p", "mode")
+
+    def __init__(self, p: Probability, mode: str = "row") -> None:
         super().__init__()
-        probabilities("StochasticDepth", p=p)
         if mode not in ("row", "batch"):
             raise ArgumentError(
                 "[StochasticDepth] there is no such mode", got=repr(mode),
@@ -267,12 +266,9 @@ class StochasticDepth(Module):
         shared = tuple(range(1 if self.mode == "row" else 0, input.ndim))
         return plait.dropout(input, self.p, key=key, shared=shared)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, mode={self.mode!r}"
-
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample((uniform(3, 4),), (0.3,), like_torch="never"),
-            Sample((uniform(3, 4),), (0.5, "batch"), like_torch="never"),
+            Sample((uniform(3, 4),), (0.3,), reference=lambda _, x: x),
+            Sample((uniform(3, 4),), (0.5, "batch"), reference=lambda _, x: x),
         ]

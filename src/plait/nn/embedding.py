@@ -1,4 +1,4 @@
-"""Tables of vectors, looked up by number.
+"""Tables of vectors, looked up by number: one by one, or bags of several at once.
 
 Read first: `Embedding`.
 """
@@ -7,18 +7,114 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import plait
 from plait import Tensor
 
+from ..arguments import Positive, Size
 from ..errors import ArgumentError, ShapeError
 from . import init
-from .linear import sizes
 from .module import Module
-from .parameter import Parameter
-from .sample import Sample, integers
+from .parameter import Parameter, own_parameter
+from .sample import Sample, integers, uniform
 
 
-class Embedding(Module):
+class _Table(Module):
+    """A table of vectors of which some are looked up at each call."""
+
+    weight: Parameter
+
+    def __init__(
+        self,
+        num_embeddings: Size,
+        embedding_dim: Size,
+        padding_idx: int | None,
+        max_norm: float | None,
+        norm_type: float,
+        scale_grad_by_freq: bool,
+        sparse: bool,
+        weight: Tensor | None,
+        device: Any,
+        dtype: Any,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if sparse:
+            raise ArgumentError(
+                f"[{name}] there are no sparse gradients",
+                got="sparse=True",
+                fix="leave it out: the gradients are the same, but dense",
+            )
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ArgumentError(
+                    f"[{name}] padding_idx numbers no row",
+                    got=f"padding_idx={padding_idx} of {num_embeddings} rows",
+                )
+            padding_idx %= num_embeddings
+        shape = (num_embeddings, embedding_dim)
+        if weight is not None and weight.shape != shape:
+            raise ShapeError(
+                f"[{name}] _weight does not have one row for each number",
+                got=str(weight.shape),
+                expected=str(shape),
+            )
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        if weight is not None:
+            self.weight = Parameter(weight)
+        else:
+            own_parameter(self, "weight", shape, device, dtype)
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the table to new initial values."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            rows = plait.arange(self.num_embeddings) == self.padding_idx
+            self.weight.data = plait.where(rows.unsqueeze(1), 0.0, self.weight.detach())
+
+    def _limit(self, input: Tensor) -> None:
+        """Scale down the rows that are looked up and have too great a norm."""
+        if self.max_norm is None:
+            return
+        values = self.weight.detach()
+        rows = plait.embedding(input, values)
+        norms = rows.norm(self.norm_type, axis=-1, keepdims=True)
+        # As in PyTorch, a little below the limit, so that it is not exceeded again.
+        smaller = rows * (self.max_norm / (norms + 1e-7))
+        rows = plait.where(norms > self.max_norm, smaller, rows)
+        self.weight.data = plait.index_copy(values, input, rows, axis=0)
+
+    def _counts(self, input: Tensor) -> Tensor:
+        """Return how often each row is looked up."""
+        none = plait.zeros(self.num_embeddings, dtype=self.weight.dtype)
+        return plait.index_add(none, input, 1.0, axis=0)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_embeddings}, {self.embedding_dim}"
+
+
+def _table_shape(layer: str, table: Tensor) -> tuple[int, int]:
+    """Return the rows and columns of a table that is given.
+
+    Raises:
+        ShapeError: it has not two axes.
+    """
+    if table.ndim != 2:
+        raise ShapeError(
+            f"[{layer}] the table must have two axes", got=str(table.shape)
+        )
+    rows, features = table.shape
+    return rows, features
+
+
+class Embedding(_Table):
     """A table of vectors: the result holds the rows numbered by the input.
 
     Args:
@@ -51,10 +147,10 @@ class Embedding(Module):
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
+        num_embeddings: Size,
+        embedding_dim: Size,
         padding_idx: int | None = None,
-        max_norm: float | None = None,
+        max_norm: Positive | None = None,
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
@@ -63,37 +159,11 @@ class Embedding(Module):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
-        sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if sparse:
-            raise ArgumentError(
-                "[Embedding] there are no sparse gradients",
-                got="sparse=True",
-                fix="leave it out: the gradients are the same, but dense",
-            )
-        if max_norm is not None and not max_norm > 0:
-            raise ArgumentError(
-                "[Embedding] max_norm must be above 0", got=f"max_norm={max_norm}"
-            )
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.padding_idx = row_number("Embedding", padding_idx, num_embeddings)
-        self.max_norm = max_norm
-        self.norm_type = norm_type
-        self.scale_grad_by_freq = scale_grad_by_freq
-        shape = (num_embeddings, embedding_dim)
-        if _weight is not None and _weight.shape != shape:
-            raise ShapeError(
-                "[Embedding] the table does not have one row for each number",
-                got=str(_weight.shape),
-                expected=str(shape),
-            )
-        values = _weight
-        if values is None:
-            values = plait.empty(shape, device=device, dtype=dtype)
-        self.weight = Parameter(values, requires_grad=not _freeze)
-        if _weight is None:
-            self.reset_parameters()
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type,
+            scale_grad_by_freq, sparse, _weight, device, dtype,
+        )  # fmt: skip
+        self.weight.requires_grad_(not _freeze)
 
     @classmethod
     def from_pretrained(
@@ -117,26 +187,14 @@ class Embedding(Module):
         Raises:
             ShapeError: the table has not two axes.
         """
-        if embeddings.ndim != 2:
-            raise ShapeError(
-                "[Embedding] the table must have two axes", got=str(embeddings.shape)
-            )
-        rows, features = embeddings.shape
+        rows, features = _table_shape("Embedding", embeddings)
         return cls(
             rows, features, padding_idx, max_norm, norm_type, scale_grad_by_freq,
             sparse, embeddings, freeze,
         )  # fmt: skip
 
-    def reset_parameters(self) -> None:
-        """Set the table to new initial values."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            rows = plait.arange(self.num_embeddings) == self.padding_idx
-            self.weight.data = plait.where(rows.unsqueeze(1), 0.0, self.weight.detach())
-
     def forward(self, input: Tensor) -> Tensor:
-        if self.max_norm is not None:
-            limit_rows(self.weight, input, self.max_norm, self.norm_type)
+        self._limit(input)
         result = plait.embedding(input, self.weight)
         if self.scale_grad_by_freq:
             result = self._shared(input, result)
@@ -150,22 +208,14 @@ class Embedding(Module):
 
     def _shared(self, input: Tensor, result: Tensor) -> Tensor:
         """Return `result`, the gradient of a row divided by how often it is taken."""
-        counts = row_counts(input, self.num_embeddings, result.dtype)
-        share = 1 / plait.take(counts, input).unsqueeze(-1)
+        share = 1 / plait.take(self._counts(input), input).unsqueeze(-1)
         fixed = result.detach()
         return fixed + (result - fixed) * share
 
     def extra_repr(self) -> str:
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        if self.padding_idx is not None:
-            text += f", padding_idx={self.padding_idx}"
-        if self.max_norm is not None:
-            text += f", max_norm={self.max_norm}"
-        if self.norm_type != 2.0:
-            text += f", norm_type={self.norm_type}"
-        if self.scale_grad_by_freq:
-            text += ", scale_grad_by_freq=True"
-        return text
+        return super().extra_repr() + self._unusual(
+            padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False
+        )
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -183,36 +233,155 @@ class Embedding(Module):
         ]  # fmt: skip
 
 
-def row_number(layer: str, index: int | None, size: int) -> int | None:
-    """Return the number of a row from the start; None for none.
+class EmbeddingBag(_Table):
+    """A table of vectors: the result holds a sum, mean or maximum of rows for each bag.
 
-    Raises:
-        ArgumentError: there is no such row.
-    """
-    if index is None:
-        return None
-    if not -size <= index < size:
-        raise ArgumentError(
-            f"[{layer}] padding_idx numbers no row",
-            got=f"padding_idx={index} of {size} rows",
-        )
-    return index % size
-
-
-def limit_rows(table: Parameter, input: Tensor, limit: float, p: float) -> None:
-    """Scale down the rows of a table that are looked up and have a norm above `limit`.
+    It is an `Embedding` and a reduction; see `plait.embedding_bag`.
 
     Args:
-        p: the order of the norm.
+        num_embeddings: how many vectors there are.
+        embedding_dim: the size of each.
+        max_norm: vectors that are looked up and have a greater norm are first scaled
+            down to it. That changes the table, in evaluation mode as well.
+        norm_type: p of that norm, the p-th root of the sum of abs(x) ** p.
+        scale_grad_by_freq: divide the gradient of a vector by how often it was looked
+            up in the same call; not with mode "max".
+        mode: "sum", "mean" or "max".
+        sparse: must be false: gradients are dense. It is here to keep PyTorch's order.
+        _weight: the table, shape (num_embeddings, embedding_dim). Default: new values.
+        include_last_offset: offsets have one more number, where the last bag ends.
+        padding_idx: the number of a vector that is left out of its bag: it is 0 at
+            first and gets no gradient.
+        device, dtype: of the table. Default: the CPU, float32.
+
+    Attributes:
+        weight: shape (num_embeddings, embedding_dim); at first N(0, 1).
+
+    Input: integers, shape (bags, rows of each); or shape (rows,), and offsets, which
+    say where in them each bag begins, shape (bags,); and with mode "sum", if wanted,
+    `per_sample_weights`, a factor for each row. Result: shape (bags, embedding_dim),
+    0 for a bag without rows.
+
+    Raises:
+        ArgumentError: a setting has a wrong value.
+        ShapeError: `_weight` has another shape; (calling it) the shapes do not fit.
+        DTypeError: (calling it) the input is not of integers.
+        IndexingError: (calling it) a number is out of range.
     """
-    values = table.detach()
-    rows = plait.embedding(input, values)
-    norms = rows.norm(p, axis=-1, keepdims=True)
-    # As in PyTorch, a little below the limit, so that it is not exceeded again.
-    factors = plait.where(norms > limit, limit / (norms + 1e-7), 1.0)
-    table.data = plait.index_copy(values, input, rows * factors, axis=0)
 
+    def __init__(
+        self,
+        num_embeddings: Size,
+        embedding_dim: Size,
+        max_norm: Positive | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        name = "EmbeddingBag"
+        if mode not in ("sum", "mean", "max"):
+            raise ArgumentError(
+                f"[{name}] there is no such mode",
+                got=repr(mode),
+                expected="sum, mean, max",
+            )
+        if scale_grad_by_freq and mode == "max":
+            raise ArgumentError(
+                f"[{name}] scale_grad_by_freq is for sums and means", got="mode='max'"
+            )
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type,
+            scale_grad_by_freq, sparse, _weight, device, dtype,
+        )  # fmt: skip
+        self.mode = mode
+        self.include_last_offset = include_last_offset
 
-def row_counts(input: Tensor, size: int, dtype: Any) -> Tensor:
-    """Return how often each of `size` rows is looked up."""
-    return plait.index_add(plait.zeros(size, dtype=dtype), input, 1.0, axis=0)
+    @classmethod
+    def from_pretrained(
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+    ) -> EmbeddingBag:
+        """Return a layer whose table is `embeddings`.
+
+        Args:
+            embeddings: shape (num_embeddings, embedding_dim).
+            freeze: do not train the table.
+            max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset,
+                padding_idx: those of the layer.
+
+        Raises:
+            ShapeError: the table has not two axes.
+        """
+        rows, features = _table_shape("EmbeddingBag", embeddings)
+        new = cls(
+            rows, features, max_norm, norm_type, scale_grad_by_freq, mode, sparse,
+            embeddings, include_last_offset, padding_idx,
+        )  # fmt: skip
+        new.weight.requires_grad_(not freeze)
+        return new
+
+    def forward(
+        self,
+        input: Tensor,
+        offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:
+        self._limit(input)
+        table: Tensor = self.weight
+        if self.scale_grad_by_freq:
+            share = (1 / plait.maximum(self._counts(input), 1.0)).unsqueeze(-1)
+            fixed = table.detach()
+            table = fixed + (table - fixed) * share
+        return plait.embedding_bag(
+            input, table, offsets, per_sample_weights, mode=self.mode,
+            padding_idx=self.padding_idx, include_last_offset=self.include_last_offset,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        text = super().extra_repr() + self._unusual(
+            max_norm=None, norm_type=2.0, scale_grad_by_freq=False
+        )
+        return f"{text}, mode={self.mode!r}" + self._unusual(padding_idx=None)
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        bags = integers(3, 4, high=5)
+        rows, offsets = integers(9, high=5), np.array([0, 2, 2, 7])
+        ended = np.array([0, 2, 2, 9])
+        return [
+            Sample((bags,), (5, 3), wrt=()),
+            Sample((bags,), (5, 3), {"mode": "max"}, wrt=()),
+            Sample(
+                (rows, offsets), (5, 2), {"mode": "sum", "padding_idx": 1}, wrt=(),
+                separable=False,
+            ),
+            Sample((rows, offsets), (5, 2), wrt=(), separable=False),
+            Sample((rows, offsets), (5, 2), {"mode": "max"}, wrt=(), separable=False),
+            Sample(
+                (rows, ended), (5, 2), {"include_last_offset": True}, wrt=(),
+                separable=False,
+            ),
+            Sample(
+                (rows, offsets, uniform(9)), (5, 2), {"mode": "sum"}, wrt=(2,),
+                separable=False,
+            ),
+            # Its gradient in PyTorch takes the frequencies of other rows.
+            Sample(
+                (bags,), (5, 2), {"scale_grad_by_freq": True}, wrt=(), smooth=False,
+                like_torch="never",
+            ),
+        ]  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Reduction
 from .criterion import WEIGHTS, Criterion, WeightedCriterion, references
 from .sample import Sample, integers, uniform
 
@@ -38,6 +39,9 @@ class FocalLoss(WeightedCriterion):
         gamma: how much less; with 0 this is the cross entropy.
         reduction: "mean" or "sum" over all examples, or "none".
 
+    Attributes:
+        weight: the given one, a buffer; or None.
+
     Input: scores, shape (n, classes, ...), and class numbers, shape (n, ...), or
     probabilities of the shape of the scores. Result: a scalar, or shape (n, ...) for
     "none".
@@ -49,7 +53,7 @@ class FocalLoss(WeightedCriterion):
         self,
         weight: Tensor | None = None,
         gamma: float = 2.0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(weight, reduction)
         self.gamma = gamma
@@ -91,7 +95,10 @@ class SigmoidFocalLoss(Criterion):
     _settings = ("alpha", "gamma")
 
     def __init__(
-        self, alpha: float | None = 0.25, gamma: float = 2.0, reduction: str = "mean"
+        self,
+        alpha: float | None = 0.25,
+        gamma: float = 2.0,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.alpha = alpha
@@ -126,7 +133,7 @@ class PolyLoss(Criterion):
 
     _settings = ("epsilon",)
 
-    def __init__(self, epsilon: float = 2.0, reduction: str = "mean") -> None:
+    def __init__(self, epsilon: float = 2.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.epsilon = epsilon
 
@@ -155,7 +162,7 @@ class GeneralizedCrossEntropyLoss(Criterion):
 
     _settings = ("q",)
 
-    def __init__(self, q: float = 0.5, reduction: str = "mean") -> None:
+    def __init__(self, q: float = 0.5, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.q = q
 
@@ -180,9 +187,6 @@ class SparsemaxLoss(Criterion):
     probabilities of the shape of the scores. Result: a scalar, or shape (n, ...) for
     "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.sparsemax_loss(input, target, **self._options())

@@ -12,22 +12,12 @@ import copy
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError
-from .convolution import (
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    ConvTranspose1d,
-    ConvTranspose2d,
-    ConvTranspose3d,
-)
+from .convolution import Convolution, ConvTranspose
 from .linear import Linear
 from .normalization import BatchNorm
 from .parameter import Parameter
-
-Convolution = (
-    Conv1d | Conv2d | Conv3d | ConvTranspose1d | ConvTranspose2d | ConvTranspose3d
-)
 
 
 def _factors(
@@ -84,6 +74,7 @@ def _fused(
     return new
 
 
+@checked
 def fuse_conv_bn_eval(
     conv: Convolution, bn: BatchNorm, transpose: bool = False
 ) -> Convolution:
@@ -104,7 +95,7 @@ def fuse_conv_bn_eval(
         ArgumentError: a layer is in training mode, or they do not fit together.
     """
     op = "fuse_conv_bn_eval"
-    transposed = isinstance(conv, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d))
+    transposed = isinstance(conv, ConvTranspose)
     if transposed != transpose:
         raise ArgumentError(
             f"[{op}] transpose says whether the convolution is a transposed one",
@@ -116,6 +107,7 @@ def fuse_conv_bn_eval(
     return new
 
 
+@checked
 def fuse_linear_bn_eval(linear: Linear, bn: BatchNorm) -> Linear:
     """Return one linear layer that does what `linear` and then `bn` do.
 

@@ -13,15 +13,15 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from ..errors import ArgumentError, ShapeError
 from . import init
 from .containers import ModuleList
 from .convolution import Conv2d
 from .linear import Linear
-from .merging import linear_map
 from .module import Module
 from .named_activation import Function, activation_function
-from .sample import Sample, uniform
+from .sample import Sample, linear_map, uniform
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -52,9 +52,9 @@ class SwiGLU(Module):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: Size,
         hidden_features: int,
-        out_features: int | None = None,
+        out_features: Size | None = None,
         bias: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -79,12 +79,9 @@ class SwiGLU(Module):
             return linear_map(layer.down_proj, hidden)
 
         return [
-            Sample((uniform(3, 4),), (4, 6), like_torch="never", reference=reference),
-            Sample(
-                (uniform(2, 3, 4),), (4, 2, 3, True), like_torch="never",
-                reference=reference,
-            ),
-        ]  # fmt: skip
+            Sample((uniform(3, 4),), (4, 6), reference=reference),
+            Sample((uniform(2, 3, 4),), (4, 2, 3, True), reference=reference),
+        ]
 
 
 class Highway(Module):
@@ -108,7 +105,7 @@ class Highway(Module):
 
     def __init__(
         self,
-        features: int,
+        features: Size,
         activation: str | Function = "relu",
         gate_bias: float = -1.0,
         device: Any = None,
@@ -137,15 +134,14 @@ class Highway(Module):
     def samples() -> list[Sample]:
         def reference(layer: Highway, x: np.ndarray) -> np.ndarray:
             share = _sigmoid(linear_map(layer.gate, x))
-            new = np.tanh(linear_map(layer.linear, x))
+            new = linear_map(layer.linear, x)
+            new = np.tanh(new) if layer.activation == "tanh" else np.maximum(new, 0)
             result: np.ndarray = share * new + (1 - share) * x
             return result
 
         return [
-            Sample(
-                (uniform(3, 4),), (4, "tanh"), like_torch="never", reference=reference
-            ),
-            Sample((uniform(2, 3, 4),), (4,), like_torch="never"),
+            Sample((uniform(3, 4),), (4, "tanh"), reference=reference),
+            Sample((uniform(2, 3, 4),), (4,), reference=reference),
         ]
 
 
@@ -194,22 +190,23 @@ class SqueezeExcitation(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
-        def reference(layer: SqueezeExcitation, x: np.ndarray) -> np.ndarray:
-            means = x.mean((2, 3))
-            for one, last in ((layer.fc1, False), (layer.fc2, True)):
-                assert one.bias is not None
-                weight = one.weight.numpy()[:, :, 0, 0]
-                means = means @ weight.T + one.bias.numpy()
-                means = _sigmoid(means) if last else np.tanh(means)
-            result: np.ndarray = x * means[:, :, None, None]
-            return result
+        def map_of(conv: Conv2d, means: np.ndarray) -> Any:
+            assert conv.bias is not None
+            return means @ conv.weight.numpy()[:, :, 0, 0].T + conv.bias.numpy()
 
-        x = uniform(2, 4, 3, 5)
+        def usual(layer: SqueezeExcitation, x: np.ndarray) -> Any:
+            inner = np.tanh(map_of(layer.fc1, x.mean((2, 3))))
+            return x * _sigmoid(map_of(layer.fc2, inner))[:, :, None, None]
+
+        def hard(layer: SqueezeExcitation, x: np.ndarray) -> Any:
+            inner = np.maximum(map_of(layer.fc1, x.mean((2, 3))), 0)
+            scale = np.clip(map_of(layer.fc2, inner) / 6 + 0.5, 0, 1)
+            return x * scale[:, :, None, None]
+
+        x, named = uniform(2, 4, 3, 5), {"scale_activation": "hardsigmoid"}
         return [
-            Sample((x,), (4, 2, "tanh"), like_torch="never", reference=reference),
-            Sample(
-                (x,), (4, 3), {"scale_activation": "hardsigmoid"}, like_torch="never"
-            ),
+            Sample((x,), (4, 2, "tanh"), reference=usual),
+            Sample((x,), (4, 3), named, reference=hard),
         ]
 
 
@@ -268,5 +265,5 @@ class MixtureOfExperts(Module):
 
         layers = (Linear(4, 3), Linear(4, 2), Linear(4, 2), Linear(4, 2, bias=False))
         return [
-            Sample((uniform(3, 4),), layers, like_torch="never", reference=reference),
+            Sample((uniform(3, 4),), layers, reference=reference),
         ]

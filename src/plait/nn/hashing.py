@@ -97,6 +97,8 @@ class Hashing(Module):
     pseudorandom number generators", 2014.
     """
 
+    _shown = ("num_bins", "mask_value", "salt", "output_mode")
+
     def __init__(
         self,
         num_bins: int,
@@ -123,12 +125,6 @@ class Hashing(Module):
             ids = _bins(hashes, self.num_bins - 1) + 1
             ids = plait.where(plait.equal(input, self.mask_value), 0, ids)
         return encoded(ids, self.num_bins, self.output_mode, None, plait.float32)
-
-    def extra_repr(self) -> str:
-        return (
-            f"num_bins={self.num_bins}, mask_value={self.mask_value}, "
-            f"salt={self.salt}, output_mode={self.output_mode!r}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -168,6 +164,8 @@ class HashedCrossing(Module):
     Source: as `Hashing`.
     """
 
+    _shown = ("num_bins", "output_mode", "salt")
+
     def __init__(self, num_bins: int, output_mode: str = "int", salt: int = 0) -> None:
         super().__init__()
         if num_bins < 1 or salt < 0:
@@ -189,12 +187,6 @@ class HashedCrossing(Module):
         _check_integers("HashedCrossing", features)
         ids = _bins(hashed(features, self.salt), self.num_bins)
         return encoded(ids, self.num_bins, self.output_mode, None, plait.float32)
-
-    def extra_repr(self) -> str:
-        return (
-            f"num_bins={self.num_bins}, output_mode={self.output_mode!r}, "
-            f"salt={self.salt}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:

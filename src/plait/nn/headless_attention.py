@@ -12,11 +12,11 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Probability, Size
 from ..errors import ArgumentError, ShapeError
 from . import init
-from .linear import probabilities, sizes
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, own_parameter, spread
 from .sample import Sample, uniform
 
 
@@ -57,17 +57,14 @@ class Attention(Module):
     def __init__(
         self,
         use_scale: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        probabilities("Attention", dropout=dropout)
         self.dropout = dropout
-        if use_scale:
-            self.scale = Parameter(plait.ones((), device=device, dtype=dtype))
-        else:
-            self.register_parameter("scale", None)
+        own_parameter(self, "scale", () if use_scale else None, device, dtype)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the scale to 1."""
@@ -138,14 +135,10 @@ class Attention(Module):
         two = (uniform(2, 3, 4), uniform(2, 5, 4) * 0.7)
         return [
             Sample(
-                (*two, uniform(2, 5, 3)), (True,), wrt=(0, 1, 2), like_torch="never",
-                reference=reference,
+                (*two, uniform(2, 5, 3)), (True,), wrt=(0, 1, 2), reference=reference,
             ),
-            Sample(two, wrt=(0, 1), like_torch="never", reference=reference),
-            Sample(
-                two, (True, 0.5), wrt=(0, 1), smooth=False, like_torch="never",
-                reference=reference,
-            ),
+            Sample(two, wrt=(0, 1), reference=reference),
+            Sample(two, (True, 0.5), wrt=(0, 1), smooth=False, reference=reference),
         ]  # fmt: skip
 
 
@@ -176,28 +169,21 @@ class AdditiveAttention(Module):
 
     def __init__(
         self,
-        features: int,
+        features: Size,
         use_scale: bool = True,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        sizes("AdditiveAttention", features=features)
-        probabilities("AdditiveAttention", dropout=dropout)
         self.features = features
         self.dropout = dropout
-        if use_scale:
-            self.scale = Parameter(plait.empty(features, device=device, dtype=dtype))
-        else:
-            self.register_parameter("scale", None)
+        own_parameter(self, "scale", features if use_scale else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the scale to new initial values."""
-        if self.scale is not None:
-            bound = self.features**-0.5 if self.features else 0.0
-            init.uniform_(self.scale, -bound, bound)
+        spread([self.scale], self.features)
 
     def forward(
         self,
@@ -273,18 +259,10 @@ class AdditiveAttention(Module):
 
         two = (uniform(2, 3, 4), uniform(2, 5, 4) * 0.7)
         return [
-            Sample(
-                (*two, uniform(2, 5, 3)), (4,), wrt=(0, 1, 2), like_torch="never",
-                reference=reference,
-            ),
-            Sample(
-                two, (4, False), wrt=(0, 1), like_torch="never", reference=reference
-            ),
-            Sample(
-                two, (4, True, 0.5), wrt=(0, 1), smooth=False, like_torch="never",
-                reference=reference,
-            ),
-        ]  # fmt: skip
+            Sample((*two, uniform(2, 5, 3)), (4,), wrt=(0, 1, 2), reference=reference),
+            Sample(two, (4, False), wrt=(0, 1), reference=reference),
+            Sample(two, (4, True, 0.5), wrt=(0, 1), smooth=False, reference=reference),
+        ]
 
 
 def _masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:

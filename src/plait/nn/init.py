@@ -9,14 +9,16 @@ Read first: `kaiming_uniform_`, `calculate_gain`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError, ShapeError
+from ..names import missing
 
 Generator = Any
 # Of a normal distribution of deviation 1 that is cut off at two deviations:
@@ -24,6 +26,7 @@ Generator = Any
 _STD_OF_CUT_NORMAL = 0.87962566103423978
 
 
+@checked
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return by how much weights should be wider for what a nonlinearity takes away.
 
@@ -60,6 +63,7 @@ def _set(tensor: Tensor, value: Tensor) -> Tensor:
     return tensor
 
 
+@checked
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator = None
 ) -> Tensor:
@@ -77,6 +81,7 @@ def uniform_(
     return _set(tensor, draw)
 
 
+@checked
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator = None
 ) -> Tensor:
@@ -94,6 +99,7 @@ def normal_(
     return _set(tensor, draw)
 
 
+@checked
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -118,6 +124,7 @@ def trunc_normal_(
     return _set(tensor, draw)
 
 
+@checked
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with `val`.
 
@@ -128,6 +135,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     return _set(tensor, plait.full(tensor.shape, val, dtype=tensor.dtype))
 
 
+@checked
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with 1.
 
@@ -137,6 +145,7 @@ def ones_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 1)
 
 
+@checked
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with 0.
 
@@ -146,6 +155,7 @@ def zeros_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 0)
 
 
+@checked
 def eye_(tensor: Tensor) -> Tensor:
     """Set a matrix to 1 on its diagonal and 0 elsewhere.
 
@@ -156,6 +166,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _set(tensor, plait.eye(*tensor.shape, dtype=tensor.dtype))
 
 
+@checked
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Set the weight of a convolution so that it hands on its input channels.
 
@@ -209,6 +220,7 @@ def _fans(op: str, tensor: Tensor) -> tuple[int, int]:
     return inputs * size, outputs * size
 
 
+@checked
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator = None
 ) -> Tensor:
@@ -228,6 +240,7 @@ def xavier_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@checked
 def xavier_normal_(
     tensor: Tensor, gain: float = 1.0, generator: Generator = None
 ) -> Tensor:
@@ -252,6 +265,7 @@ def _xavier_std(op: str, tensor: Tensor, gain: float) -> float:
     return gain * math.sqrt(2.0 / total) if total else 0.0
 
 
+@checked
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0.0,
@@ -278,6 +292,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@checked
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0.0,
@@ -314,6 +329,7 @@ def _kaiming_std(
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
+@checked
 def variance_scaling_(
     tensor: Tensor,
     scale: float = 1.0,
@@ -369,6 +385,7 @@ def _std(op: str, tensor: Tensor, mode: str) -> float:
     return 1 / math.sqrt(fans[mode]) if fans[mode] else 0.0
 
 
+@checked
 def lecun_uniform_(tensor: Tensor, generator: Generator = None) -> Tensor:
     """Fill with uniform random numbers of variance 1 / fan_in.
 
@@ -384,6 +401,7 @@ def lecun_uniform_(tensor: Tensor, generator: Generator = None) -> Tensor:
     return uniform_(tensor, -bound, bound, generator)
 
 
+@checked
 def lecun_normal_(tensor: Tensor, generator: Generator = None) -> Tensor:
     """Fill with normal random numbers of variance 1 / fan_in, cut at two deviations.
 
@@ -398,6 +416,7 @@ def lecun_normal_(tensor: Tensor, generator: Generator = None) -> Tensor:
     return variance_scaling_(tensor, generator=generator)
 
 
+@checked
 def bilinear_(tensor: Tensor) -> Tensor:
     """Set the weight of a transposed convolution so that it enlarges pictures smoothly.
 
@@ -425,6 +444,7 @@ def bilinear_(tensor: Tensor) -> Tensor:
     return _set(tensor, plait.asarray(np.broadcast_to(values, tensor.shape).copy()))
 
 
+@checked
 def positive_unitball_(tensor: Tensor, generator: Generator = None) -> Tensor:
     """Fill with uniform random numbers, divided so that each row adds up to 1.
 
@@ -447,6 +467,7 @@ def positive_unitball_(tensor: Tensor, generator: Generator = None) -> Tensor:
     return _set(tensor, draw / total)
 
 
+@checked
 def orthogonal_(
     tensor: Tensor, gain: float = 1.0, generator: Generator = None
 ) -> Tensor:
@@ -477,6 +498,7 @@ def orthogonal_(
     return _set(tensor, (q * gain).reshape(tensor.shape))
 
 
+@checked
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator = None
 ) -> Tensor:
@@ -508,3 +530,7 @@ def sparse_(
     )
     rank = plait.argsort(plait.argsort(order, axis=0), axis=0)
     return _set(tensor, plait.where(rank < zeros, 0.0, values))
+
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing("plait.nn.init")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, Probability, Size
 from ..errors import ShapeError
 from .normalization import Tracked, move
 from .sample import Sample, uniform
@@ -21,9 +22,9 @@ class _InstanceNorm(Tracked):
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: NotNegative = 1e-5,
+        momentum: Probability | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
         device: Any = None,

@@ -19,7 +19,8 @@ from typing import Any, ClassVar, cast
 import plait
 from plait import Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, ShapeError, TracingError
+from ..arguments import bare, misbound
+from ..errors import ArgumentError, ShapeError, TracingError
 from .convolution import (
     Conv1d,
     Conv2d,
@@ -80,14 +81,11 @@ class LazyModule(Module):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         Module.__init__(self)
-        try:
-            bound = self.__signature__.bind(*args, **named)
-        except TypeError as error:
-            raise ArgumentTypeError(
-                f"[{type(self).__name__}] {error}",
-                expected=", ".join(self.__signature__.parameters),
-            ) from None
-        given = {**self.defaults, **bound.arguments}
+        signature = self.__signature__
+        wrong = misbound(type(self).__name__, bare(signature), args, named)
+        if wrong is not None:
+            raise wrong
+        given = {**self.defaults, **signature.bind(*args, **named).arguments}
         # The ordinary layer with some size checks the arguments, and shows what there
         # is to own. It draws no numbers that anyone else would have drawn.
         with plait.random.keyed(plait.random.key(0)):
@@ -109,7 +107,9 @@ class LazyModule(Module):
 
     def _unit(self, given: Mapping[str, Any]) -> int:
         """Return a size that the ordinary layer can have; so can its multiples."""
-        return int(given.get("groups", 1))
+        groups = given.get("groups", 1)
+        # One that is no number is for the ordinary layer to refuse.
+        return groups if isinstance(groups, int) else 1
 
     def _made(self, given: Mapping[str, Any], size: int) -> Module:
         """Return the ordinary layer with a size."""
@@ -133,7 +133,7 @@ class LazyModule(Module):
         """Return whether this layer has not been called yet."""
         return bool(self._waiting)
 
-    def forward(self, *args: Any, **named: Any) -> Any:
+    def forward(self, input: Tensor, *args: Any, **named: Any) -> Any:
         """Become the ordinary layer, and return what that one computes."""
         name = type(self).__name__
         if not all(isinstance(vars(self)[n], Uninitialized) for n in self._waiting):
@@ -142,7 +142,7 @@ class LazyModule(Module):
                 "none can be given",
                 fix="call the model once, on an example, before functional_call",
             )
-        size = self.size_of(*args[:1])
+        size = self.size_of(input)
         try:
             plait.zeros(()).numpy()
         except TracingError:
@@ -153,7 +153,7 @@ class LazyModule(Module):
             ) from None
         with plait.no_grad():
             self._settle(self._made(self._given, size))
-        return self.forward(*args, **named)
+        return self.forward(input, *args, **named)
 
     def _twin_for(self, values: Mapping[str, Any]) -> Module | None:
         """Return the ordinary layer that values by name are of; None if none shows."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,23 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Size, Sizes
 from ..errors import ArgumentError, ShapeError
-from . import init
-from .linear import sizes
-from .parameter import Parameter
-from .sample import Sample, uniform
-from .separable import windows
+from .parameter import Parameter, own_parameter, spread
+from .sample import Sample, uniform, windows
 from .spatial import Spatial
-
-Sizes = int | Sequence[int]
 
 
 class _LocallyConnected(Spatial):
     """A convolution whose weights differ from place to place."""
 
+    weight: Parameter
     bias: Parameter | None
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: Size,
+        out_channels: Size,
         input_size: Sizes,
         kernel_size: Sizes,
         stride: Sizes = 1,
@@ -45,7 +41,6 @@ class _LocallyConnected(Spatial):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        sizes(name, in_channels=in_channels, out_channels=out_channels)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.input_size = self._each("input_size", input_size, 1)
@@ -67,22 +62,16 @@ class _LocallyConnected(Spatial):
         self.output_size = tuple(
             n // step + 1 for n, step in zip(room, self.stride, strict=True)
         )
-        like = {"device": device, "dtype": dtype}
         shape = (*self.output_size, out_channels, in_channels, *self.kernel_size)
-        self.weight = Parameter(plait.empty(shape, **like))
-        if bias:
-            shape = (out_channels, *self.output_size)
-            self.bias = Parameter(plait.empty(shape, **like))
-        else:
-            self.register_parameter("bias", None)
+        own_parameter(self, "weight", shape, device, dtype)
+        shape = (out_channels, *self.output_size)
+        own_parameter(self, "bias", shape if bias else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the parameters to new initial values."""
         fan_in = self.in_channels * math.prod(self.kernel_size)
-        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+        spread(self.parameters(), fan_in)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input, self.in_channels)
@@ -132,17 +121,13 @@ class _LocallyConnected(Spatial):
         shape = (2, 3, 5, 4)[: 2 + rank]
         inner = shape[2:]
         return [
+            Sample((uniform(*shape),), (3, 4, inner, 3), reference=reference),
             Sample(
-                (uniform(*shape),), (3, 4, inner, 3), like_torch="never",
-                reference=reference,
+                (uniform(*shape),), (3, 2, inner, 2, 2, 1, False), reference=reference,
             ),
             Sample(
-                (uniform(*shape),), (3, 2, inner, 2, 2, 1, False), like_torch="never",
+                (uniform(*shape[1:]),), (3, 2, inner, 2), separable=False,
                 reference=reference,
-            ),
-            Sample(
-                (uniform(*shape[1:]),), (3, 2, inner, 2), like_torch="never",
-                separable=False, reference=reference,
             ),
         ]  # fmt: skip
 

@@ -7,11 +7,14 @@ Read first: `CrossEntropyLoss`, `MSELoss`.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, Probability, Reduction
 from .criterion import WEIGHTS, Criterion, WeightedCriterion, reductions, references
 from .parameter import Buffer
 from .sample import Sample, integers, uniform
@@ -25,9 +28,6 @@ class MSELoss(Criterion):
 
     Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.mse_loss(input, target, **self._options())
@@ -45,9 +45,6 @@ class L1Loss(Criterion):
 
     Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.l1_loss(input, target, **self._options())
@@ -70,7 +67,7 @@ class SmoothL1Loss(Criterion):
 
     _settings = ("beta",)
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
         self.beta = beta
 
@@ -94,7 +91,7 @@ class HuberLoss(Criterion):
 
     _settings = ("delta",)
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
         self.delta = delta
 
@@ -125,8 +122,8 @@ class PoissonNLLLoss(Criterion):
         self,
         log_input: bool = True,
         full: bool = False,
-        eps: float = 1e-8,
-        reduction: str = "mean",
+        eps: NotNegative = 1e-8,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.log_input = log_input
@@ -160,7 +157,11 @@ class GaussianNLLLoss(Criterion):
     _settings = ("full", "eps")
 
     def __init__(
-        self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+        self,
+        *,
+        full: bool = False,
+        eps: NotNegative = 1e-6,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.full = full
@@ -201,8 +202,8 @@ class CrossEntropyLoss(WeightedCriterion):
         weight: Tensor | None = None,
         *,
         ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+        label_smoothing: Probability = 0.0,
     ) -> None:
         super().__init__(weight, reduction)
         self.ignore_index = ignore_index
@@ -245,7 +246,7 @@ class NLLLoss(WeightedCriterion):
         weight: Tensor | None = None,
         *,
         ignore_index: int = -100,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(weight, reduction)
         self.ignore_index = ignore_index
@@ -281,7 +282,7 @@ class BCELoss(WeightedCriterion):
     """
 
     def __init__(
-        self, weight: Tensor | None = None, *, reduction: str = "mean"
+        self, weight: Tensor | None = None, *, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(weight, reduction)
 
@@ -317,7 +318,7 @@ class BCEWithLogitsLoss(WeightedCriterion):
         self,
         weight: Tensor | None = None,
         *,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
         super().__init__(weight, reduction)
@@ -351,8 +352,13 @@ class KLDivLoss(Criterion):
 
     _settings = ("log_target",)
 
-    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        reduction: Literal["mean", "sum", "none", "batchmean"] = "mean",
+        log_target: bool = False,
+    ) -> None:
+        super().__init__()
+        self.reduction = reduction
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -377,9 +383,6 @@ class LogCoshLoss(Criterion):
     Input: shapes (...) and (...). Result: a scalar, or (...) for "none".
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.log_cosh_loss(input, target, **self._options())
 
@@ -403,7 +406,7 @@ class MAPELoss(Criterion):
 
     _settings = ("eps",)
 
-    def __init__(self, eps: float = 1e-7, reduction: str = "mean") -> None:
+    def __init__(self, eps: NotNegative = 1e-7, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.eps = eps
 
@@ -432,7 +435,7 @@ class MSLELoss(Criterion):
 
     _settings = ("eps",)
 
-    def __init__(self, eps: float = 1e-7, reduction: str = "mean") -> None:
+    def __init__(self, eps: NotNegative = 1e-7, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.eps = eps
 

@@ -15,6 +15,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, Reduction
 from ..errors import ArgumentError
 from .criterion import (
     WEIGHTS,
@@ -43,7 +44,7 @@ class HingeEmbeddingLoss(Criterion):
 
     _settings = ("margin",)
 
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
 
@@ -71,7 +72,7 @@ class MarginRankingLoss(Criterion):
 
     _settings = ("margin",)
 
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 0.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
 
@@ -93,9 +94,6 @@ class SoftMarginLoss(Criterion):
     Input: shapes (...) and (...). The target is 1 or -1. Result: a scalar, or (...) for
     "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.soft_margin_loss(input, target, **self._options())
@@ -131,7 +129,7 @@ class MultiMarginLoss(WeightedCriterion):
         margin: float = 1.0,
         weight: Tensor | None = None,
         *,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(weight, reduction)
         self.p = p
@@ -162,9 +160,6 @@ class MultiLabelMarginLoss(Criterion):
     for "none".
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.multilabel_margin_loss(input, target, **self._options())
 
@@ -191,7 +186,7 @@ class MultiLabelSoftMarginLoss(WeightedCriterion):
     """
 
     def __init__(
-        self, weight: Tensor | None = None, *, reduction: str = "mean"
+        self, weight: Tensor | None = None, *, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(weight, reduction)
 
@@ -222,7 +217,7 @@ class CosineEmbeddingLoss(Criterion):
 
     _settings = ("margin",)
 
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 0.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
 
@@ -258,9 +253,9 @@ class TripletMarginLoss(Criterion):
         self,
         margin: float = 1.0,
         p: float = 2.0,
-        eps: float = 1e-6,
+        eps: NotNegative = 1e-6,
         swap: bool = False,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.margin = margin
@@ -293,7 +288,7 @@ class HingeLoss(Criterion):
 
     _settings = ("margin",)
 
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
 
@@ -321,7 +316,7 @@ class SquaredHingeLoss(Criterion):
 
     _settings = ("margin",)
 
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
 
@@ -346,9 +341,6 @@ class CategoricalHingeLoss(Criterion):
     Input: scores, shape (n, classes), and class numbers, shape (n,), or ones and
     zeros, shape (n, classes). Result: a scalar, or shape (n,) for "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return plait.categorical_hinge_loss(input, target, **self._options())
@@ -378,7 +370,7 @@ class ContrastiveLoss(Criterion):
 
     _settings = ("margin",)
 
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+    def __init__(self, margin: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.margin = margin
 
@@ -423,7 +415,7 @@ class TripletMarginWithDistanceLoss(Criterion):
         distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
         margin: float = 1.0,
         swap: bool = False,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         if not margin > 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,17 +18,15 @@ from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .containers import ModuleList
 from .linear import Linear
 from .module import Module
-from .sample import Sample, uniform
-
-
-def linear_map(layer: Any, x: np.ndarray) -> np.ndarray:
-    """Return what a `Linear` does to an array, for references in samples."""
-    result: np.ndarray = x @ layer.weight.numpy().T
-    return result if layer.bias is None else result + layer.bias.numpy()
+from .sample import Sample, linear_map, uniform
 
 
 class _Merge(Module):
     """A layer of several tensors, given one by one or as one list."""
+
+    # What joins two of them, and two arrays.
+    _join: ClassVar[Callable[..., Tensor]]
+    _join_arrays: ClassVar[Callable[..., np.ndarray]]
 
     def forward(self, *inputs: Any) -> Tensor:
         """Return what becomes of the tensors.
@@ -50,7 +48,7 @@ class _Merge(Module):
         return self._merged(list(inputs))
 
     def _merged(self, inputs: list[Tensor]) -> Tensor:
-        raise NotImplementedError
+        return functools.reduce(type(self)._join, inputs)
 
     @classmethod
     def samples(cls) -> list[Sample]:
@@ -60,14 +58,14 @@ class _Merge(Module):
         three = (uniform(3, 4), uniform(3, 1) + 0.1, uniform(3, 4) * 0.7)
         pair = (uniform(2, 3, 4), uniform(2, 3, 4) * 0.5)
         return [
-            Sample(three, wrt=(0, 1, 2), like_torch="never", reference=reference),
-            Sample((pair,), wrt=(0, 1), like_torch="never", reference=reference),
+            Sample(three, wrt=(0, 1, 2), reference=reference),
+            Sample((pair,), wrt=(0, 1), reference=reference),
         ]
 
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
+    @classmethod
+    def _expected(cls, *inputs: np.ndarray) -> np.ndarray:
         """Return the result for arrays."""
-        raise NotImplementedError
+        return functools.reduce(cls._join_arrays, inputs)
 
 
 class Add(_Merge):
@@ -82,12 +80,8 @@ class Add(_Merge):
         [3.0, 3.0]
     """
 
-    def _merged(self, inputs: list[Tensor]) -> Tensor:
-        return functools.reduce(plait.add, inputs)
-
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
-        return functools.reduce(np.add, inputs)
+    _join = staticmethod(plait.add)
+    _join_arrays = staticmethod(np.add)
 
 
 class Subtract(_Merge):
@@ -107,8 +101,8 @@ class Subtract(_Merge):
             )
         return inputs[0] - inputs[1]
 
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
+    @classmethod
+    def _expected(cls, *inputs: np.ndarray) -> np.ndarray:
         result: np.ndarray = inputs[0] - inputs[1]
         return result
 
@@ -124,12 +118,8 @@ class Multiply(_Merge):
     Input: tensors, or one list of them; shapes broadcast. Result: their common shape.
     """
 
-    def _merged(self, inputs: list[Tensor]) -> Tensor:
-        return functools.reduce(plait.multiply, inputs)
-
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
-        return functools.reduce(np.multiply, inputs)
+    _join = staticmethod(plait.multiply)
+    _join_arrays = staticmethod(np.multiply)
 
 
 class Average(_Merge):
@@ -138,11 +128,13 @@ class Average(_Merge):
     Input: tensors, or one list of them; shapes broadcast. Result: their common shape.
     """
 
-    def _merged(self, inputs: list[Tensor]) -> Tensor:
-        return functools.reduce(plait.add, inputs) / len(inputs)
+    _join = staticmethod(plait.add)
 
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
+    def _merged(self, inputs: list[Tensor]) -> Tensor:
+        return super()._merged(inputs) / len(inputs)
+
+    @classmethod
+    def _expected(cls, *inputs: np.ndarray) -> np.ndarray:
         result: np.ndarray = np.mean(np.broadcast_arrays(*inputs), axis=0)
         return result
 
@@ -153,12 +145,8 @@ class Maximum(_Merge):
     Input: tensors, or one list of them; shapes broadcast. Result: their common shape.
     """
 
-    def _merged(self, inputs: list[Tensor]) -> Tensor:
-        return functools.reduce(plait.maximum, inputs)
-
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
-        return functools.reduce(np.maximum, inputs)
+    _join = staticmethod(plait.maximum)
+    _join_arrays = staticmethod(np.maximum)
 
 
 class Minimum(_Merge):
@@ -167,12 +155,8 @@ class Minimum(_Merge):
     Input: tensors, or one list of them; shapes broadcast. Result: their common shape.
     """
 
-    def _merged(self, inputs: list[Tensor]) -> Tensor:
-        return functools.reduce(plait.minimum, inputs)
-
-    @staticmethod
-    def _expected(*inputs: np.ndarray) -> np.ndarray:
-        return functools.reduce(np.minimum, inputs)
+    _join = staticmethod(plait.minimum)
+    _join_arrays = staticmethod(np.minimum)
 
 
 class Concatenate(_Merge):
@@ -185,6 +169,8 @@ class Concatenate(_Merge):
     same with the sum of the sizes.
     """
 
+    _shown = ("dim",)
+
     def __init__(self, dim: int = 1) -> None:
         super().__init__()
         self.dim = dim
@@ -192,20 +178,14 @@ class Concatenate(_Merge):
     def _merged(self, inputs: list[Tensor]) -> Tensor:
         return plait.concat(inputs, axis=self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
     @classmethod
     def samples(cls) -> list[Sample]:
         three = (uniform(3, 4), uniform(3, 1), uniform(3, 2))
         pair = (uniform(2, 3, 4), uniform(2, 3, 4) * 0.5)
         return [
+            Sample(three, wrt=(0, 1, 2), reference=lambda _, *x: np.concatenate(x, 1)),
             Sample(
-                three, wrt=(0, 1, 2), like_torch="never",
-                reference=lambda _, *x: np.concatenate(x, 1),
-            ),
-            Sample(
-                (pair,), (-1,), wrt=(0, 1), like_torch="never",
+                (pair,), (-1,), wrt=(0, 1),
                 reference=lambda _, x: np.concatenate(x, -1),
             ),
         ]  # fmt: skip
@@ -229,6 +209,8 @@ class Dot(_Merge):
             tensors.
         ShapeError: (calling it) the shapes do not fit.
     """
+
+    _shown = ("dims", "normalize")
 
     def __init__(self, dims: int | tuple[int, int], normalize: bool = False) -> None:
         super().__init__()
@@ -266,9 +248,6 @@ class Dot(_Merge):
         a, b = (x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1) for x in (a, b))
         return (a @ b.mT).reshape((a.shape[0], *(rest or (1,))))
 
-    def extra_repr(self) -> str:
-        return f"dims={self.dims}, normalize={self.normalize}"
-
     @classmethod
     def samples(cls) -> list[Sample]:
         def cosines(_: Module, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -279,16 +258,14 @@ class Dot(_Merge):
         return [
             Sample(
                 (uniform(2, 3, 4), uniform(2, 4, 5, 2)), ((2, 1),), wrt=(0, 1),
-                like_torch="never",
                 reference=lambda _, x, y: np.einsum("nai,nibc->nabc", x, y),
             ),
             Sample(
                 (uniform(3, 4), uniform(3, 4) + 0.3), (1, True), wrt=(0, 1),
-                like_torch="never", reference=cosines,
+                reference=cosines,
             ),
             Sample(
                 ((uniform(2, 3, 4), uniform(2, 5, 4)),), (-1,), wrt=(0, 1),
-                like_torch="never",
                 reference=lambda _, xs: np.einsum("nai,nbi->nab", *xs),
             ),
         ]  # fmt: skip
@@ -342,10 +319,9 @@ class Parallel(Module):
         two = (Linear(4, 2), Linear(4, 3))
         return [
             Sample(
-                (uniform(3, 4),), two, {"merge": Concatenate()}, like_torch="never",
-                reference=reference,
+                (uniform(3, 4),), two, {"merge": Concatenate()}, reference=reference,
             ),
-            Sample((uniform(3, 4),), two, like_torch="never", reference=reference),
+            Sample((uniform(3, 4),), two, reference=reference),
         ]  # fmt: skip
 
 
@@ -390,12 +366,6 @@ class Residual(Module):
             return past + result
 
         return [
-            Sample(
-                (uniform(3, 4),), (Linear(4, 4),), like_torch="never",
-                reference=reference,
-            ),
-            Sample(
-                (uniform(3, 4),), (Linear(4, 2), Linear(4, 2)), like_torch="never",
-                reference=reference,
-            ),
-        ]  # fmt: skip
+            Sample((uniform(3, 4),), (Linear(4, 4),), reference=reference),
+            Sample((uniform(3, 4),), (Linear(4, 2), Linear(4, 2)), reference=reference),
+        ]

@@ -11,12 +11,20 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import plait
 from plait import HookHandle, Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, PlaitError, runs_layers
+from ..arguments import Checked, Parameters, misbound, shown, within_plait
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    PlaitError,
+    ShapeError,
+    runs_layers,
+)
+from ..names import missing
 from . import state
 from .backward import watched
 from .parameter import Buffer, Parameter
@@ -42,7 +50,7 @@ class _Hooks:
         self.after: OrderedDict[int, tuple[Callable[..., Any], bool]] = OrderedDict()
 
 
-class Module:
+class Module(Checked):
     """A callable object that owns parameters, buffers and other modules.
 
     A subclass calls `super().__init__()`, assigns what it owns to attributes, and says
@@ -65,6 +73,8 @@ class Module:
     """
 
     training: bool = True
+    # The names of the settings that its text shows.
+    _shown: ClassVar[tuple[str, ...]] = ()
     # Names that were given to a parameter, buffer or module and hold None now.
     _vacant: Mapping[str, type] = {}
     _hooks: _Hooks | None = None
@@ -84,6 +94,35 @@ class Module:
         except PlaitError as error:
             self._locate(error)
             raise
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            # What users write has errors of its own.
+            wrong = self._misfit(error, args, named) if within_plait(error) else None
+            if wrong is None:
+                raise
+            self._locate(wrong)
+            raise wrong from error
+
+    def _misfit(
+        self, error: Exception, args: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> PlaitError | None:
+        """Return what is wrong with the arguments of a call that failed, or None."""
+        name = type(self).__name__
+        parameters = Parameters(type(self).forward, method=True)
+        wrong = misbound(name, parameters.signature, args, named)
+        wrong = wrong or parameters.misfit(name, args, named)
+        others = [x for x in args if not isinstance(x, Tensor)]
+        if wrong is None and not others and isinstance(error, (IndexError, ValueError)):
+            # A shape was taken apart that has other axes.
+            wrong = ShapeError(
+                f"[{name}] the inputs do not fit", got=", ".join(map(shown, args))
+            )
+        if wrong is None and others:
+            wrong = ArgumentTypeError(
+                f"[{name}] an input must be a tensor",
+                got=shown(others[0]),
+                fix="convert it with plait.asarray",
+            )
+        return wrong
 
     def _call_with_hooks(self, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         assert self._hooks is not None
@@ -538,11 +577,22 @@ class Module:
         """
         return state.load(self, state_dict, strict, assign)
 
+    if not TYPE_CHECKING:  # else every name would pass for one of ours
+        __getattr__ = missing("plait.nn.Module")
+
     # Text
 
     def extra_repr(self) -> str:
         """Return what stands in the brackets of this module's text."""
-        return ""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shown)
+
+    def _unusual(self, **usual: Any) -> str:
+        """Return ", name=value" for each setting that is not as usual."""
+        return "".join(
+            f", {name}={getattr(self, name)}"
+            for name, value in usual.items()
+            if getattr(self, name) != value
+        )
 
     def __repr__(self) -> str:
         own = self.extra_repr().splitlines()

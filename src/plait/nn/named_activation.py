@@ -84,11 +84,6 @@ class Activation(Module):
     def samples() -> list[Sample]:
         x = uniform(3, 4)
         return [
-            Sample(
-                (x,), ("tanh",), like_torch="never", reference=lambda _, x: np.tanh(x)
-            ),
-            Sample(
-                (x,), (plait.sin,), like_torch="never",
-                reference=lambda _, x: np.sin(x),
-            ),
-        ]  # fmt: skip
+            Sample((x,), ("tanh",), reference=lambda _, x: np.tanh(x)),
+            Sample((x,), (plait.sin,), reference=lambda _, x: np.sin(x)),
+        ]

@@ -5,26 +5,22 @@ Read first: `LayerNorm`, `BatchNorm1d`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, Probability, Size, Sizes
 from ..errors import ArgumentError, ShapeError
 from . import init
-from .linear import sizes
 from .module import Module
-from .parameter import Buffer, Parameter
+from .parameter import Buffer, Parameter, own_parameter
 from .sample import Sample, uniform
 
 
-def _shape_of(layer: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+def _shape_of(layer: str, normalized_shape: Sizes) -> tuple[int, ...]:
     if isinstance(normalized_shape, int):
         normalized_shape = (normalized_shape,)
-    sizes(
-        layer, **{f"normalized_shape[{i}]": n for i, n in enumerate(normalized_shape)}
-    )
     if not normalized_shape:
         raise ArgumentError(f"[{layer}] normalized_shape names no axis", got="()")
     return tuple(normalized_shape)
@@ -44,9 +40,12 @@ class _Affine(Module):
         self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any
     ) -> None:
         for name, wanted in (("weight", weight), ("bias", bias)):
-            values = plait.empty(shape, device=device, dtype=dtype)
-            self.register_parameter(name, Parameter(values) if wanted else None)
+            own_parameter(self, name, shape if wanted else None, device, dtype)
         self.reset_parameters()
+
+    def _offset_text(self) -> str:
+        """Return ", bias=False" if there are factors but no offsets."""
+        return ", bias=False" if self.weight is not None and self.bias is None else ""
 
     def reset_parameters(self) -> None:
         """Set factors to 1 and offsets to 0."""
@@ -82,8 +81,8 @@ class LayerNorm(_Affine):
 
     def __init__(
         self,
-        normalized_shape: int | Sequence[int],
-        eps: float = 1e-5,
+        normalized_shape: Sizes,
+        eps: NotNegative = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
         device: Any = None,
@@ -104,7 +103,7 @@ class LayerNorm(_Affine):
     def extra_repr(self) -> str:
         return (
             f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"elementwise_affine={self.elementwise_affine}{self._offset_text()}"
         )
 
     @staticmethod
@@ -141,8 +140,8 @@ class RMSNorm(_Affine):
 
     def __init__(
         self,
-        normalized_shape: int | Sequence[int],
-        eps: float | None = None,
+        normalized_shape: Sizes,
+        eps: NotNegative | None = None,
         elementwise_affine: bool = True,
         device: Any = None,
         dtype: Any = None,
@@ -199,9 +198,9 @@ class GroupNorm(_Affine):
 
     def __init__(
         self,
-        num_groups: int,
-        num_channels: int,
-        eps: float = 1e-5,
+        num_groups: Size,
+        num_channels: Size,
+        eps: NotNegative = 1e-5,
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
@@ -209,7 +208,6 @@ class GroupNorm(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_groups == 0 or num_channels % num_groups:
             raise ArgumentError(
                 "[GroupNorm] the channels cannot be divided into so many groups",
@@ -229,7 +227,7 @@ class GroupNorm(_Affine):
     def extra_repr(self) -> str:
         return (
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, "
-            f"affine={self.affine}"
+            f"affine={self.affine}{self._offset_text()}"
         )
 
     @staticmethod
@@ -258,9 +256,9 @@ class Tracked(_Affine):
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: NotNegative = 1e-5,
+        momentum: Probability | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         device: Any = None,
@@ -269,7 +267,6 @@ class Tracked(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        sizes(type(self).__name__, num_features=num_features)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -304,6 +301,7 @@ class Tracked(_Affine):
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"{self._offset_text()}"
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, Reduction
 from .criterion import Criterion, references
 from .sample import Sample, integers, uniform
 
@@ -36,8 +37,8 @@ class DiceLoss(Criterion):
     def __init__(
         self,
         dim: int | Sequence[int] | None = None,
-        eps: float = 1e-7,
-        reduction: str = "mean",
+        eps: NotNegative = 1e-7,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.dim = dim
@@ -79,8 +80,8 @@ class TverskyLoss(Criterion):
         alpha: float = 0.5,
         beta: float = 0.5,
         dim: int | Sequence[int] | None = None,
-        eps: float = 1e-7,
-        reduction: str = "mean",
+        eps: NotNegative = 1e-7,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.alpha = alpha

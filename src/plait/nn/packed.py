@@ -17,6 +17,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError, DTypeError, ShapeError, TracingError
 
 
@@ -58,6 +59,7 @@ class PackedSequence(NamedTuple):
         return plait.take(rows, plait.tensor(places), axis=0)
 
 
+@checked
 def pack_padded_sequence(
     input: Tensor,
     lengths: Tensor | Sequence[int],
@@ -85,6 +87,7 @@ def pack_padded_sequence(
     )
 
 
+@checked
 def pad_packed_sequence(
     sequence: PackedSequence,
     batch_first: bool = False,
@@ -124,6 +127,7 @@ def pad_packed_sequence(
     return (plait.moveaxis(result, 0, 1) if batch_first else result), lengths
 
 
+@checked
 def pad_sequence(
     sequences: Sequence[Tensor],
     batch_first: bool = False,
@@ -169,6 +173,7 @@ def pad_sequence(
     return plait.stack(rows, axis=0 if batch_first else 1)
 
 
+@checked
 def pack_sequence(
     sequences: Sequence[Tensor], enforce_sorted: bool = True
 ) -> PackedSequence:

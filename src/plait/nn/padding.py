@@ -1,6 +1,6 @@
-"""Layers that pad the spatial axes of their input.
+"""Layers that pad the spatial axes of their input, or cut off their ends.
 
-Read first: `ConstantPad1d`, `ReflectionPad1d`.
+Read first: `ConstantPad1d`, `ReflectionPad1d`, `Cropping1d`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 import plait
 from plait import Tensor
 
 from ..errors import ArgumentError
+from .module import Module
 from .sample import Sample, uniform
 from .spatial import Spatial
 
@@ -27,6 +30,7 @@ class _Pad(Spatial):
 
     mode: ClassVar[str]
     value: float = 0.0
+    _argument: ClassVar[str] = "padding"  # what the sizes are called
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
@@ -36,8 +40,8 @@ class _Pad(Spatial):
         whole = all(hasattr(n, "__index__") and not isinstance(n, bool) for n in given)
         if len(given) != count or not whole:
             raise ArgumentError(
-                f"[{type(self).__name__}] padding does not fit",
-                got=f"padding={padding!r}",
+                f"[{type(self).__name__}] {self._argument} does not fit",
+                got=f"{self._argument}={padding!r}",
                 expected=f"an integer, or {count}: before and after the last axis, "
                 "then the axis before it",
             )
@@ -50,7 +54,7 @@ class _Pad(Spatial):
         return plait.pad(input, pairs, mode=self.mode, value=self.value)
 
     def extra_repr(self) -> str:
-        return f"{self.padding}"
+        return super().extra_repr() or f"{self.padding}"
 
     @classmethod
     def samples(cls) -> list[Sample]:
@@ -66,13 +70,11 @@ class _Pad(Spatial):
 
 class _ConstantPad(_Pad):
     mode = "constant"
+    _shown = ("padding", "value")
 
     def __init__(self, padding: int | Sequence[int], value: float) -> None:
         super().__init__(padding)
         self.value = value
-
-    def extra_repr(self) -> str:
-        return f"padding={self.padding}, value={self.value}"
 
     @classmethod
     def samples(cls) -> list[Sample]:
@@ -386,3 +388,101 @@ class CircularPad3d(_Pad):
 
     rank = 3
     mode = "circular"
+
+
+class _Cropping(_Pad):
+    """Padding by less than nothing."""
+
+    mode = "constant"
+    _argument = "cropping"
+
+    def __init__(self, cropping: int | Sequence[int]) -> None:
+        super().__init__(cropping)
+        self.cropping = self.padding
+        name = type(self).__name__
+        if min(self.cropping) < 0:
+            raise ArgumentError(
+                f"[{name}] less than nothing cannot be cut off",
+                got=f"cropping={self.cropping}",
+                expected="integers of at least 0",
+                fix=f"to add zeros, use {name.replace('Cropping', 'ZeroPad')}",
+            )
+        self.padding = tuple(-n for n in self.cropping)
+
+    def extra_repr(self) -> str:
+        return f"{self.cropping}"
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        rank = cls.rank
+        shape = (2, 2, 5, 6, 7)[: 2 + rank]
+        cut = (2, 1, 0, 3, 1, 2)[: 2 * rank]
+
+        def reference(_: Module, x: np.ndarray) -> Any:
+            pairs = list(zip(cut[::2], cut[1::2], strict=True))[::-1]
+            places = zip(pairs, shape[2:], strict=True)
+            kept: Any = [..., *(slice(a, n - b) for (a, b), n in places)]
+            return x[tuple(kept)]
+
+        def even(_: Module, x: np.ndarray) -> Any:
+            kept: Any = [..., *[slice(1, -1)] * rank]
+            return x[tuple(kept)]
+
+        x = uniform(*shape)
+        return [
+            Sample((x,), (cut,), reference=reference),
+            Sample((x,), (1,), reference=even),
+        ]
+
+
+class Cropping1d(_Cropping):
+    """Cuts off the ends of the last axis: what `ZeroPad1d` adds.
+
+    Args:
+        cropping: how much, an integer or two, before and after.
+
+    Input: shape (n, channels, length), or without n. Result: the same but for the
+    length.
+
+    Raises:
+        ArgumentError: a number is negative, or there are not as many as needed.
+        ShapeError: (calling it) the input has other axes, or is too short.
+    """
+
+    rank = 1
+
+
+class Cropping2d(_Cropping):
+    """Cuts off the ends of height and width: what `ZeroPad2d` adds.
+
+    Args:
+        cropping: how much, an integer or four: left, right, top, bottom, the last axis
+            first as in all padding.
+
+    Input: shape (n, channels, height, width), or without n. Result: the same but for
+    height and width.
+
+    Raises:
+        ArgumentError: a number is negative, or there are not as many as needed.
+        ShapeError: (calling it) the input has other axes, or is too small.
+    """
+
+    rank = 2
+
+
+class Cropping3d(_Cropping):
+    """Cuts off the ends of depth, height and width: what `ZeroPad3d` adds.
+
+    Args:
+        cropping: how much, an integer or six: before and after the width, then the
+            height, then the depth.
+
+    Input: shape (n, channels, depth, height, width), or without n. Result: the same but
+    for the spatial sizes.
+
+    Raises:
+        ArgumentError: a number is negative, or there are not as many as needed.
+        ShapeError: (calling it) the input has other axes, or is too small.
+    """
+
+    rank = 3

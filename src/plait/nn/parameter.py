@@ -1,17 +1,20 @@
 """The two kinds of tensors that a module owns: what is trained, and what is only kept.
 
-Read first: `Parameter`, `Buffer`.
+Read first: `Parameter`, `Buffer`, `own_parameter`.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import plait
 from plait import DType, Tensor
 
 from ..errors import ShapeError
+from . import init
 
 
 class Parameter(Tensor):
@@ -34,6 +37,32 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+def own_parameter(
+    module: Any,
+    name: str,
+    shape: int | tuple[int, ...] | None,
+    device: Any = None,
+    dtype: Any = None,
+) -> None:
+    """Give a module a parameter whose values are to be set; or just the place for one.
+
+    Args:
+        shape: of the parameter. None: there is none.
+    """
+    new = None
+    if shape is not None:
+        new = Parameter(plait.empty(shape, device=device, dtype=dtype))
+    module.register_parameter(name, new)
+
+
+def spread(parameters: Iterable[Tensor | None], fan_in: int) -> None:
+    """Set parameters to U(-b, b) with b = 1 / sqrt(fan_in), as PyTorch's layers do."""
+    bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+    for parameter in parameters:
+        if parameter is not None:
+            init.uniform_(parameter, -bound, bound)
 
 
 class Buffer(Tensor):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, checked
 from ..errors import ArgumentError, ShapeError
 from .linear import axis_number
 from .module import Module
@@ -39,6 +40,7 @@ class _WeightNorm(Module):
         return plait.sqrt(plait.sum(v * v, axis=axes, keepdims=True))
 
 
+@checked
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """Compute a weight from its lengths and its direction, which are trained.
 
@@ -75,7 +77,7 @@ class _SpectralNorm(Module):
     _v: Buffer
 
     def __init__(
-        self, weight: Tensor, n_power_iterations: int, dim: int, eps: float
+        self, weight: Tensor, n_power_iterations: int, dim: int, eps: NotNegative
     ) -> None:
         super().__init__()
         self.dim = dim % weight.ndim
@@ -117,6 +119,7 @@ class _SpectralNorm(Module):
         return weight
 
 
+@checked
 def spectral_norm(
     module: Module,
     name: str = "weight",
@@ -248,6 +251,7 @@ def _reflections(x: Tensor) -> Tensor:
     return q * plait.expand_dims(plait.trunc(signs), axis=-2)
 
 
+@checked
 def orthogonal(
     module: Module,
     name: str = "weight",

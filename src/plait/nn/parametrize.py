@@ -18,6 +18,7 @@ from typing import Any
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .containers import ModuleDict, ModuleList
 from .module import Module
@@ -143,6 +144,7 @@ class ParametrizationList(ModuleList):
         return result
 
 
+@checked
 def is_parametrized(module: Module, name: str | None = None) -> bool:
     """Return whether a parameter of a module is computed, or whether any is.
 
@@ -156,6 +158,7 @@ def is_parametrized(module: Module, name: str | None = None) -> bool:
     return len(lists) > 0 if name is None else name in lists
 
 
+@checked
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
@@ -230,6 +233,7 @@ def _set_value(name: str, module: Any, value: Any) -> None:
     module.parametrizations[name].set(value)
 
 
+@checked
 def remove_parametrizations(
     module: Module, tensor_name: str, leave_parametrized: bool = True
 ) -> Module:

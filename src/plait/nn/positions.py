@@ -12,9 +12,9 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Count, Positive, Size
 from ..errors import ArgumentError, ShapeError
 from . import init
-from .linear import sizes
 from .module import Module
 from .parameter import Buffer, Parameter
 from .sample import Sample, uniform
@@ -73,15 +73,13 @@ class SinusoidalPositionalEncoding(Module):
 
     def __init__(
         self,
-        embedding_dim: int,
-        max_length: int = 5000,
-        base: float = 10000.0,
+        embedding_dim: Size,
+        max_length: Count = 5000,
+        base: Positive = 10000.0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        name = "SinusoidalPositionalEncoding"
-        sizes(name, embedding_dim=embedding_dim, max_length=max_length)
         self.embedding_dim = embedding_dim
         self.max_length = max_length
         self.base = base
@@ -107,9 +105,17 @@ class SinusoidalPositionalEncoding(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
+        def reference(layer: SinusoidalPositionalEncoding, x: np.ndarray) -> np.ndarray:
+            feature = np.arange(layer.embedding_dim)
+            powers = layer.base ** (feature // 2 * 2 / layer.embedding_dim)
+            a = np.arange(x.shape[-2])[:, None] / powers
+            table = np.where(feature % 2, np.cos(a), np.sin(a))
+            result: np.ndarray = x + table.astype(np.float32)
+            return result
+
         return [
-            Sample((uniform(2, 3, 4),), (4, 8), like_torch="never"),
-            Sample((uniform(2, 3, 5),), (5, 3, 100.0), like_torch="never"),
+            Sample((uniform(2, 3, 4),), (4, 8), reference=reference),
+            Sample((uniform(2, 3, 5),), (5, 3, 100.0), reference=reference),
         ]
 
 
@@ -133,14 +139,12 @@ class LearnedPositionalEmbedding(Module):
 
     def __init__(
         self,
-        max_length: int,
-        embedding_dim: int,
+        max_length: Size,
+        embedding_dim: Size,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        name = "LearnedPositionalEmbedding"
-        sizes(name, max_length=max_length, embedding_dim=embedding_dim)
         self.max_length = max_length
         self.embedding_dim = embedding_dim
         shape = (max_length, embedding_dim)
@@ -165,9 +169,12 @@ class LearnedPositionalEmbedding(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
+        def reference(layer: LearnedPositionalEmbedding, x: np.ndarray) -> Any:
+            return x + layer.weight.numpy()[: x.shape[-2]]
+
         return [
-            Sample((uniform(2, 3, 4),), (5, 4), like_torch="never"),
-            Sample((uniform(3, 4),), (3, 4), like_torch="never", separable=False),
+            Sample((uniform(2, 3, 4),), (5, 4), reference=reference),
+            Sample((uniform(3, 4),), (3, 4), separable=False, reference=reference),
         ]
 
 
@@ -200,15 +207,14 @@ class RotaryPositionalEmbedding(Module):
 
     def __init__(
         self,
-        dim: int,
-        max_length: int = 4096,
-        base: float = 10000.0,
+        dim: Size,
+        max_length: Size = 4096,
+        base: Positive = 10000.0,
         interleaved: bool = True,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        sizes("RotaryPositionalEmbedding", dim=dim, max_length=max_length)
         if dim % 2:
             raise ArgumentError(
                 "[RotaryPositionalEmbedding] features are turned in pairs",
@@ -258,9 +264,22 @@ class RotaryPositionalEmbedding(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
+        def reference(layer: RotaryPositionalEmbedding, x: np.ndarray) -> np.ndarray:
+            pairs = layer.dim // 2
+            first = slice(0, None, 2) if layer.interleaved else slice(pairs)
+            second = slice(1, None, 2) if layer.interleaved else slice(pairs, None)
+            powers = layer.base ** (np.arange(pairs) * 2 / layer.dim)
+            a = np.arange(x.shape[-2])[:, None] / powers
+            cosines, sines = np.cos(a).astype(np.float32), np.sin(a).astype(np.float32)
+            u, v = x[..., first], x[..., second]
+            result = np.empty_like(x)
+            result[..., first] = u * cosines - v * sines
+            result[..., second] = v * cosines + u * sines
+            return result
+
         return [
-            Sample((uniform(2, 3, 5, 4),), (4, 8), like_torch="never"),
-            Sample((uniform(2, 3, 4),), (4, 3, 100.0, False), like_torch="never"),
+            Sample((uniform(2, 3, 5, 4),), (4, 8), reference=reference),
+            Sample((uniform(2, 3, 4),), (4, 3, 100.0, False), reference=reference),
         ]
 
 
@@ -281,11 +300,10 @@ class ALiBi(Module):
     enables input length extrapolation", 2022.
     """
 
-    def __init__(self, num_heads: int, device: Any = None, dtype: Any = None) -> None:
+    _shown = ("num_heads",)
+
+    def __init__(self, num_heads: Count, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
-        sizes("ALiBi", num_heads=num_heads)
-        if num_heads == 0:
-            raise ArgumentError("[ALiBi] there is no head", got="num_heads=0")
         self.num_heads = num_heads
         whole = 2 ** (num_heads.bit_length() - 1)
         slopes = 2.0 ** (-8 * np.arange(1, whole + 1) / whole)
@@ -327,9 +345,6 @@ class ALiBi(Module):
             )
         return scores + self.bias(scores.shape[-2], scores.shape[-1], offset)
 
-    def extra_repr(self) -> str:
-        return f"num_heads={self.num_heads}"
-
     @staticmethod
     def samples() -> list[Sample]:
         def reference(layer: ALiBi, x: np.ndarray) -> np.ndarray:
@@ -340,10 +355,6 @@ class ALiBi(Module):
             return result
 
         return [
-            Sample(
-                (uniform(2, 4, 3, 5),), (4,), like_torch="never", reference=reference
-            ),
-            Sample(
-                (uniform(2, 3, 4, 4),), (3,), like_torch="never", reference=reference
-            ),
+            Sample((uniform(2, 4, 3, 5),), (4,), reference=reference),
+            Sample((uniform(2, 3, 4, 4),), (3,), reference=reference),
         ]

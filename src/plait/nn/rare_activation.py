@@ -12,8 +12,9 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from ..errors import ArgumentError, ShapeError
-from .linear import axis_number, sizes
+from .linear import axis_number
 from .module import Module
 from .sample import Sample, uniform
 
@@ -29,12 +30,7 @@ class Exponential(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return [
-            Sample(
-                (uniform(3, 4),), like_torch="never",
-                reference=lambda _, x: np.exp(x),
-            )
-        ]  # fmt: skip
+        return [Sample((uniform(3, 4),), reference=lambda _, x: np.exp(x))]
 
 
 class Squareplus(Module):
@@ -46,15 +42,14 @@ class Squareplus(Module):
     Input: any shape. Result: the same.
     """
 
+    _shown = ("b",)
+
     def __init__(self, b: float = 4.0) -> None:
         super().__init__()
         self.b = b
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.squareplus(input, self.b)
-
-    def extra_repr(self) -> str:
-        return f"b={self.b}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -64,8 +59,8 @@ class Squareplus(Module):
 
         x = uniform(3, 4)
         return [
-            Sample((x,), like_torch="never", reference=reference),
-            Sample((x,), (0.5,), like_torch="never", reference=reference),
+            Sample((x,), reference=reference),
+            Sample((x,), (0.5,), reference=reference),
         ]
 
 
@@ -83,7 +78,7 @@ class SparsePlus(Module):
         def reference(_: Module, x: np.ndarray) -> np.ndarray:
             return np.where(x <= -1, 0, np.where(x >= 1, x, (x + 1) ** 2 / 4))
 
-        return [Sample((uniform(3, 4),), like_torch="never", reference=reference)]
+        return [Sample((uniform(3, 4),), reference=reference)]
 
 
 class SparseSigmoid(Module):
@@ -98,11 +93,8 @@ class SparseSigmoid(Module):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample(
-                (uniform(3, 4),), like_torch="never",
-                reference=lambda _, x: np.clip((x + 1) / 2, 0, 1),
-            )
-        ]  # fmt: skip
+            Sample((uniform(3, 4),), reference=lambda _, x: np.clip((x + 1) / 2, 0, 1))
+        ]
 
 
 class Sparsemax(Module):
@@ -118,15 +110,14 @@ class Sparsemax(Module):
     Source: A. Martins, R. Astudillo, "From softmax to sparsemax", 2016.
     """
 
+    _shown = ("dim",)
+
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.sparsemax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -142,8 +133,8 @@ class Sparsemax(Module):
             return np.maximum(x - low, 0)
 
         return [
-            Sample((uniform(3, 4),), like_torch="never", reference=reference),
-            Sample((uniform(2, 4, 3),), (1,), like_torch="never", reference=reference),
+            Sample((uniform(3, 4),), reference=reference),
+            Sample((uniform(2, 4, 3),), (1,), reference=reference),
         ]
 
 
@@ -161,9 +152,7 @@ class Cube(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
-        return [
-            Sample((uniform(3, 4),), like_torch="never", reference=lambda _, x: x**3)
-        ]
+        return [Sample((uniform(3, 4),), reference=lambda _, x: x**3)]
 
 
 class RationalTanh(Module):
@@ -194,7 +183,7 @@ class RationalTanh(Module):
             )
             return result
 
-        return [Sample((uniform(3, 4),), like_torch="never", reference=reference)]
+        return [Sample((uniform(3, 4),), reference=reference)]
 
 
 class RectifiedTanh(Module):
@@ -209,11 +198,8 @@ class RectifiedTanh(Module):
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample(
-                (uniform(3, 4),), like_torch="never",
-                reference=lambda _, x: np.maximum(np.tanh(x), 0),
-            )
-        ]  # fmt: skip
+            Sample((uniform(3, 4),), reference=lambda _, x: np.maximum(np.tanh(x), 0))
+        ]
 
 
 class CReLU(Module):
@@ -228,6 +214,8 @@ class CReLU(Module):
     via concatenated rectified linear units", 2016.
     """
 
+    _shown = ("dim",)
+
     def __init__(self, dim: int = 1) -> None:
         super().__init__()
         self.dim = dim
@@ -236,17 +224,14 @@ class CReLU(Module):
         axis = axis_number("CReLU", self.dim, input.shape)
         return plait.relu(plait.concat([input, -input], axis=axis))
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
     @staticmethod
     def samples() -> list[Sample]:
         def reference(layer: CReLU, x: np.ndarray) -> Any:
             return np.maximum(np.concatenate([x, -x], layer.dim), 0)
 
         return [
-            Sample((uniform(3, 4),), like_torch="never", reference=reference),
-            Sample((uniform(2, 3, 4),), (-1,), like_torch="never", reference=reference),
+            Sample((uniform(3, 4),), reference=reference),
+            Sample((uniform(2, 3, 4),), (-1,), reference=reference),
         ]
 
 
@@ -269,9 +254,10 @@ class Maxout(Module):
     Source: I. Goodfellow et al., "Maxout networks", 2013.
     """
 
-    def __init__(self, pieces: int = 2, dim: int = 1) -> None:
+    _shown = ("pieces", "dim")
+
+    def __init__(self, pieces: Size = 2, dim: int = 1) -> None:
         super().__init__()
-        sizes("Maxout", pieces=pieces)
         if pieces == 0:
             raise ArgumentError("[Maxout] there is nothing to compare", got="pieces=0")
         self.pieces = pieces
@@ -291,19 +277,15 @@ class Maxout(Module):
         shape = (*before, size // self.pieces, self.pieces, *after)
         return input.reshape(shape).max(axis + 1)
 
-    def extra_repr(self) -> str:
-        return f"pieces={self.pieces}, dim={self.dim}"
-
     @staticmethod
     def samples() -> list[Sample]:
         return [
             Sample(
-                (uniform(3, 4),), like_torch="never",
+                (uniform(3, 4),),
                 reference=lambda _, x: np.maximum(x[:, ::2], x[:, 1::2]),
             ),
             Sample(
-                (uniform(2, 3, 6),), (3, -1), like_torch="never",
-                reference=lambda _, x: np.stack(
+                (uniform(2, 3, 6),), (3, -1), reference=lambda _, x: np.stack(
                     [x[..., :3].max(-1), x[..., 3:].max(-1)], -1
                 ),
             ),

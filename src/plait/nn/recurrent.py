@@ -9,20 +9,19 @@ Read first: `_Kind`, `_Recurrent.forward`, `LSTM`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import plait
 from plait import Tensor
 
+from ..arguments import Count, Depth, Probability, Size
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
-from . import init
-from .linear import probabilities, sizes
 from .module import Module
 from .packed import PackedSequence, checked_lengths, valid_steps
-from .parameter import Parameter
+from .parameter import Parameter, own_parameter, spread
 from .sample import Sample, uniform
+from .steps import given_state, loop, without_fillers
 
 State = tuple[Tensor, ...]
 
@@ -76,11 +75,6 @@ def _tanh_step(part: Tensor, state: State, weights: _Weights) -> State:
     return (plait.tanh(part + plait.linear(state[0], weights.hidden)),)
 
 
-def _typed(new: State, state: State) -> State:
-    """Return a state in the types of the one before: `plait.autocast` gives others."""
-    return tuple(x.to(old.dtype) for x, old in zip(new, state, strict=True))
-
-
 def _relu_step(part: Tensor, state: State, weights: _Weights) -> State:
     return (plait.relu(part + plait.linear(state[0], weights.hidden)),)
 
@@ -116,7 +110,6 @@ _KINDS = {
     "LSTM": _Kind(4, 2, _all_offsets, _lstm_step),
     "GRU": _Kind(3, 1, _own_offset, _gru_step),
 }
-_STATE_NAMES = ("h", "c")
 
 
 def _mode(layer: str, nonlinearity: str) -> str:
@@ -140,33 +133,6 @@ def _check_features(layer: str, input: Tensor, ndims: Sequence[int], size: int) 
             got=f"shape {input.shape}",
             expected=f"{axes} axes, the last of size {size}",
         )
-
-
-def _check_state(layer: str, state: State, shapes: Sequence[tuple[int, ...]]) -> None:
-    for name, x, shape in zip(_STATE_NAMES, state, shapes, strict=False):
-        if x.shape != shape:
-            raise ShapeError(
-                f"[{layer}] the state {name} does not fit",
-                got=f"shape {x.shape}",
-                expected=f"{shape}",
-            )
-
-
-def _as_state(layer: str, hx: Any, states: int) -> State:
-    """Return a state that a user gives as a tuple."""
-    if states == 1:
-        if isinstance(hx, Tensor):
-            return (hx,)
-        expected = "a tensor"
-    else:
-        if isinstance(hx, tuple | list) and len(hx) == states:
-            return tuple(hx)
-        expected = "a pair (h, c)"
-    raise ArgumentTypeError(
-        f"[{layer}] the state is of another kind",
-        got=type(hx).__name__,
-        expected=expected,
-    )
 
 
 class _Owner(Module):
@@ -197,14 +163,11 @@ class _Owner(Module):
             (projection, size) if projection else None,
         )
         for name, shape in zip(names, shapes, strict=True):
-            values = None if shape is None else Parameter(plait.empty(shape, **like))
-            self.register_parameter(name, values)
+            own_parameter(self, name, shape, **like)
 
     def reset_parameters(self) -> None:
         """Set the parameters to new initial values."""
-        bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0.0
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+        spread(self.parameters(), self.hidden_size)
 
 
 class _Recurrent(_Owner):
@@ -213,25 +176,18 @@ class _Recurrent(_Owner):
     def __init__(
         self,
         mode: str,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int,
+        input_size: Size,
+        hidden_size: Count,
+        num_layers: Depth,
         bias: bool,
         batch_first: bool,
-        dropout: float,
+        dropout: Probability,
         bidirectional: bool,
         device: Any,
         dtype: Any,
-        proj_size: int = 0,
+        proj_size: Size = 0,
     ) -> None:
         super().__init__()
-        sizes(
-            self._name, input_size=input_size, hidden_size=hidden_size,
-            num_layers=num_layers, proj_size=proj_size,
-        )  # fmt: skip
-        if num_layers == 0:
-            raise ArgumentError(f"[{self._name}] there is no layer", got="num_layers=0")
-        probabilities(self._name, dropout=dropout)
         if proj_size and proj_size >= hidden_size:
             raise ArgumentError(
                 f"[{self._name}] a projection must make the state smaller",
@@ -309,7 +265,7 @@ class _Recurrent(_Owner):
             raise ShapeError(
                 f"[{self._name}] the sequence has no step", got=f"shape {input.shape}"
             )
-        valid = None
+        counts = None
         if lengths is not None:
             if single:
                 raise ArgumentError(
@@ -318,10 +274,10 @@ class _Recurrent(_Owner):
                 )
             if not packed:
                 lengths = checked_lengths(self._name, lengths, steps, batch)
-            valid = valid_steps(lengths, steps).unsqueeze(-1)  # type: ignore[arg-type]
-            x = plait.where(valid, x, 0.0)  # 0 times NaN is NaN, in gradients
+            counts = valid_steps(lengths, steps)  # type: ignore[arg-type]
+            x = without_fillers(x, counts)
         start = self._start(x, hx, single)
-        x, end = self._run(x, start, valid, key)
+        x, end = self._run(x, start, counts, key)
         if single:
             x, end = x.squeeze(1), tuple(one.squeeze(1) for one in end)
         elif packed:
@@ -338,9 +294,8 @@ class _Recurrent(_Owner):
         if hx is None:
             zero = tuple(plait.zeros((batch, n), dtype=x.dtype) for n in widths)
             return [zero] * count
-        state = _as_state(self._name, hx, states)
         middle = () if single else (batch,)
-        _check_state(self._name, state, [(count, *middle, n) for n in widths])
+        state = given_state(self._name, hx, [(count, *middle, n) for n in widths])
         parts = [one.unsqueeze(1) if single else one for one in state]
         return [tuple(one[i] for one in parts) for i in range(count)]
 
@@ -348,7 +303,7 @@ class _Recurrent(_Owner):
         self,
         x: Tensor,
         start: list[State],
-        valid: Tensor | None,
+        counts: Tensor | None,
         key: Tensor | None,
     ) -> tuple[Tensor, State]:
         """Return the states of the last layer, and those of all layers at the end."""
@@ -362,10 +317,9 @@ class _Recurrent(_Owner):
                 x = plait.dropout(x, self.dropout, key=keys[layer])
             outputs = []
             for direction in self._directions:
-                end, output = self._loop(
-                    x, start[len(ends)], valid, self._weights(layer, direction),
-                    bool(direction),
-                )  # fmt: skip
+                weights = self._weights(layer, direction)
+                begin = start[len(ends)]
+                end, output = self._loop(x, begin, counts, weights, bool(direction))
                 outputs.append(output)
                 ends.append(end)
             x = outputs[0] if len(outputs) == 1 else plait.concat(outputs, axis=-1)
@@ -376,47 +330,30 @@ class _Recurrent(_Owner):
         self,
         x: Tensor,
         start: State,
-        valid: Tensor | None,
+        counts: Tensor | None,
         weights: _Weights,
         reverse: bool,
     ) -> tuple[State, Tensor]:
         """Go through a sequence, in one direction.
 
         Returns:
-            The state at the end, and what is handed on of each step.
+            The state at the end, and h of each step.
         """
         kind = self._recurrence
 
-        def step(state: State, parts: Any) -> tuple[State, Tensor]:
-            if valid is None:
-                new = _typed(kind.step(parts, state, weights), state)
-                return new, new[0]
-            part, counts = parts
-            new = _typed(kind.step(part, state, weights), state)
-            kept = tuple(
-                plait.where(counts, one, old)
-                for one, old in zip(new, state, strict=True)
-            )
-            return kept, plait.where(counts, new[0], 0.0)
+        def step(state: State, part: Tensor) -> State:
+            return kind.step(part, state, weights)
 
-        parts = kind.prepare(x, weights)
-        xs = parts if valid is None else (parts, valid)
-        end, output = plait.scan(step, start, xs, reverse=reverse)
-        return end, output
+        return loop(step, start, kind.prepare(x, weights), counts, reverse)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing; PyTorch has it, to lay out weights for some devices."""
 
     def extra_repr(self) -> str:
-        text = f"{self.input_size}, {self.hidden_size}"
-        for name, usual in (
-            ("proj_size", 0),
-            ("num_layers", 1),
-            ("bias", True),
-            ("batch_first", False),
-            ("dropout", 0.0),
-            ("bidirectional", False),
-        ):
-            if getattr(self, name) != usual:
-                text += f", {name}={getattr(self, name)}"
-        return text
+        return f"{self.input_size}, {self.hidden_size}" + self._unusual(
+            proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0,
+            bidirectional=False,
+        )  # fmt: skip
 
 
 class RNN(_Recurrent):
@@ -454,12 +391,12 @@ class RNN(_Recurrent):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        hidden_size: Count,
+        num_layers: Depth = 1,
         nonlinearity: str = "tanh",
         bias: bool = True,
         batch_first: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -471,10 +408,7 @@ class RNN(_Recurrent):
         self.nonlinearity = nonlinearity
 
     def extra_repr(self) -> str:
-        text = super().extra_repr()
-        if self.nonlinearity != "tanh":
-            text += f", nonlinearity={self.nonlinearity}"
-        return text
+        return super().extra_repr() + self._unusual(nonlinearity="tanh")
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -520,13 +454,13 @@ class LSTM(_Recurrent):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        hidden_size: Count,
+        num_layers: Depth = 1,
         bias: bool = True,
         batch_first: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         bidirectional: bool = False,
-        proj_size: int = 0,
+        proj_size: Size = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -581,11 +515,11 @@ class GRU(_Recurrent):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        hidden_size: Count,
+        num_layers: Depth = 1,
         bias: bool = True,
         batch_first: bool = False,
-        dropout: float = 0.0,
+        dropout: Probability = 0.0,
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -628,14 +562,13 @@ class _Cell(_Owner):
     def __init__(
         self,
         mode: str,
-        input_size: int,
-        hidden_size: int,
+        input_size: Size,
+        hidden_size: Size,
         bias: bool,
         device: Any,
         dtype: Any,
     ) -> None:
         super().__init__()
-        sizes(self._name, input_size=input_size, hidden_size=hidden_size)
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -660,8 +593,7 @@ class _Cell(_Owner):
         if hx is None:
             state: State = tuple(plait.zeros(x, dtype=input.dtype) for x in shapes)
         else:
-            state = _as_state(self._name, hx, kind.states)
-            _check_state(self._name, state, shapes)
+            state = given_state(self._name, hx, shapes)
         weights = _Weights(
             self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None
         )
@@ -669,8 +601,7 @@ class _Cell(_Owner):
         return new if kind.states > 1 else new[0]
 
     def extra_repr(self) -> str:
-        text = f"{self.input_size}, {self.hidden_size}"
-        return text if self.bias else f"{text}, bias=False"
+        return f"{self.input_size}, {self.hidden_size}" + self._unusual(bias=True)
 
 
 class RNNCell(_Cell):
@@ -692,7 +623,7 @@ class RNNCell(_Cell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         bias: bool = True,
         nonlinearity: str = "tanh",
         device: Any = None,
@@ -703,10 +634,7 @@ class RNNCell(_Cell):
         self.nonlinearity = nonlinearity
 
     def extra_repr(self) -> str:
-        text = super().extra_repr()
-        if self.nonlinearity != "tanh":
-            text += f", nonlinearity={self.nonlinearity}"
-        return text
+        return super().extra_repr() + self._unusual(nonlinearity="tanh")
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -734,7 +662,7 @@ class LSTMCell(_Cell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         bias: bool = True,
         device: Any = None,
         dtype: Any = None,
@@ -764,7 +692,7 @@ class GRUCell(_Cell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         bias: bool = True,
         device: Any = None,
         dtype: Any = None,

@@ -1,4 +1,4 @@
-"""What is added to a loss to keep weights small, or orthogonal.
+"""What is added to a loss to keep weights or activations small, or orthogonal.
 
     loss_function = nn.RegularizedLoss(nn.CrossEntropyLoss(), model, nn.L2(1e-4))
 
@@ -16,6 +16,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Checked, NotNegative
 from ..errors import ArgumentError, ShapeError
 from .module import Module
 from .sample import Sample, uniform
@@ -31,13 +32,10 @@ class L1L2(Module):
     Input: a tensor of any shape. Result: a scalar.
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+    _shown = ("l1", "l2")
+
+    def __init__(self, l1: NotNegative = 0.0, l2: NotNegative = 0.0) -> None:
         super().__init__()
-        if not (l1 >= 0 and l2 >= 0):
-            raise ArgumentError(
-                f"[{type(self).__name__}] a factor is negative",
-                got=f"l1={l1}, l2={l2}",
-            )
         self.l1 = l1
         self.l2 = l2
 
@@ -48,9 +46,6 @@ class L1L2(Module):
             terms.append(self.l2 * plait.sum(x * x))
         total: Tensor = terms[0] if len(terms) == 1 else terms[0] + terms[1]
         return total
-
-    def extra_repr(self) -> str:
-        return f"l1={self.l1}, l2={self.l2}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -73,7 +68,7 @@ class L1(L1L2):
     Input: a tensor of any shape. Result: a scalar.
     """
 
-    def __init__(self, l1: float = 0.01) -> None:
+    def __init__(self, l1: NotNegative = 0.01) -> None:
         super().__init__(l1=l1)
 
     @staticmethod
@@ -90,12 +85,68 @@ class L2(L1L2):
     Input: a tensor of any shape. Result: a scalar.
     """
 
-    def __init__(self, l2: float = 0.01) -> None:
+    def __init__(self, l2: NotNegative = 0.01) -> None:
         super().__init__(l2=l2)
 
     @staticmethod
     def samples() -> list[Sample]:
         return [x._replace(args=x.args[:1]) for x in L1L2.samples()]
+
+
+@plait.custom_vjp
+def _penalised(x: Tensor, l1: Tensor, l2: Tensor) -> Tensor:
+    return x
+
+
+def _penalised_forward(x: Tensor, l1: Tensor, l2: Tensor) -> Any:
+    return x, (x, l1, l2)
+
+
+def _penalised_backward(kept: Any, ct: Tensor) -> Any:
+    x, l1, l2 = kept
+    return ct + l1 * plait.sign(x) + 2 * l2 * x, None, None
+
+
+_penalised.defvjp(_penalised_forward, _penalised_backward)
+
+
+class ActivityRegularization(L1L2):
+    """Hands on its input, and makes training keep it small.
+
+    In training the gradient of a penalty, l1 * sum(abs(x)) + l2 * sum(x ** 2), is added
+    to the gradient of the input, as if the penalty were part of the loss. So it works
+    anywhere in a model and keeps nothing between calls. What a loss reports does not
+    contain it: `penalty` gives it. It is not scaled with the loss, so it does not go
+    with `optim.GradScaler`.
+
+    Args:
+        l1: the factor of the sum of absolute values.
+        l2: the factor of the sum of squares.
+
+    Input: any shape. Result: the same.
+
+    Raises:
+        ArgumentError: a factor is negative.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.l1 == self.l2 == 0:
+            return input
+        factors = (plait.asarray(x, dtype=input.dtype) for x in (self.l1, self.l2))
+        result: Tensor = _penalised(input, *factors)
+        return result
+
+    def penalty(self, input: Tensor) -> Tensor:
+        """Return what is added to the loss, in effect: shape ()."""
+        return super().forward(input)
+
+    @staticmethod
+    def samples() -> list[Sample]:
+        x = uniform(3, 4)
+        return [
+            Sample((x,), (0.1, 0.2), smooth=False, reference=lambda _, x: x),
+            Sample((x,), reference=lambda _, x: x),
+        ]
 
 
 class OrthogonalRegularizer(Module):
@@ -110,6 +161,8 @@ class OrthogonalRegularizer(Module):
 
     Input: a matrix. Result: a scalar.
     """
+
+    _shown = ("factor", "mode")
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         super().__init__()
@@ -132,9 +185,6 @@ class OrthogonalRegularizer(Module):
         n = rows.shape[0]
         between = cosines * (1 - plait.eye(n, dtype=x.dtype))
         return self.factor * plait.sum(between) / max(n * (n - 1), 1)
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, mode={self.mode!r}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -177,7 +227,7 @@ def named_like(
     return found
 
 
-class RegularizedLoss:
+class RegularizedLoss(Checked):
     """A loss with penalties of a model's parameters.
 
     Formula: loss(output, target) + the sum of the penalties.

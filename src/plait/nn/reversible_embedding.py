@@ -12,9 +12,10 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from . import init
 from .embedding import Embedding
-from .parameter import Parameter
+from .parameter import Parameter, own_parameter
 from .sample import Sample, integers
 
 
@@ -53,8 +54,8 @@ class ReversibleEmbedding(Embedding):
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
+        num_embeddings: Size,
+        embedding_dim: Size,
         tie_weights: bool = True,
         logit_soft_cap: float | None = None,
         padding_idx: int | None = None,
@@ -66,10 +67,9 @@ class ReversibleEmbedding(Embedding):
         )
         self.tie_weights = tie_weights
         self.logit_soft_cap = logit_soft_cap
-        if tie_weights:
-            self.register_parameter("reverse_weight", None)
-        else:
-            self.reverse_weight = Parameter(plait.empty_like(self.weight))
+        shape = None if tie_weights else (num_embeddings, embedding_dim)
+        own_parameter(self, "reverse_weight", shape, device, dtype)
+        if self.reverse_weight is not None:
             init.normal_(self.reverse_weight)
 
     def reset_parameters(self) -> None:
@@ -113,12 +113,6 @@ class ReversibleEmbedding(Embedding):
             return result
 
         return [
-            Sample(
-                (integers(3, 4, high=5),), (5, 3), wrt=(), like_torch="never",
-                reference=forward,
-            ),
-            Sample(
-                (integers(3, 4, high=5),), (5, 3, False), wrt=(), like_torch="never",
-                reference=forward,
-            ),
-        ]  # fmt: skip
+            Sample((integers(3, 4, high=5),), (5, 3), wrt=(), reference=forward),
+            Sample((integers(3, 4, high=5),), (5, 3, False), wrt=(), reference=forward),
+        ]

@@ -12,9 +12,10 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative
 from . import init
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, own_parameter
 from .sample import Sample, uniform
 
 
@@ -28,6 +29,8 @@ class Rescaling(Module):
     Input: any shape; integers become the default floating-point type. Result: the same.
     """
 
+    _shown = ("scale", "offset")
+
     def __init__(self, scale: float | Tensor, offset: float | Tensor = 0.0) -> None:
         super().__init__()
         self.scale = scale
@@ -40,9 +43,6 @@ class Rescaling(Module):
         )
         return input * scale + offset
 
-    def extra_repr(self) -> str:
-        return f"scale={self.scale}, offset={self.offset}"
-
     @staticmethod
     def samples() -> list[Sample]:
         scale = np.array([[1.0], [2.0], [0.5]])
@@ -52,13 +52,10 @@ class Rescaling(Module):
             return result
 
         return [
-            Sample(
-                (uniform(3, 4),), (1 / 127.5, -1.0), like_torch="never",
-                reference=reference,
-            ),
+            Sample((uniform(3, 4),), (1 / 127.5, -1.0), reference=reference),
             Sample(
                 (uniform(2, 3, 4),), (), {"scale": scale, "offset": scale - 1},
-                like_torch="never", reference=reference,
+                reference=reference,
             ),
         ]  # fmt: skip
 
@@ -102,8 +99,7 @@ class Scale(Module):
         self.shape = shape
         self.value = value
         for name, wanted in (("weight", weight), ("bias", bias)):
-            values = plait.empty(shape, device=device, dtype=dtype) if wanted else None
-            self.register_parameter(name, None if values is None else Parameter(values))
+            own_parameter(self, name, shape if wanted else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -130,18 +126,10 @@ class Scale(Module):
             return x
 
         return [
-            Sample(
-                (uniform(3, 4),), (4, True, True), like_torch="never",
-                reference=reference,
-            ),
-            Sample(
-                (uniform(2, 3, 4),), ((3, 1),), like_torch="never", reference=reference
-            ),
-            Sample(
-                (uniform(3, 4),), ((), False, True), like_torch="never",
-                reference=reference,
-            ),
-        ]  # fmt: skip
+            Sample((uniform(3, 4),), (4, True, True), reference=reference),
+            Sample((uniform(2, 3, 4),), ((3, 1),), reference=reference),
+            Sample((uniform(3, 4),), ((), False, True), reference=reference),
+        ]
 
 
 class UnitNormalization(Module):
@@ -157,8 +145,10 @@ class UnitNormalization(Module):
     Input: any shape. Result: the same.
     """
 
+    _shown = ("dim", "p", "eps")
+
     def __init__(
-        self, dim: int | tuple[int, ...] = -1, p: float = 2.0, eps: float = 1e-12
+        self, dim: int | tuple[int, ...] = -1, p: float = 2.0, eps: NotNegative = 1e-12
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -168,9 +158,6 @@ class UnitNormalization(Module):
     def forward(self, input: Tensor) -> Tensor:
         return plait.normalize(input, self.p, self.dim, self.eps)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, p={self.p}, eps={self.eps}"
-
     @staticmethod
     def samples() -> list[Sample]:
         def reference(layer: UnitNormalization, x: np.ndarray) -> np.ndarray:
@@ -179,9 +166,6 @@ class UnitNormalization(Module):
             return result
 
         return [
-            Sample((uniform(3, 4),), like_torch="never", reference=reference),
-            Sample(
-                (uniform(2, 3, 4),), ((1, 2), 3.0), like_torch="never",
-                reference=reference,
-            ),
-        ]  # fmt: skip
+            Sample((uniform(3, 4),), reference=reference),
+            Sample((uniform(2, 3, 4),), ((1, 2), 3.0), reference=reference),
+        ]

@@ -5,25 +5,21 @@ Read first: `DepthwiseConv1d`, `SeparableConv1d`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from plait import Tensor
 
+from ..arguments import Count, Size, Sizes
 from ..errors import ArgumentError
-from .convolution import Conv1d, Conv2d, Conv3d
-from .linear import sizes
+from .convolution import Conv, Conv1d, Conv2d, Conv3d
 from .module import Module
-from .sample import Sample, uniform
-
-Sizes = int | Sequence[int]
+from .sample import Sample, uniform, windows
 
 
 def _multiplied(layer: str, channels: int, multiplier: int) -> int:
     """Return the channels of a depthwise convolution's result."""
-    sizes(layer, in_channels=channels, depth_multiplier=multiplier)
     if multiplier == 0 or channels == 0:
         raise ArgumentError(
             f"[{layer}] there must be channels",
@@ -32,7 +28,40 @@ def _multiplied(layer: str, channels: int, multiplier: int) -> int:
     return channels * multiplier
 
 
-class DepthwiseConv1d(Conv1d):
+class _Depthwise(Conv):
+    """A convolution of each channel by itself; the next base says of which rank."""
+
+    def __init__(
+        self,
+        in_channels: Size,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | str = 0,
+        dilation: Sizes = 1,
+        depth_multiplier: Count = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        name = type(self).__name__
+        super().__init__(
+            in_channels, _multiplied(name, in_channels, depth_multiplier),
+            kernel_size, stride, padding, dilation, in_channels, bias, padding_mode,
+            device, dtype,
+        )  # fmt: skip
+        self.depth_multiplier = depth_multiplier
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        shape = (2, 3, 5, 6, 4)[: 2 + cls.rank]
+        return [
+            Sample((uniform(*shape),), (3, 3), reference=_depthwise),
+            Sample((uniform(*shape),), (3, 2, 2, 1, 1, 2, False), reference=_depthwise),
+        ]
+
+
+class DepthwiseConv1d(_Depthwise, Conv1d):
     """A `Conv1d` of each channel by itself.
 
     Args:
@@ -58,32 +87,8 @@ class DepthwiseConv1d(Conv1d):
     Source: L. Sifre, "Rigid-motion scattering for image classification", 2014.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        depth_multiplier: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            in_channels, _multiplied("DepthwiseConv1d", in_channels, depth_multiplier),
-            kernel_size, stride, padding, dilation, in_channels, bias, padding_mode,
-            device, dtype,
-        )  # fmt: skip
-        self.depth_multiplier = depth_multiplier
 
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _depthwise_samples(1)
-
-
-class DepthwiseConv2d(Conv2d):
+class DepthwiseConv2d(_Depthwise, Conv2d):
     """A `Conv2d` of each channel by itself; see `DepthwiseConv1d`.
 
     Args:
@@ -103,32 +108,8 @@ class DepthwiseConv2d(Conv2d):
     (n, in_channels * depth_multiplier, ...), with the sizes of `Conv2d`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        depth_multiplier: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            in_channels, _multiplied("DepthwiseConv2d", in_channels, depth_multiplier),
-            kernel_size, stride, padding, dilation, in_channels, bias, padding_mode,
-            device, dtype,
-        )  # fmt: skip
-        self.depth_multiplier = depth_multiplier
 
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _depthwise_samples(2)
-
-
-class DepthwiseConv3d(Conv3d):
+class DepthwiseConv3d(_Depthwise, Conv3d):
     """A `Conv3d` of each channel by itself; see `DepthwiseConv1d`.
 
     Args:
@@ -148,44 +129,6 @@ class DepthwiseConv3d(Conv3d):
     (n, in_channels * depth_multiplier, ...), with the sizes of `Conv3d`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        depth_multiplier: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            in_channels, _multiplied("DepthwiseConv3d", in_channels, depth_multiplier),
-            kernel_size, stride, padding, dilation, in_channels, bias, padding_mode,
-            device, dtype,
-        )  # fmt: skip
-        self.depth_multiplier = depth_multiplier
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _depthwise_samples(3)
-
-
-def windows(
-    x: np.ndarray,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    pads: Sequence[tuple[int, int]],
-) -> np.ndarray:
-    """Return all windows: shape (n, channels, *out, *kernel), for references."""
-    x = np.pad(x, [(0, 0), (0, 0), *pads])
-    axes = tuple(range(2, 2 + len(kernel)))
-    views = np.lib.stride_tricks.sliding_window_view(x, tuple(kernel), axes)
-    steps = tuple(slice(None, None, step) for step in stride)
-    return views[(slice(None), slice(None), *steps)]
-
 
 def _depthwise(layer: Any, x: np.ndarray) -> Any:
     """Return a depthwise convolution without dilation."""
@@ -202,18 +145,61 @@ def _depthwise(layer: Any, x: np.ndarray) -> Any:
     return result
 
 
-def _depthwise_samples(rank: int) -> list[Sample]:
-    shape = (2, 3, 5, 6, 4)[: 2 + rank]
-    return [
-        Sample((uniform(*shape),), (3, 3), like_torch="never", reference=_depthwise),
-        Sample(
-            (uniform(*shape),), (3, 2, 2, 1, 1, 2, False), like_torch="never",
-            reference=_depthwise,
-        ),
-    ]  # fmt: skip
+class _Separable(Module):
+    _kinds: ClassVar[tuple[type[_Depthwise], type[Conv]]]
+
+    def __init__(
+        self,
+        in_channels: Size,
+        out_channels: Size,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | str = 0,
+        dilation: Sizes = 1,
+        depth_multiplier: Count = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        depthwise, pointwise = self._kinds
+        self.depthwise = depthwise(
+            in_channels, kernel_size, stride, padding, dilation, depth_multiplier,
+            False, padding_mode, device, dtype,
+        )  # fmt: skip
+        between = in_channels * depth_multiplier
+        self.pointwise = pointwise(
+            between, out_channels, 1, bias=bias, device=device, dtype=dtype
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        result: Tensor = self.pointwise(self.depthwise(input))
+        return result
+
+    @classmethod
+    def samples(cls) -> list[Sample]:
+        rank = cls._kinds[1].rank
+
+        def reference(layer: Any, x: np.ndarray) -> np.ndarray:
+            between = _depthwise(layer.depthwise, x)
+            weight = layer.pointwise.weight.numpy().reshape((-1, between.shape[1]))
+            result: np.ndarray = np.einsum("nc...,oc->no...", between, weight)
+            if layer.pointwise.bias is not None:
+                bias = layer.pointwise.bias.numpy()
+                result = result + bias.reshape((-1, *(1,) * rank))
+            return result
+
+        shape = (2, 3, 5, 6)[: 2 + rank]
+        return [
+            Sample((uniform(*shape),), (3, 4, 3), reference=reference),
+            Sample(
+                (uniform(*shape),), (3, 2, 2, 2, 1, 1, 2, False), reference=reference,
+            ),
+        ]  # fmt: skip
 
 
-class SeparableConv1d(Module):
+class SeparableConv1d(_Separable):
     """A convolution of each channel by itself, and then a mixture of the channels.
 
     Formula: y = pointwise(depthwise(x)).
@@ -241,40 +227,10 @@ class SeparableConv1d(Module):
     2017.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        depth_multiplier: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        self.depthwise = DepthwiseConv1d(
-            in_channels, kernel_size, stride, padding, dilation, depth_multiplier,
-            False, padding_mode, device, dtype,
-        )  # fmt: skip
-        between = in_channels * depth_multiplier
-        self.pointwise = Conv1d(
-            between, out_channels, 1, bias=bias, device=device, dtype=dtype
-        )
-
-    def forward(self, input: Tensor) -> Tensor:
-        result: Tensor = self.pointwise(self.depthwise(input))
-        return result
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _separable_samples(1)
+    _kinds = (DepthwiseConv1d, Conv1d)
 
 
-class SeparableConv2d(Module):
+class SeparableConv2d(_Separable):
     """A convolution of each channel by itself, and then a mixture of the channels.
 
     Formula: y = pointwise(depthwise(x)).
@@ -302,54 +258,4 @@ class SeparableConv2d(Module):
     2017.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        depth_multiplier: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        self.depthwise = DepthwiseConv2d(
-            in_channels, kernel_size, stride, padding, dilation, depth_multiplier,
-            False, padding_mode, device, dtype,
-        )  # fmt: skip
-        between = in_channels * depth_multiplier
-        self.pointwise = Conv2d(
-            between, out_channels, 1, bias=bias, device=device, dtype=dtype
-        )
-
-    def forward(self, input: Tensor) -> Tensor:
-        result: Tensor = self.pointwise(self.depthwise(input))
-        return result
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        return _separable_samples(2)
-
-
-def _separable_samples(rank: int) -> list[Sample]:
-    def reference(layer: Any, x: np.ndarray) -> np.ndarray:
-        between = _depthwise(layer.depthwise, x)
-        weight = layer.pointwise.weight.numpy().reshape((-1, between.shape[1]))
-        result: np.ndarray = np.einsum("nc...,oc->no...", between, weight)
-        if layer.pointwise.bias is not None:
-            bias = layer.pointwise.bias.numpy()
-            result = result + bias.reshape((-1, *(1,) * rank))
-        return result
-
-    shape = (2, 3, 5, 6)[: 2 + rank]
-    return [
-        Sample((uniform(*shape),), (3, 4, 3), like_torch="never", reference=reference),
-        Sample(
-            (uniform(*shape),), (3, 2, 2, 2, 1, 1, 2, False), like_torch="never",
-            reference=reference,
-        ),
-    ]  # fmt: skip
+    _kinds = (DepthwiseConv2d, Conv2d)

@@ -18,11 +18,11 @@ from ..errors import ArgumentError, ShapeError
 from .cells import Recurrent
 from .convolution import Conv2d
 from .linear import Linear
-from .merging import linear_map
 from .module import Module
 from .packed import checked_lengths
 from .recurrent import GRU, GRUCell, LSTMCell, RNNCell
 from .sample import Sample, uniform
+from .steps import mapped
 
 _MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda x, y: plait.concat([x, y], axis=-1),
@@ -58,6 +58,8 @@ class Bidirectional(Module):
 
     Source: M. Schuster, K. Paliwal, "Bidirectional recurrent neural networks", 1997.
     """
+
+    _shown = ("merge",)
 
     def __init__(
         self,
@@ -124,24 +126,32 @@ class Bidirectional(Module):
         assert self.merge is not None
         return _MERGES[self.merge](ahead, back)
 
-    def extra_repr(self) -> str:
-        return f"merge={self.merge!r}"
-
     @staticmethod
     def samples() -> list[Sample]:
+        def reference(layer: Bidirectional, x: np.ndarray) -> Any:
+            axis = 1 if getattr(layer.forward_layer, "batch_first", False) else 0
+            turned = plait.tensor(np.flip(x, axis).copy())
+            ahead, ahead_end = layer.forward_layer(plait.tensor(x))
+            back, back_end = layer.backward_layer(turned)
+            one, other = ahead.numpy(), np.flip(back.numpy(), axis)
+            merged: Any = (one, other)
+            if layer.merge is not None:
+                merged = one + other if layer.merge == "sum" else np.dstack(merged)
+            ends = mapped(lambda x: x.numpy(), (ahead_end, back_end))
+            return merged, ends
+
+        cells = (Recurrent(RNNCell(2, 3), True), Recurrent(GRUCell(2, 3), True))
         return [
             Sample(
                 (uniform(3, 4, 2),), (Recurrent(LSTMCell(2, 3), batch_first=True),),
-                like_torch="never",
+                reference=reference,
             ),
             Sample(
-                (uniform(4, 3, 2),), (GRU(2, 3),), {"merge": "sum"}, like_torch="never",
-                separable=False,
+                (uniform(4, 3, 2),), (GRU(2, 3),), {"merge": "sum"}, separable=False,
+                reference=reference,
             ),
             Sample(
-                (uniform(3, 4, 2),),
-                (Recurrent(RNNCell(2, 3), True), Recurrent(GRUCell(2, 3), True)),
-                {"merge": None}, like_torch="never",
+                (uniform(3, 4, 2),), cells, {"merge": None}, reference=reference,
             ),
         ]  # fmt: skip
 
@@ -200,15 +210,14 @@ class TimeDistributed(Module):
 
     @staticmethod
     def samples() -> list[Sample]:
+        def reference(layer: TimeDistributed, x: np.ndarray) -> np.ndarray:
+            steps = plait.tensor(x.swapaxes(0, 1).copy())
+            return np.stack([layer.layer(step).numpy() for step in steps], 1)
+
         return [
-            Sample(
-                (uniform(3, 5, 4),), (Linear(4, 2),), like_torch="never",
-                reference=lambda layer, x: linear_map(layer.layer, x),
-            ),
-            Sample(
-                (uniform(2, 3, 2, 4, 4),), (Conv2d(2, 3, 3),), like_torch="never"
-            ),
-        ]  # fmt: skip
+            Sample((uniform(3, 5, 4),), (Linear(4, 2),), reference=reference),
+            Sample((uniform(2, 3, 2, 4, 4),), (Conv2d(2, 3, 3),), reference=reference),
+        ]
 
 
 class Masking(Module):
@@ -230,6 +239,8 @@ class Masking(Module):
         ShapeError: (calling it) the input has less than two axes.
     """
 
+    _shown = ("mask_value",)
+
     def __init__(self, mask_value: float = 0.0) -> None:
         super().__init__()
         self.mask_value = mask_value
@@ -243,9 +254,6 @@ class Masking(Module):
         counts = (input != self.mask_value).any(-1)
         return plait.where(counts.unsqueeze(-1), input, 0.0), counts
 
-    def extra_repr(self) -> str:
-        return f"mask_value={self.mask_value}"
-
     @staticmethod
     def samples() -> list[Sample]:
         def reference(layer: Masking, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -256,8 +264,6 @@ class Masking(Module):
         some = x.copy()
         some[0, 2:] = 1.5
         return [
-            Sample((x,), like_torch="never", reference=reference),
-            Sample(
-                (some,), (1.5,), smooth=False, like_torch="never", reference=reference
-            ),
+            Sample((x,), reference=reference),
+            Sample((some,), (1.5,), smooth=False, reference=reference),
         ]

@@ -1,23 +1,21 @@
 """Layers that change the order, the number or the sizes of axes.
 
-Read first: `Reshape`, `Cropping1d`.
+Read first: `Flatten`, `Reshape`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 import plait
 from plait import Tensor
 
+from ..arguments import Size
 from ..errors import ArgumentError, ShapeError
-from .linear import sizes
 from .module import Module
-from .padding import ZeroPad1d
 from .sample import Sample, uniform
 
 
@@ -36,6 +34,8 @@ class Permute(Module):
         (8, 3, 32, 24)
     """
 
+    _shown = ("dims",)
+
     def __init__(self, dims: Sequence[int]) -> None:
         super().__init__()
         self.dims = tuple(dims)
@@ -43,14 +43,11 @@ class Permute(Module):
     def forward(self, input: Tensor) -> Tensor:
         return plait.permute_dims(input, self.dims)
 
-    def extra_repr(self) -> str:
-        return f"dims={self.dims}"
-
     @staticmethod
     def samples() -> list[Sample]:
         return [
             Sample(
-                (uniform(2, 3, 4),), ((0, 2, 1),), like_torch="never",
+                (uniform(2, 3, 4),), ((0, 2, 1),),
                 reference=lambda _, x: np.transpose(x, (0, 2, 1)),
             )
         ]  # fmt: skip
@@ -69,6 +66,8 @@ class Reshape(Module):
         ArgumentError: more than one size is -1, or one is below.
         ShapeError: (calling it) the sizes do not multiply to those of an example.
     """
+
+    _shown = ("shape",)
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
@@ -95,18 +94,15 @@ class Reshape(Module):
             )
         return input.reshape((input.shape[0], *shape))
 
-    def extra_repr(self) -> str:
-        return f"shape={self.shape}"
-
     @staticmethod
     def samples() -> list[Sample]:
         return [
             Sample(
-                (uniform(3, 4, 2),), ((2, -1, 2),), like_torch="never",
+                (uniform(3, 4, 2),), ((2, -1, 2),),
                 reference=lambda _, x: x.reshape((3, 2, 2, 2)),
             ),
             Sample(
-                (uniform(0, 6),), ((3, 2),), like_torch="never",
+                (uniform(0, 6),), ((3, 2),),
                 reference=lambda _, x: x.reshape((0, 3, 2)),
             ),
         ]  # fmt: skip
@@ -125,9 +121,10 @@ class RepeatVector(Module):
         ShapeError: (calling it) the input has not two axes.
     """
 
-    def __init__(self, n: int) -> None:
+    _shown = ("n",)
+
+    def __init__(self, n: Size) -> None:
         super().__init__()
-        sizes("RepeatVector", n=n)
         self.n = n
 
     def forward(self, input: Tensor) -> Tensor:
@@ -140,109 +137,71 @@ class RepeatVector(Module):
         batch, features = input.shape
         return plait.broadcast_to(input.unsqueeze(1), (batch, self.n, features))
 
-    def extra_repr(self) -> str:
-        return f"n={self.n}"
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(3, 4),), (2,), reference=lambda _, x: np.stack([x, x], 1))
+        ]
+
+
+class Flatten(Module):
+    """Joins the axes from `start_dim` to `end_dim` into one. See `plait.flatten`.
+
+    Args:
+        start_dim: the first axis that is joined. Default: the one behind the batch.
+        end_dim: the last one. Default: the last of all.
+
+    Input: by default shape (n, ...). Result: shape
+    (n, product of the sizes of the other axes).
+    """
+
+    _shown = ("start_dim", "end_dim")
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return plait.flatten(input, self.start_dim, self.end_dim)
 
     @staticmethod
     def samples() -> list[Sample]:
         return [
-            Sample(
-                (uniform(3, 4),), (2,), like_torch="never",
-                reference=lambda _, x: np.stack([x, x], 1),
-            )
-        ]  # fmt: skip
-
-
-class _Cropping(ZeroPad1d):
-    """Padding by less than nothing."""
-
-    def __init__(self, cropping: int | Sequence[int]) -> None:
-        super().__init__(cropping)
-        self.cropping = self.padding
-        name = type(self).__name__
-        if min(self.cropping) < 0:
-            raise ArgumentError(
-                f"[{name}] less than nothing cannot be cut off",
-                got=f"cropping={self.cropping}",
-                expected="integers of at least 0",
-                fix=f"to add zeros, use {name.replace('Cropping', 'ZeroPad')}",
-            )
-        self.padding = tuple(-n for n in self.cropping)
-
-    def extra_repr(self) -> str:
-        return f"{self.cropping}"
-
-    @classmethod
-    def samples(cls) -> list[Sample]:
-        rank = cls.rank
-        shape = (2, 2, 5, 6, 7)[: 2 + rank]
-        cut = (2, 1, 0, 3, 1, 2)[: 2 * rank]
-
-        def reference(_: Module, x: np.ndarray) -> Any:
-            pairs = list(zip(cut[::2], cut[1::2], strict=True))[::-1]
-            places = zip(pairs, shape[2:], strict=True)
-            kept: Any = [..., *(slice(a, n - b) for (a, b), n in places)]
-            return x[tuple(kept)]
-
-        def even(_: Module, x: np.ndarray) -> Any:
-            kept: Any = [..., *[slice(1, -1)] * rank]
-            return x[tuple(kept)]
-
-        x = uniform(*shape)
-        return [
-            Sample((x,), (cut,), like_torch="never", reference=reference),
-            Sample((x,), (1,), like_torch="never", reference=even),
+            Sample((uniform(3, 2, 4),)),
+            Sample((uniform(2, 3, 4, 2),), (1, 2)),
+            Sample((uniform(2, 3, 4),), (0, -1), separable=False),
         ]
 
 
-class Cropping1d(_Cropping):
-    """Cuts off the ends of the last axis: what `ZeroPad1d` adds.
+class Unflatten(Module):
+    """Splits an axis into several. See `plait.unflatten`.
 
     Args:
-        cropping: how much, an integer or two, before and after.
+        dim: the axis.
+        unflattened_size: the sizes of the new axes; they multiply to that of the axis.
+            In place of a -1 stands what makes them do so.
 
-    Input: shape (n, channels, length), or without n. Result: the same but for the
-    length.
-
-    Raises:
-        ArgumentError: a number is negative, or there are not as many as needed.
-        ShapeError: (calling it) the input has other axes, or is too short.
-    """
-
-    rank = 1
-
-
-class Cropping2d(_Cropping):
-    """Cuts off the ends of height and width: what `ZeroPad2d` adds.
-
-    Args:
-        cropping: how much, an integer or four: left, right, top, bottom, the last axis
-            first as in all padding.
-
-    Input: shape (n, channels, height, width), or without n. Result: the same but for
-    height and width.
+    Input: shape (..., size, ...). Result: shape (..., *unflattened_size, ...).
 
     Raises:
-        ArgumentError: a number is negative, or there are not as many as needed.
-        ShapeError: (calling it) the input has other axes, or is too small.
+        AxisError: (calling it) the input has no such axis.
+        ShapeError: (calling it) the sizes do not multiply to that of the axis.
     """
 
-    rank = 2
+    _shown = ("dim", "unflattened_size")
 
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
 
-class Cropping3d(_Cropping):
-    """Cuts off the ends of depth, height and width: what `ZeroPad3d` adds.
+    def forward(self, input: Tensor) -> Tensor:
+        return plait.unflatten(input, self.dim, self.unflattened_size)
 
-    Args:
-        cropping: how much, an integer or six: before and after the width, then the
-            height, then the depth.
-
-    Input: shape (n, channels, depth, height, width), or without n. Result: the same but
-    for the spatial sizes.
-
-    Raises:
-        ArgumentError: a number is negative, or there are not as many as needed.
-        ShapeError: (calling it) the input has other axes, or is too small.
-    """
-
-    rank = 3
+    @staticmethod
+    def samples() -> list[Sample]:
+        return [
+            Sample((uniform(3, 12),), (1, (3, 4))),
+            Sample((uniform(3, 12, 2),), (-2, (2, -1))),
+        ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -96,6 +96,8 @@ class STFTSpectrogram(Module):
     Source: J. B. Allen, L. R. Rabiner, "A unified approach to short-time Fourier
     analysis and synthesis", 1977.
     """
+
+    _shown = ("mode", "frame_length", "frame_step", "fft_length")
 
     def __init__(
         self,
@@ -191,12 +193,6 @@ class STFTSpectrogram(Module):
             return plait.log(power.clip(_LEAST)) / 2
         return plait.sqrt(power.clip(_LEAST))
 
-    def extra_repr(self) -> str:
-        return (
-            f"mode={self.mode!r}, frame_length={self.frame_length}, "
-            f"frame_step={self.frame_step}, fft_length={self.fft_length}"
-        )
-
     @staticmethod
     def samples() -> list[Sample]:
         plain: dict[str, Any] = {"like_torch": "never"}
@@ -258,6 +254,10 @@ class MelSpectrogram(Module):
 
     Source: S. Young et al., "The HTK book"; M. Slaney, "Auditory toolbox", 1998.
     """
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "fft_length", "sequence_stride", "sampling_rate", "num_mel_bins",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -332,12 +332,6 @@ class MelSpectrogram(Module):
         highest = decibels.amax((-2, -1), keepdims=True)
         return plait.maximum(decibels, highest - self.top_db)
 
-    def extra_repr(self) -> str:
-        return (
-            f"fft_length={self.fft_length}, sequence_stride={self.sequence_stride}, "
-            f"sampling_rate={self.sampling_rate}, num_mel_bins={self.num_mel_bins}"
-        )
-
     @staticmethod
     def samples() -> list[Sample]:
         sizes = {
@@ -395,6 +389,8 @@ class MFCC(MelSpectrogram):
     monosyllabic word recognition in continuously spoken sentences", 1980.
     """
 
+    _shown = ("num_coefficients", *MelSpectrogram._shown)
+
     def __init__(
         self,
         num_coefficients: int = 40,
@@ -430,9 +426,6 @@ class MFCC(MelSpectrogram):
         decibels = super()._finished(bands)
         with plait.autocast(enabled=False):
             return plait.matmul(plait.tensor(waves, dtype=decibels.dtype), decibels)
-
-    def extra_repr(self) -> str:
-        return f"num_coefficients={self.num_coefficients}, {super().extra_repr()}"
 
     @staticmethod
     def samples() -> list[Sample]:

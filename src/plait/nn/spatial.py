@@ -50,6 +50,31 @@ class Spatial(Module):
     def _each(self, name: str, value: Any, least: int = 0) -> tuple[int, ...]:
         return each_axis(type(self).__name__, name, value, self.rank, least)
 
+    def _conv_padding(
+        self, padding: Any, stride: tuple[int, ...]
+    ) -> tuple[int, ...] | str:
+        """Return the padding of a convolution: one integer for each axis, or a name.
+
+        Raises:
+            ArgumentError: it does not fit.
+        """
+        if not isinstance(padding, str):
+            return self._each("padding", padding)
+        name = type(self).__name__
+        if padding not in ("same", "valid"):
+            raise ArgumentError(
+                f"[{name}] there is no padding of that name",
+                got=repr(padding),
+                expected='"same", "valid", or integers',
+            )
+        if padding == "same" and max(stride) > 1:
+            raise ArgumentError(
+                f'[{name}] padding="same" needs stride 1',
+                got=f"stride={stride}",
+                fix="give the padding as integers",
+            )
+        return padding
+
     def _check(self, input: Tensor, channels: int | None = None) -> None:
         """Raise unless `input` has a fitting number of axes, and of `channels`."""
         check_shape(type(self).__name__, input.shape, self.rank, channels)

@@ -11,11 +11,13 @@ from typing import Any
 
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError
 from .module import Module
 from .parameter import Buffer, Parameter
 
 
+@checked
 def functional_call(
     module: Module,
     tensors: Mapping[str, Tensor],

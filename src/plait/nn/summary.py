@@ -15,6 +15,7 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentTypeError, TracingError
 from .module import Module
 from .stateless import replaced
@@ -96,6 +97,7 @@ def _readable(size: int) -> str:
     return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
+@checked
 def summary(module: Module, *inputs: Any, dtype: Any = None) -> Summary:
     """Return a table of a module's layers: names, output shapes, parameters, totals.
 

@@ -11,6 +11,7 @@ from typing import Any
 import plait
 from plait import Tensor
 
+from ..arguments import NotNegative, Probability, Size
 from .module import Module
 from .normalization import BatchNorm
 
@@ -51,9 +52,9 @@ class SyncBatchNorm(BatchNorm):
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
+        num_features: Size,
+        eps: NotNegative = 1e-5,
+        momentum: Probability | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         process_group: Callable[[Tensor], Tensor] | None = None,

@@ -15,33 +15,19 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Count, Depth, NotNegative, Probability, Size
 from ..errors import ArgumentError, ShapeError
 from . import init
 from .attention import KVCache, MultiheadAttention
 from .containers import ModuleList
 from .dropout import Dropout
-from .linear import Linear, sizes
+from .linear import Linear
 from .module import Module
+from .named_activation import Function, activation_function
 from .normalization import LayerNorm
 from .sample import Sample, uniform
 
-Activation = str | Callable[[Tensor], Tensor]
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": plait.relu,
-    "gelu": plait.gelu,
-}
-
-
-def _activation(layer: str, activation: Activation) -> Callable[[Tensor], Tensor]:
-    if callable(activation):
-        return activation
-    if activation not in _ACTIVATIONS:
-        raise ArgumentError(
-            f"[{layer}] there is no activation of this name",
-            got=repr(activation),
-            expected='"relu", "gelu" or a function',
-        )
-    return _ACTIVATIONS[activation]
+Activation = str | Function
 
 
 class _Layer(Module):
@@ -69,7 +55,6 @@ class _Layer(Module):
     ) -> None:
         """Make the parts, in PyTorch's order."""
         name = type(self).__name__
-        sizes(name, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
         for attention in attentions:
             one = MultiheadAttention(
                 d_model, nhead, dropout, bias, batch_first=batch_first, **where
@@ -85,7 +70,7 @@ class _Layer(Module):
         for i in range(count):
             setattr(self, f"dropout{i + 1}", Dropout(dropout))
         self.norm_first = norm_first
-        self.activation = _activation(name, activation)
+        self.activation = activation_function(name, activation)
 
     def _joined(
         self, x: Tensor, part: int, block: Callable[[Tensor], Tensor]
@@ -112,7 +97,8 @@ class TransformerEncoderLayer(_Layer):
         nhead: how many heads attend.
         dim_feedforward: the features between the two linear maps.
         dropout: with which probability elements are left out in training.
-        activation: "relu", "gelu" or a function.
+        activation: "relu", "gelu", another name that `Activation` knows, or a
+            function.
         layer_norm_eps: keeps the norms' divisors from 0.
         batch_first: batches are the first axis of inputs and result, not the second.
         norm_first: normalise before attention and net, not after.
@@ -141,12 +127,12 @@ class TransformerEncoderLayer(_Layer):
 
     def __init__(
         self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count,
+        nhead: Count,
+        dim_feedforward: Size = 2048,
+        dropout: Probability = 0.1,
         activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NotNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -211,7 +197,8 @@ class TransformerDecoderLayer(_Layer):
         nhead: how many heads attend.
         dim_feedforward: the features between the two linear maps.
         dropout: with which probability elements are left out in training.
-        activation: "relu", "gelu" or a function.
+        activation: "relu", "gelu", another name that `Activation` knows, or a
+            function.
         layer_norm_eps: keeps the norms' divisors from 0.
         batch_first: batches are the first axis of inputs and result, not the second.
         norm_first: normalise before attentions and net, not after.
@@ -243,12 +230,12 @@ class TransformerDecoderLayer(_Layer):
 
     def __init__(
         self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count,
+        nhead: Count,
+        dim_feedforward: Size = 2048,
+        dropout: Probability = 0.1,
         activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NotNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -366,13 +353,12 @@ class TransformerEncoder(Module):
     def __init__(
         self,
         encoder_layer: Module,
-        num_layers: int,
+        num_layers: Size,
         norm: Module | None = None,
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
     ) -> None:
         super().__init__()
-        sizes("TransformerEncoder", num_layers=num_layers)
         self.layers = _copies(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.register_module("norm", norm)
@@ -403,9 +389,16 @@ class TransformerEncoder(Module):
         layer = TransformerEncoderLayer(
             4, 2, 5, 0.0, plait.gelu, batch_first=True, norm_first=True
         )
+
+        def reference(stack: TransformerEncoder, x: np.ndarray) -> np.ndarray:
+            result = plait.tensor(x)
+            for one in stack.layers:
+                result = one(result)
+            return (result if stack.norm is None else stack.norm(result)).numpy()
+
         return [
-            Sample((uniform(2, 3, 4),), (layer, 2), like_torch="never"),
-            Sample((uniform(2, 3, 4),), (layer, 1, LayerNorm(4)), like_torch="never"),
+            Sample((uniform(2, 3, 4),), (layer, 2), reference=reference),
+            Sample((uniform(2, 3, 4),), (layer, 1, LayerNorm(4)), reference=reference),
         ]
 
 
@@ -436,10 +429,9 @@ class TransformerDecoder(Module):
     norm: Module | None
 
     def __init__(
-        self, decoder_layer: Module, num_layers: int, norm: Module | None = None
+        self, decoder_layer: Module, num_layers: Size, norm: Module | None = None
     ) -> None:
         super().__init__()
-        sizes("TransformerDecoder", num_layers=num_layers)
         self.layers = _copies(decoder_layer, num_layers)
         self.num_layers = num_layers
         self.register_module("norm", norm)
@@ -475,10 +467,18 @@ class TransformerDecoder(Module):
     @staticmethod
     def samples() -> list[Sample]:
         layer = TransformerDecoderLayer(4, 2, 5, 0.0, plait.gelu, batch_first=True)
-        inputs = (uniform(2, 3, 4), uniform(2, 5, 4))
-        return [
-            Sample(inputs, (layer, 2, LayerNorm(4)), wrt=(0, 1), like_torch="never")
-        ]
+        inputs, args = (uniform(2, 3, 4), uniform(2, 5, 4)), (layer, 2, LayerNorm(4))
+
+        def reference(
+            stack: TransformerDecoder, x: np.ndarray, memory: np.ndarray
+        ) -> Any:
+            result = plait.tensor(x)
+            for one in stack.layers:
+                result = one(result, plait.tensor(memory))
+            assert stack.norm is not None
+            return stack.norm(result).numpy()
+
+        return [Sample(inputs, args, wrt=(0, 1), reference=reference)]
 
 
 class Transformer(Module):
@@ -510,16 +510,16 @@ class Transformer(Module):
 
     def __init__(
         self,
-        d_model: int = 512,
-        nhead: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
+        d_model: Count = 512,
+        nhead: Count = 8,
+        num_encoder_layers: Depth = 6,
+        num_decoder_layers: Depth = 6,
+        dim_feedforward: Size = 2048,
+        dropout: Probability = 0.1,
         activation: Activation = "relu",
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
-        layer_norm_eps: float = 1e-5,
+        layer_norm_eps: NotNegative = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
@@ -537,12 +537,13 @@ class Transformer(Module):
                 d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype
             )
 
-        self.encoder = custom_encoder or TransformerEncoder(
-            TransformerEncoderLayer(*args), num_encoder_layers, norm()
-        )
-        self.decoder = custom_decoder or TransformerDecoder(
-            TransformerDecoderLayer(*args), num_decoder_layers, norm()
-        )
+        if custom_encoder is None:
+            encoder = TransformerEncoderLayer(*args)
+            custom_encoder = TransformerEncoder(encoder, num_encoder_layers, norm())
+        if custom_decoder is None:
+            decoder = TransformerDecoderLayer(*args)
+            custom_decoder = TransformerDecoder(decoder, num_decoder_layers, norm())
+        self.encoder, self.decoder = custom_encoder, custom_decoder
         self.d_model = d_model
         self.nhead = nhead
         self.batch_first = batch_first

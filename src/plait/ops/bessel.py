@@ -13,36 +13,39 @@ import math
 
 import numpy as np
 
+from ..dtypes import float32, float64
 from ..ir.graph import Node
-from . import activation, elementwise, movement, reduce, source
-from .operand import Operand, as_float, together
+from . import elementwise, movement, reduce, source
+from .operand import Operand, as_float, inner_dtype, together
 
-# How finely the circle is divided, up to which argument, and how many terms the series
-# takes beyond.
-_POINTS = 64
-_SHARP = 50.0
+# How finely the circle is divided, and up to which argument, for all digits of float32
+# and of float64; and how many terms the series takes beyond.
+_NEAR = {float32: (32, 20.0), float64: (64, 50.0)}
 _TERMS = 10
 
 
 def _near(order: int, x: Node) -> Node:
-    """Return the function for arguments up to `_SHARP` in size.
+    """Return the function for arguments that are not large.
 
     A quarter of the circle is enough: its points stand for those around it, with cosh
     and sinh in place of exp.
     """
-    angles = np.arange(_POINTS // 4 + 1) * (2 * math.pi / _POINTS)
-    weights = np.full(angles.shape, 4 / _POINTS)
-    weights[0] = weights[-1] = 2 / _POINTS
+    points, _ = _NEAR[x.dtype]
+    angles = np.arange(points // 4 + 1) * (2 * math.pi / points)
+    weights = np.full(angles.shape, 4 / points)
+    weights[0] = weights[-1] = 2 / points
+    # On the first axis: so there are sums of neighbours, not within each element.
+    angles, weights = (y.reshape(-1, *(1,) * x.ndim) for y in (angles, weights))
     cosines = np.cos(angles)
     product = elementwise.multiply(
-        movement.expand_dims(x, -1), source.constant(cosines, x.dtype)
+        movement.expand_dims(x, 0), source.constant(cosines, x.dtype)
     )
     if order:
         weights, waves = weights * cosines, elementwise.sinh(product)
     else:
         waves = elementwise.cosh(product)
     weighted = elementwise.multiply(waves, source.constant(weights, x.dtype))
-    return reduce.sum(weighted, -1)
+    return reduce.sum(weighted, 0)
 
 
 def _far(order: int, x: Node) -> Node:
@@ -60,14 +63,15 @@ def _far(order: int, x: Node) -> Node:
 def _bessel(op: str, order: int, x: Operand, scaled: bool) -> Node:
     (given,) = together(op, x)
     given = as_float(op, given)
-    x = elementwise.cast(given, activation.inner_dtype(given.dtype))
+    x = elementwise.cast(given, inner_dtype(given.dtype))
     size = elementwise.abs(x)
-    sharp = elementwise.greater(size, _SHARP)
+    _, most = _NEAR[x.dtype]
+    sharp = elementwise.greater(size, most)
     near = _near(order, elementwise.select(sharp, 0, x))
     if scaled:
         decay = elementwise.negative(elementwise.select(sharp, 0, size))
         near = elementwise.multiply(near, elementwise.exp(decay))
-    far = _far(order, elementwise.select(sharp, size, 2 * _SHARP))
+    far = _far(order, elementwise.select(sharp, size, 2 * most))
     if not scaled:
         far = elementwise.multiply(far, elementwise.exp(size))
     if order:

@@ -10,6 +10,7 @@ import math
 from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Node
 from . import activation, elementwise, movement, pooling
+from .operand import float_dtype, inner_dtype
 
 
 def _channels(op: str, x: Node) -> int:
@@ -82,8 +83,8 @@ def local_response_norm(
     channels = _channels(op, x)
     if size < 1:
         raise ArgumentError(f"[{op}] size must be at least 1", got=f"size={size}")
-    dtype = activation.float_dtype(x)
-    x = elementwise.cast(x, activation.inner_dtype(dtype))
+    dtype = float_dtype(x)
+    x = elementwise.cast(x, inner_dtype(dtype))
     if not x.size:
         return elementwise.cast(x, dtype)
     lines = movement.reshape(

@@ -301,15 +301,19 @@ def linear(x: Node, weight: Node, bias: Node | None = None) -> Node:
             expected=f"input (..., {features}) for this weight "
             "(out_features, in_features)",
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(
-            "[linear] the bias is not one number for each output feature",
-            got=f"bias {bias.shape}, weight {weight.shape}",
-            expected=f"bias {weight.shape[:1]}",
-        )
+    _check_bias("linear", bias, weight)
     x, weight = _pair("linear", x, weight)
     result = dot(x, weight, ((x.ndim - 1,), (1,)))
     return result if bias is None else elementwise.add(result, bias)
+
+
+def _check_bias(op: str, bias: Node | None, weight: Node) -> None:
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(
+            f"[{op}] the bias is not one number for each output feature",
+            got=f"bias {bias.shape}, weight {weight.shape}",
+            expected=f"bias {weight.shape[:1]}",
+        )
 
 
 def bilinear(x1: Node, x2: Node, weight: Node, bias: Node | None = None) -> Node:
@@ -335,12 +339,7 @@ def bilinear(x1: Node, x2: Node, weight: Node, bias: Node | None = None) -> Node
             expected="inputs (..., in1_features) and (..., in2_features), weight "
             "(out_features, in1_features, in2_features)",
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(
-            "[bilinear] the bias is not one number for each output feature",
-            got=f"bias {bias.shape}, weight {weight.shape}",
-            expected=f"bias {weight.shape[:1]}",
-        )
+    _check_bias("bilinear", bias, weight)
     result = einsum("...i,kij,...j->...k", x1, weight, x2)
     return result if bias is None else elementwise.add(result, bias)
 

@@ -9,6 +9,7 @@ from ..dtypes import DType, int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Node
 from . import activation, contract, elementwise, loss_parts, movement, reduce, source
+from .operand import float_dtype, inner_dtype
 
 # Stands for minus infinity, whose derivatives are not numbers.
 _NEVER = -1e30
@@ -49,12 +50,12 @@ def circle_loss(
     """
     op = "circle_loss"
     x, dtype, same, other = _pairs(op, input, target, reduction)
-    d = loss_parts.above_zero(elementwise.subtract(1.0, _products(x)))
+    d = activation.relu(elementwise.subtract(1.0, _products(x)))
     near = elementwise.multiply(
         elementwise.add(d, margin), elementwise.subtract(d, margin)
     )
     far = elementwise.multiply(
-        loss_parts.above_zero(elementwise.subtract(1 + margin, d)),
+        activation.relu(elementwise.subtract(1 + margin, d)),
         elementwise.subtract(1 - margin, d),
     )
     together = _largest(elementwise.multiply(near, gamma), same)
@@ -93,12 +94,8 @@ def nt_xent_loss(
             f"[{op}] temperature must be positive", got=f"temperature={temperature}"
         )
     x, dtype, same, other = _pairs(op, input, target, reduction)
-    length = elementwise.sqrt(
-        elementwise.add(reduce.sum(elementwise.square(x), -1, keepdims=True), 1e-12)
-    )
-    scores = elementwise.multiply(
-        _products(elementwise.divide(x, length)), 1 / temperature
-    )
+    units = activation.normalize(x, axis=-1)
+    scores = elementwise.multiply(_products(units), 1 / temperature)
     others = elementwise.logical_or(same, other)
     log_p = elementwise.subtract(
         scores, movement.expand_dims(_largest(scores, others), axis=1)
@@ -151,8 +148,8 @@ def _pairs(
         )
     if not target.dtype.is_integer:
         raise DTypeError(f"[{op}] labels are integers", got=target.dtype.name)
-    dtype = activation.float_dtype(input)
-    x = elementwise.cast(input, activation.inner_dtype(dtype))
+    dtype = float_dtype(input)
+    x = elementwise.cast(input, inner_dtype(dtype))
     equal = elementwise.equal(
         movement.expand_dims(target, axis=1), movement.expand_dims(target, axis=0)
     )

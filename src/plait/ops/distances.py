@@ -1,4 +1,4 @@
-"""Distances between the rows of tensors, all pairs of them.
+"""Distances between rows of tensors: of all pairs of them, or one by one.
 
 Read first: `cdist`.
 """
@@ -12,6 +12,7 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Node
 from ..shapes import broadcast
 from . import activation, contract, elementwise, gather, movement, reduce, source
+from .operand import float_dtype, inner_dtype
 from .source import constant
 
 
@@ -60,8 +61,8 @@ def cdist(x1: Node, x2: Node, p: float = 2.0) -> Node:
             expected="(..., n, features) and (..., m, features)",
         )
     broadcast(op, x1.shape[:-2], x2.shape[:-2])
-    dtype = activation.float_dtype(x1, x2)
-    x1, x2 = (elementwise.cast(x, activation.inner_dtype(dtype)) for x in (x1, x2))
+    dtype = float_dtype(x1, x2)
+    x1, x2 = (elementwise.cast(x, inner_dtype(dtype)) for x in (x1, x2))
     if p == 2 and x1.shape[-1] and (x1.differentiable or x2.differentiable):
         return elementwise.cast(_euclidean(x1, x2), dtype)
     return elementwise.cast(_norm(_differences(x1, x2), p), dtype)
@@ -124,4 +125,27 @@ def pdist(x: Node, p: float = 2.0) -> Node:
     return gather.gather(flat, constant(first * n + second, int64), 0)
 
 
-OPS = (cdist, pdist)
+def pairwise_distance(
+    x1: Node, x2: Node, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False
+) -> Node:
+    """Return the `p`-norm of `x1 - x2 + eps` along the last axis.
+
+    Args:
+        x1, x2: shapes that broadcast.
+        keepdims: keep the last axis with size 1.
+
+    Raises:
+        ArgumentError: `p` is not positive.
+    """
+    op = "pairwise_distance"
+    activation.check_order(op, p)
+    dtype = float_dtype(x1, x2)
+    x1, x2 = (elementwise.cast(x, inner_dtype(dtype)) for x in (x1, x2))
+    difference = elementwise.add(elementwise.subtract(x1, x2), eps)
+    if not difference.ndim:
+        raise ShapeError(f"[{op}] the operands need an axis of features", got="()")
+    norm = activation.norm_along(difference, p, -1)
+    return elementwise.cast(norm if keepdims else movement.squeeze(norm, -1), dtype)
+
+
+OPS = (cdist, pdist, pairwise_distance)

@@ -9,6 +9,7 @@ from ..dtypes import DType
 from ..errors import ArgumentError
 from ..ir.graph import Node
 from . import activation, elementwise, loss_parts, reduce
+from .operand import float_dtype, inner_dtype
 
 
 def focal_loss(
@@ -189,7 +190,7 @@ def sparsemax_loss(input: Node, target: Node, *, reduction: str = "mean") -> Nod
     """
     op = "sparsemax_loss"
     z, target, axis, dtype = _scores(op, input, target, reduction)
-    # p is a constant of the derivative: the loss is least for this p of all.
+    # By p the derivative is 0: the loss is greatest for this p of all.
     p = activation.sparsemax(z, axis)
     inner = elementwise.multiply(elementwise.subtract(p, target), z)
     squares = elementwise.subtract(elementwise.square(target), elementwise.square(p))
@@ -216,8 +217,8 @@ def _scores(
         classes = input.shape[axis]
         number = loss_parts.class_number(op, target, classes, None)
         target = loss_parts.is_class(number, classes, axis)
-    dtype = activation.float_dtype(input, target if probabilities else None)
-    inner = activation.inner_dtype(dtype)
+    dtype = float_dtype(input, target if probabilities else None)
+    inner = inner_dtype(dtype)
     return elementwise.cast(input, inner), elementwise.cast(target, inner), axis, dtype
 
 

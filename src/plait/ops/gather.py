@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import DType, int64
+from ..dtypes import DType, bool_, int32, int64
 from ..errors import ArgumentError, DTypeError, IndexingError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node, TensorType
@@ -198,8 +198,57 @@ def _gather_vjp(
     ct: Node, node: Node, x: Node, indices: Node
 ) -> tuple[Node | None, None]:
     at = node.attributes
+    if indices.primitive is source.CONSTANT and not at["batch"]:
+        found = _collected(ct, indices, x.shape[at["axis"]], at["axis"])
+        if found is not None:
+            return found, None
     zero = source.full_like(x, 0)
     return scatter(zero, indices, ct, at["axis"], at["batch"], "add"), None
+
+
+# Elements may ask who took them for at most so many times the work of adding up where
+# indices say.
+_ASKING = 4
+
+
+def _collected(ct: Node, indices: Node, size: int, axis: int) -> Node | None:
+    """Return the derivative of a gather whose indices are known, if that pays.
+
+    Each element adds up what was taken from it, of which the places are known. So
+    nothing is written at positions that are data, and other kernels can do it.
+    """
+    array = indices.attributes["value"].array
+    places = array.reshape(-1)
+    if not ct.size or places.min() < 0 or places.max() >= size:
+        return None
+    counts = np.bincount(places, minlength=size)
+    most = int(counts.max())
+    if most > 1 and most * size > _ASKING * places.size:
+        return None
+    # Places that are shifted as most are come first: so these are neighbours.
+    shifts = np.arange(places.size) - places
+    found, often = np.unique(shifts, return_counts=True)
+    order = np.lexsort((shifts != found[often.argmax()], places))
+    lead, rest = ct.shape[:axis], ct.shape[axis + array.ndim :]
+    own = array.shape
+    if ct.primitive is movement.EXPAND and ct.operands[0].ndim == ct.ndim:
+        # What is the same for several places is looked up where it is one.
+        own = ct.operands[0].shape[axis : axis + array.ndim]
+        numbers = np.arange(math.prod(own)).reshape(own)
+        order = np.broadcast_to(numbers, array.shape).reshape(-1)[order]
+        ct = movement.expand(ct.operands[0], (*lead, *own, *rest))
+    ct = movement.reshape(ct, (*lead, math.prod(own), *rest))
+    starts = np.cumsum(counts) - counts
+    total: Node | None = None
+    for turn in range(most):
+        taken = turn < counts
+        at = order[np.where(taken, starts + turn, 0)]
+        part = gather(ct, source.constant(at, int64), axis)
+        if not taken.all():
+            column = taken.reshape((-1,) + (1,) * len(rest))
+            part = elementwise.select(source.constant(column, bool_), part, 0)
+        total = part if total is None else elementwise.add(total, part)
+    return total
 
 
 def _gather_batch(
@@ -370,9 +419,11 @@ def _aligned(node: Node, x: Node, axis: int, batch: int) -> Node:
 def _is_last(indices: Node, size: int, batch: int) -> Node:
     """Return whether no later index is equal, among those of the same shared axes."""
     lead, rest = indices.shape[:batch], indices.shape[batch:]
-    order = movement.reshape(source.iota(math.prod(rest), int64), rest)
+    count = math.prod(rest)
+    dtype = int32 if count < 1 << 31 else int64
+    order = movement.reshape(source.iota(count, dtype), rest)
     order = movement.expand(order, indices.shape)
-    none = source.full((*lead, size), 0, int64)
+    none = source.full((*lead, size), 0, dtype)
     last = scatter(none, indices, order, batch, batch, "set")
     return elementwise.equal(gather(last, indices, batch, batch), order)
 

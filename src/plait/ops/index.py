@@ -41,19 +41,8 @@ def take(x: Node, indices: Node, *, axis: int | None = None) -> Node:
 
     Source: Array API standard 2024.12.
     """
-    axis = _only_axis("take", x, axis)
+    axis = reduce.only_axis("take", x, axis)
     return gather.gather(x, gather.wrap_index(indices, x.shape[axis], axis), axis)
-
-
-def _only_axis(op: str, x: Node, axis: int | None) -> int:
-    if axis is None:
-        if x.ndim != 1:
-            raise ArgumentError(
-                f"[{op}] axis must be given for a tensor that has not one axis",
-                got=str(x.shape),
-            )
-        axis = 0
-    return normalize_axis(op, axis, x.ndim)
 
 
 def _along(op: str, x: Node, indices: Node, axis: int) -> tuple[int, Shape]:

@@ -29,7 +29,7 @@ _RANKS = {
     "trilinear": 3,
 }  # fmt: skip
 # The free parameter of cubic convolution, as PyTorch and OpenCV choose it.
-_CUBIC_SLOPE = -0.75
+CUBIC_SLOPE = -0.75
 
 # The places of the taps of each element, and their weights: both (taps, elements).
 Taps = tuple[np.ndarray, np.ndarray]
@@ -50,7 +50,7 @@ def _cubic(places: np.ndarray) -> Taps:
     1981, equation 4 with a free parameter.
     """
     first = np.floor(places).astype(np.int64)
-    t, a = places - first, _CUBIC_SLOPE
+    t, a = places - first, CUBIC_SLOPE
 
     def near(s: Any) -> Any:
         return ((a + 2) * s - (a + 3)) * s * s + 1
@@ -137,9 +137,10 @@ def _sizes_of(
             expected="a number above 0, or one for each spatial axis",
         )
     sizes = tuple(math.floor(n * f) for n, f in zip(spatial, factors, strict=True))
-    if 0 in sizes:
+    if 0 in sizes or max(sizes, default=0) >= 1 << 63:
+        size = "empty" if 0 in sizes else "too large"
         raise ShapeError(
-            "[interpolate] the result would be empty",
+            f"[interpolate] the result would be {size}",
             got=f"scale_factor={scale_factor} for shape {x.shape}",
         )
     return sizes, tuple((float(f), 1.0) for f in factors)

@@ -15,6 +15,7 @@ from ..dtypes import int64
 from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Node
 from . import activation, elementwise, loss_parts, movement, reduce, source, special
+from .operand import float_dtype, inner_dtype
 
 # Regression
 
@@ -197,7 +198,7 @@ def gaussian_nll_loss(
             got=f"input {input.shape}, var {var.shape}",
             expected="the same shape, or 1 on the last axis",
         )
-    dtype = activation.float_dtype(input, var) if dtype.bits > 16 else dtype
+    dtype = float_dtype(input, var) if dtype.bits > 16 else dtype
     var = elementwise.cast(var, input.dtype)
     # The lower bound changes the value and not the derivative, as in PyTorch.
     short = elementwise.select(
@@ -375,8 +376,8 @@ def cross_entropy(
         loss_parts.check_shapes(op, input=input, target=target)
     else:
         loss_parts.check_labels(op, input, target, axis)
-    dtype = activation.float_dtype(input, target if probabilities else None, weight)
-    inner = activation.inner_dtype(dtype)
+    dtype = float_dtype(input, target if probabilities else None, weight)
+    inner = inner_dtype(dtype)
     log_p = activation.log_softmax(elementwise.cast(input, inner), axis)
     if not probabilities:
         loss = _labelled(
@@ -426,8 +427,8 @@ def nll_loss(
     axis = loss_parts.class_axis(op, input)
     loss_parts.check_labels(op, input, target, axis)
     loss_parts.check_class_weight(op, weight, input.shape[axis])
-    dtype = activation.float_dtype(input, weight)
-    log_p = elementwise.cast(input, activation.inner_dtype(dtype))
+    dtype = float_dtype(input, weight)
+    log_p = elementwise.cast(input, inner_dtype(dtype))
     loss = _labelled(op, log_p, target, weight, axis, ignore_index, 0.0, reduction)
     return elementwise.cast(loss, dtype)
 
@@ -509,13 +510,11 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     input, target, dtype = loss_parts.prepared(op, reduction, input, target)
-    softplus = activation.log1p_exp(elementwise.negative(input))
+    positive = None
     if pos_weight is not None:
         extra = loss_parts.weighted(op, target, elementwise.subtract(pos_weight, 1))
-        softplus = elementwise.multiply(softplus, elementwise.add(extra, 1))
-    loss = elementwise.add(
-        elementwise.multiply(elementwise.subtract(1, target), input), softplus
-    )
+        positive = elementwise.add(extra, 1)
+    loss = loss_parts.entropy_of_logits(input, target, positive)
     return loss_parts.reduced(loss_parts.weighted(op, loss, weight), reduction, dtype)
 
 

@@ -13,6 +13,7 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from . import activation, elementwise, movement, reduce, source
+from .operand import float_dtype, inner_dtype
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -70,15 +71,49 @@ def prepared(
 ) -> tuple[Node, Node, DType]:
     """Return input and target in the dtype to compute in, and that of the result."""
     check_reduction(op, reduction)
-    check_shapes(op, input=input, target=target)
-    dtype = activation.float_dtype(input, target)
-    inner = activation.inner_dtype(dtype)
-    return elementwise.cast(input, inner), elementwise.cast(target, inner), dtype
+    (input, target), dtype = alike(op, input=input, target=target)
+    return input, target, dtype
 
 
-def above_zero(x: Node) -> Node:
-    """Return `max(x, 0)`, with a derivative of 0 at 0."""
-    return activation.relu(x)
+def alike(op: str, **operands: Node) -> tuple[list[Node], DType]:
+    """Return operands of one shape in the dtype to compute in, and that of the result.
+
+    Raises:
+        ShapeError: their shapes differ.
+    """
+    check_shapes(op, **operands)
+    dtype = float_dtype(*operands.values())
+    inner = inner_dtype(dtype)
+    return [elementwise.cast(x, inner) for x in operands.values()], dtype
+
+
+def check_pairs(op: str, inputs: Node, target: Node) -> None:
+    """Raise unless the target has one number for each pair of vectors.
+
+    Raises:
+        ShapeError: it has not.
+    """
+    if target.shape != inputs.shape[:-1]:
+        raise ShapeError(
+            f"[{op}] one target for each pair is needed",
+            got=f"inputs {inputs.shape}, target {target.shape}",
+            expected=f"target {inputs.shape[:-1]}",
+        )
+
+
+def entropy_of_logits(logits: Node, target: Node, positive: Node | None = None) -> Node:
+    """Return the binary cross entropy of logits, without overflow.
+
+    Formula: (1 - target) * logits + positive * log(1 + exp(-logits)).
+
+    Args:
+        positive: a factor of the second term. Default: 1.
+    """
+    softplus = activation.log1p_exp(elementwise.negative(logits))
+    if positive is not None:
+        softplus = elementwise.multiply(softplus, positive)
+    rest = elementwise.multiply(elementwise.subtract(1, target), logits)
+    return elementwise.add(rest, softplus)
 
 
 # Numbers of classes

@@ -1,6 +1,6 @@
 """Losses of margins and of distances: what is right must win by so much.
 
-Read first: `hinge_embedding_loss`, `multi_margin_loss`, `pairwise_distance`.
+Read first: `hinge_embedding_loss`, `multi_margin_loss`, `triplet_margin_loss`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from ..dtypes import int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Node
 from . import activation, elementwise, loss_parts, movement, reduce
+from .distances import pairwise_distance
+from .operand import float_dtype, inner_dtype
 
 
 def hinge_embedding_loss(
@@ -33,7 +35,7 @@ def hinge_embedding_loss(
     near = elementwise.select(elementwise.not_equal(target, -1), input, 0.0)
     far = elementwise.select(
         elementwise.not_equal(target, 1),
-        loss_parts.above_zero(elementwise.subtract(margin, input)),
+        activation.relu(elementwise.subtract(margin, input)),
         0.0,
     )
     return loss_parts.reduced(elementwise.add(near, far), reduction, dtype)
@@ -61,15 +63,12 @@ def margin_ranking_loss(
     """
     op = "margin_ranking_loss"
     loss_parts.check_reduction(op, reduction)
-    loss_parts.check_shapes(op, input1=input1, input2=input2, target=target)
-    dtype = activation.float_dtype(input1, input2, target)
-    input1, input2, target = (
-        elementwise.cast(x, activation.inner_dtype(dtype))
-        for x in (input1, input2, target)
+    (x1, x2, sign), dtype = loss_parts.alike(
+        op, input1=input1, input2=input2, target=target
     )
-    gap = elementwise.multiply(target, elementwise.subtract(input1, input2))
+    gap = elementwise.multiply(sign, elementwise.subtract(x1, x2))
     return loss_parts.reduced(
-        loss_parts.above_zero(elementwise.subtract(margin, gap)), reduction, dtype
+        activation.relu(elementwise.subtract(margin, gap)), reduction, dtype
     )
 
 
@@ -127,14 +126,12 @@ def multi_margin_loss(
     axis, classes = _matrix(op, input)
     loss_parts.check_labels(op, input, target, axis)
     loss_parts.check_class_weight(op, weight, classes)
-    dtype = activation.float_dtype(input, weight)
-    x = elementwise.cast(input, activation.inner_dtype(dtype))
+    dtype = float_dtype(input, weight)
+    x = elementwise.cast(input, inner_dtype(dtype))
     target = loss_parts.class_number(op, target, classes, None)
     chosen = loss_parts.is_class(target, classes, axis)
     right = movement.expand_dims(loss_parts.chosen(x, chosen, axis), axis=axis)
-    hinge = loss_parts.above_zero(
-        elementwise.add(elementwise.subtract(margin, right), x)
-    )
+    hinge = activation.relu(elementwise.add(elementwise.subtract(margin, right), x))
     if p == 2:
         hinge = elementwise.square(hinge)
     hinge = elementwise.select(chosen, 0.0, hinge)
@@ -183,8 +180,8 @@ def multilabel_margin_loss(
     if not target.dtype.is_integer:
         raise DTypeError(f"[{op}] class numbers are integers", got=target.dtype.name)
     loss_parts.check_shapes(op, input=input, target=target)
-    dtype = activation.float_dtype(input)
-    x = elementwise.cast(input, activation.inner_dtype(dtype))
+    dtype = float_dtype(input)
+    x = elementwise.cast(input, inner_dtype(dtype))
     target = elementwise.cast(target, int64)
     ended = reduce.cumulative_max(
         elementwise.cast(elementwise.less(target, 0), int64), axis=axis
@@ -204,7 +201,7 @@ def multilabel_margin_loss(
         movement.expand_dims(listed, axis=axis + 1), elementwise.logical_not(right)
     )
     hinge = elementwise.select(
-        counted, loss_parts.above_zero(elementwise.subtract(1, gap)), 0.0
+        counted, activation.relu(elementwise.subtract(1, gap)), 0.0
     )
     loss = elementwise.divide(reduce.sum(hinge, (axis, axis + 1)), float(classes))
     unknown = elementwise.logical_and(
@@ -237,10 +234,7 @@ def multilabel_soft_margin_loss(
     if not input.ndim:
         raise ShapeError(f"[{op}] the input needs an axis of classes", got="()")
     input, target, dtype = loss_parts.prepared(op, reduction, input, target)
-    loss = elementwise.add(
-        elementwise.multiply(elementwise.subtract(1, target), input),
-        activation.log1p_exp(elementwise.negative(input)),
-    )
+    loss = loss_parts.entropy_of_logits(input, target)
     return loss_parts.reduced(
         reduce.mean(loss_parts.weighted(op, loss, weight), -1), reduction, dtype
     )
@@ -271,23 +265,14 @@ def cosine_embedding_loss(
     """
     op = "cosine_embedding_loss"
     loss_parts.check_reduction(op, reduction)
-    loss_parts.check_shapes(op, input1=input1, input2=input2)
+    (x1, x2), dtype = loss_parts.alike(op, input1=input1, input2=input2)
     _matrix(op, input1)
-    if target.shape != input1.shape[:-1]:
-        raise ShapeError(
-            f"[{op}] one target for each pair is needed",
-            got=f"inputs {input1.shape}, target {target.shape}",
-            expected=f"target {input1.shape[:-1]}",
-        )
-    dtype = activation.float_dtype(input1, input2)
-    x1, x2 = (
-        elementwise.cast(x, activation.inner_dtype(dtype)) for x in (input1, input2)
-    )
+    loss_parts.check_pairs(op, input1, target)
     target = elementwise.cast(target, x1.dtype)
     lengths = elementwise.multiply(_squared_length(x1), _squared_length(x2))
     dot = reduce.sum(elementwise.multiply(x1, x2), -1)
     cosine = elementwise.divide(dot, elementwise.sqrt(lengths))
-    apart = loss_parts.above_zero(elementwise.subtract(cosine, margin))
+    apart = activation.relu(elementwise.subtract(cosine, margin))
     loss = elementwise.add(
         elementwise.select(
             elementwise.equal(target, 1), elementwise.subtract(1, cosine), 0.0
@@ -300,29 +285,6 @@ def cosine_embedding_loss(
 def _squared_length(x: Node) -> Node:
     # Never 0, where the square root has no derivative.
     return elementwise.add(reduce.sum(elementwise.square(x), -1), 1e-12)
-
-
-def pairwise_distance(
-    x1: Node, x2: Node, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False
-) -> Node:
-    """Return the `p`-norm of `x1 - x2 + eps` along the last axis.
-
-    Args:
-        x1, x2: shapes that broadcast.
-        keepdims: keep the last axis with size 1.
-
-    Raises:
-        ArgumentError: `p` is not positive.
-    """
-    op = "pairwise_distance"
-    activation.check_order(op, p)
-    dtype = activation.float_dtype(x1, x2)
-    x1, x2 = (elementwise.cast(x, activation.inner_dtype(dtype)) for x in (x1, x2))
-    difference = elementwise.add(elementwise.subtract(x1, x2), eps)
-    if not difference.ndim:
-        raise ShapeError(f"[{op}] the operands need an axis of features", got="()")
-    norm = activation.norm_along(difference, p, -1)
-    return elementwise.cast(norm if keepdims else movement.squeeze(norm, -1), dtype)
 
 
 def triplet_margin_loss(
@@ -354,20 +316,17 @@ def triplet_margin_loss(
     """
     op = "triplet_margin_loss"
     loss_parts.check_reduction(op, reduction)
-    loss_parts.check_shapes(op, anchor=anchor, positive=positive, negative=negative)
     if not margin > 0:
         raise ArgumentError(f"[{op}] margin must be positive", got=f"margin={margin}")
-    dtype = activation.float_dtype(anchor, positive, negative)
-    anchor, positive, negative = (
-        elementwise.cast(x, activation.inner_dtype(dtype))
-        for x in (anchor, positive, negative)
+    (anchor, positive, negative), dtype = loss_parts.alike(
+        op, anchor=anchor, positive=positive, negative=negative
     )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = elementwise.minimum(far, pairwise_distance(positive, negative, p, eps))
     gap = elementwise.add(elementwise.subtract(near, far), margin)
-    return loss_parts.reduced(loss_parts.above_zero(gap), reduction, dtype)
+    return loss_parts.reduced(activation.relu(gap), reduction, dtype)
 
 
 def hinge_loss(
@@ -404,7 +363,7 @@ def squared_hinge_loss(
 
 def _hinge(input: Node, target: Node, margin: float) -> Node:
     product = elementwise.multiply(target, input)
-    return loss_parts.above_zero(elementwise.subtract(margin, product))
+    return activation.relu(elementwise.subtract(margin, product))
 
 
 def categorical_hinge_loss(
@@ -436,13 +395,13 @@ def categorical_hinge_loss(
         number = loss_parts.class_number(op, target, classes, None)
         target = loss_parts.is_class(number, classes, axis)
     loss_parts.check_shapes(op, input=input, target=target)
-    dtype = activation.float_dtype(input)
-    x = elementwise.cast(input, activation.inner_dtype(dtype))
+    dtype = float_dtype(input)
+    x = elementwise.cast(input, inner_dtype(dtype))
     target = elementwise.cast(target, x.dtype)
     right = reduce.sum(elementwise.multiply(target, x), axis)
     others = elementwise.multiply(elementwise.subtract(1.0, target), x)
     gap = elementwise.subtract(reduce.max(others, axis), right)
-    loss = loss_parts.above_zero(elementwise.add(gap, 1.0))
+    loss = activation.relu(elementwise.add(gap, 1.0))
     return loss_parts.reduced(loss, reduction, dtype)
 
 
@@ -472,21 +431,11 @@ def contrastive_loss(
     """
     op = "contrastive_loss"
     loss_parts.check_reduction(op, reduction)
-    loss_parts.check_shapes(op, input1=input1, input2=input2)
-    if target.shape != input1.shape[:-1]:
-        raise ShapeError(
-            f"[{op}] one target for each pair is needed",
-            got=f"inputs {input1.shape}, target {target.shape}",
-            expected=f"target {input1.shape[:-1]}",
-        )
-    dtype = activation.float_dtype(input1, input2)
-    inner = activation.inner_dtype(dtype)
-    target = elementwise.cast(target, inner)
-    x1, x2 = (elementwise.cast(x, inner) for x in (input1, input2))
+    (x1, x2), dtype = loss_parts.alike(op, input1=input1, input2=input2)
+    loss_parts.check_pairs(op, input1, target)
+    target = elementwise.cast(target, x1.dtype)
     squared = _squared_length(elementwise.subtract(x1, x2))
-    apart = loss_parts.above_zero(
-        elementwise.subtract(margin, elementwise.sqrt(squared))
-    )
+    apart = activation.relu(elementwise.subtract(margin, elementwise.sqrt(squared)))
     loss = elementwise.add(
         elementwise.multiply(target, squared),
         elementwise.multiply(
@@ -499,6 +448,6 @@ def contrastive_loss(
 OPS = (
     hinge_embedding_loss, margin_ranking_loss, soft_margin_loss,
     multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss,
-    cosine_embedding_loss, pairwise_distance, triplet_margin_loss,
+    cosine_embedding_loss, triplet_margin_loss,
     hinge_loss, squared_hinge_loss, categorical_hinge_loss, contrastive_loss,
 )  # fmt: skip

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..dtypes import DType, as_dtype, default_float, promote, promote_scalar
+from ..arguments import shown
+from ..dtypes import DType, as_dtype, default_float, float32, promote, promote_scalar
 from ..errors import ArgumentTypeError, DTypeError
 from ..ir.graph import Node
 from ..shapes import broadcast
@@ -41,6 +42,17 @@ def common_dtype(operands: Sequence[Operand]) -> DType:
     return strong if weak is None else promote_scalar(strong, weak)
 
 
+def float_dtype(*operands: Node | None) -> DType:
+    """Return the floating-point dtype that `operands` promote to."""
+    dtype = common_dtype([x for x in operands if x is not None])
+    return dtype if dtype.is_float else default_float
+
+
+def inner_dtype(dtype: DType) -> DType:
+    """Return the dtype in which a result of `dtype` is computed."""
+    return float32 if dtype.bits == 16 else dtype
+
+
 def as_node(op: str, x: Operand, dtype: DType) -> Node:
     """Return `x` as a node of `dtype`.
 
@@ -53,7 +65,7 @@ def as_node(op: str, x: Operand, dtype: DType) -> Node:
         return source.constant(x, dtype)
     raise ArgumentTypeError(
         f"[{op}] an operand is neither a tensor nor a number",
-        got=f"{x!r} of type {type(x).__name__}",
+        got=shown(x),
         fix="convert it with plait.asarray",
     )
 

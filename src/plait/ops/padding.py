@@ -6,11 +6,16 @@ Read first: `pad`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+
+from ..dtypes import int64
 from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Node
-from . import movement
+from . import gather, movement
 from .movement import as_integer, slice_axis
+from .source import constant
 
 
 def _pairs(widths: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
@@ -29,36 +34,13 @@ def _pairs(widths: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
     ]
 
 
-def _reflected(x: Node, axis: int, low: int, high: int) -> list[Node]:
-    n = x.shape[axis]
-    before = slice_axis(x, axis, 1, low + 1)
-    after = slice_axis(x, axis, n - 1 - high, n - 1)
-    return [movement.flip(before, axis=axis), x, movement.flip(after, axis=axis)]
-
-
-def _replicated(x: Node, axis: int, low: int, high: int) -> list[Node]:
-    def edge(start: int, count: int) -> Node:
-        one = slice_axis(x, axis, start, start + 1)
-        return movement.expand(one, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
-
-    return [edge(0, low), x, edge(x.shape[axis] - 1, high)]
-
-
-def _wrapped(x: Node, axis: int, low: int, high: int) -> list[Node]:
-    n = x.shape[axis]
-    return [slice_axis(x, axis, n - low, n), x, slice_axis(x, axis, 0, high)]
-
-
-# mode -> what stands before, at and after an axis, and how wide it can at most be.
-_MODES: dict[
-    str,
-    tuple[Callable[[Node, int, int, int], list[Node]], Callable[[int], float], str],
-] = {
-    "reflect": (_reflected, lambda n: n - 1, "less than the size of the axis"),
+# mode -> its name in NumPy, and how wide it can at most be.
+_MODES: dict[str, tuple[Any, Callable[[int], float], str]] = {
+    "reflect": ("reflect", lambda n: n - 1, "less than the size of the axis"),
     "replicate": (
-        _replicated, lambda n: float("inf") if n else 0, "an axis that is not empty",
+        "edge", lambda n: float("inf") if n else 0, "an axis that is not empty",
     ),
-    "circular": (_wrapped, lambda n: n, "at most the size of the axis"),
+    "circular": ("wrap", lambda n: n, "at most the size of the axis"),
 }  # fmt: skip
 
 
@@ -111,7 +93,7 @@ def pad(
     grown = [(max(low, 0), max(high, 0)) for low, high in pairs]
     if mode == "constant":
         return movement.pad_constant(x, (*((0, 0),) * lead, *grown), value)
-    around, limit, expected = _MODES[mode]
+    name, limit, expected = _MODES[mode]
     for axis, (low, high) in enumerate(grown, lead):
         if max(low, high) > limit(x.shape[axis]):
             raise ShapeError(
@@ -120,8 +102,8 @@ def pad(
                 expected=expected,
             )
         if low or high:
-            parts = [x for x in around(x, axis, low, high) if x.shape[axis]]
-            x = movement.concat(parts, axis=axis)
+            places = np.pad(np.arange(x.shape[axis]), (low, high), name)
+            x = gather.gather(x, constant(places, int64), axis)
     return x
 
 

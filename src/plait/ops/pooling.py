@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dtypes import DType, bool_, float32, int64, promote, uint8
+from ..dtypes import DType, bool_, float32, int32, int64, promote, uint8
 from ..errors import ArgumentError, ShapeError
 from ..ir.build import apply
 from ..ir.graph import Node
@@ -22,7 +22,7 @@ from ..shapes import Shape
 from . import elementwise, gather, movement, reduce
 from .family import NUMERIC
 from .operand import as_float, require
-from .source import constant, full_like, iota
+from .source import constant, full_like, iota, stop_gradient
 from .spatial import (
     Pairs,
     each_axis,
@@ -284,7 +284,13 @@ def max_pool_with_indices(
         ShapeError, ArgumentError: as in `max_pool`.
     """
     op = "max_pool_with_indices"
-    slide = _pool(op, x, window, stride, padding, dilation, ceil_mode)
+    return _pooled_with_indices(
+        x, _pool(op, x, window, stride, padding, dilation, ceil_mode)
+    )
+
+
+def _pooled_with_indices(x: Node, slide: _Slide) -> tuple[Node, Node]:
+    """Return the greatest element of each window, and where in `x` it stands."""
     found, position = _reduced(x, "max", slide)
     rank = len(slide.window)
     starts = [
@@ -417,26 +423,22 @@ def _adapted(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return i * n // size, -((i + 1) * n // -size)
 
 
-def _side_by_side(x: Node, size: Shape, *, zeros: bool) -> tuple[Node, Shape]:
-    """Return `x` with its windows side by side, and their sizes.
+def _equal(x: Node, size: Shape) -> Shape | None:
+    """Return the window, if all of them have the same size."""
+    spatial = x.shape[x.ndim - len(size) :]
+    if any(n % m for n, m in zip(spatial, size, strict=True)):
+        return None
+    return tuple(n // m for n, m in zip(spatial, size, strict=True))
 
-    Windows of one axis may differ in size. The smaller ones are filled up, with `zeros`
-    or with their last element.
-    """
-    window = []
-    for axis, m in enumerate(size, x.ndim - len(size)):
-        start, stop = _adapted(x.shape[axis], m)
-        window.append(int((stop - start).max()))
-        if x.shape[axis] % m == 0:
-            continue
-        places = start[:, None] + np.arange(window[-1])
-        inside = places < stop[:, None]
-        places = np.minimum(places, stop[:, None] - 1)
-        x = gather.gather(x, constant(places.reshape(-1), int64), axis)
-        if zeros:
-            mask = inside.reshape((-1,) + (1,) * (x.ndim - 1 - axis))
-            x = elementwise.select(constant(mask, bool_), x, 0.0)
-    return x, tuple(window)
+
+def _windowed(x: Node, axis: int, places: np.ndarray) -> Node:
+    """Return the elements at places, shape (windows, size), in place of an axis."""
+    n = x.shape[axis]
+    if places.size == n and (places.reshape(-1) == np.arange(n)).all():
+        return movement.reshape(
+            x, (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+        )
+    return gather.gather(x, constant(places, int64), axis)
 
 
 def adaptive_max_pool(x: Node, size: int | Sequence[int | None] | None) -> Node:
@@ -456,8 +458,7 @@ def adaptive_max_pool(x: Node, size: int | Sequence[int | None] | None) -> Node:
         ShapeError: an axis is empty, or there are more sizes than axes.
         ArgumentError: a size is less than 1.
     """
-    wanted = _wanted("adaptive_max_pool", x, size)
-    return max_pool(*_side_by_side(x, wanted, zeros=False))
+    return _greatest("adaptive_max_pool", x, size)[0]
 
 
 def adaptive_max_pool_with_indices(
@@ -475,15 +476,48 @@ def adaptive_max_pool_with_indices(
     Raises:
         ShapeError, ArgumentError: as in `adaptive_max_pool`.
     """
-    op = "adaptive_max_pool_with_indices"
+    return _greatest("adaptive_max_pool_with_indices", x, size)
+
+
+def _greatest(
+    op: str, x: Node, size: int | Sequence[int | None] | None
+) -> tuple[Node, Node]:
+    """Return the greatest elements of the windows, and their positions."""
     wanted = _wanted(op, x, size)
-    spread, window = _side_by_side(x, wanted, zeros=False)
-    slide = _slide(op, spread, window, None, 0, 1, False)
-    found, position = _reduced(spread, "max", slide)
-    sizes = x.shape[x.ndim - len(wanted) :]
-    starts = [_adapted(n, m)[0] for n, m in zip(sizes, wanted, strict=True)]
-    # A repeated element is never the first of equal ones: no position is past a stop.
-    return found, _in_input(position, sizes, starts, slide)
+    window = _equal(x, wanted)
+    if window is not None:
+        return _pooled_with_indices(x, _slide(op, x, window, None, 0, 1, False))
+    require(op, x, NUMERIC)
+    first = x.ndim - len(wanted)
+    lead, count = x.shape[:first], math.prod(x.shape[first:])
+    # Axis by axis; of equal elements the position that comes first is kept.
+    dtype = int32 if count < 1 << 31 else int64
+    values = stop_gradient(x)
+    position = movement.reshape(iota(count, dtype), x.shape[first:])
+    for axis, m in enumerate(wanted, first):
+        start, stop = _adapted(x.shape[axis], m)
+        widest = int((stop - start).max())
+        first_of = np.minimum(start, x.shape[axis] - widest)
+        places = first_of[:, None] + np.arange(widest)
+        windows = _windowed(values, axis, places)
+        own = _windowed(position, axis - x.ndim + position.ndim, places)
+        inside = (places >= start[:, None]) & (places < stop[:, None])
+        if not inside.all():  # smaller windows are filled up with their neighbours
+            mask = inside.reshape(*inside.shape, *(1,) * (x.ndim - 1 - axis))
+            windows = elementwise.select(
+                constant(mask, bool_), windows, _lowest(x.dtype)
+            )
+            own = elementwise.select(constant(mask, bool_), own, count)
+        values = reduce.max(windows, axis + 1)
+        top = elementwise.equal(windows, movement.expand_dims(values, axis + 1))
+        if x.dtype.is_float:
+            top = elementwise.logical_or(top, elementwise.isnan(windows))
+        position = reduce.min(elementwise.select(top, own, count), axis + 1)
+    position = elementwise.cast(position, int64)
+    flat = movement.reshape(x, (*lead, count))
+    places = movement.reshape(position, (*lead, math.prod(wanted)))
+    found = gather.gather(flat, places, first, first)
+    return movement.reshape(found, position.shape), position
 
 
 def adaptive_average_pool(x: Node, size: int | Sequence[int | None] | None) -> Node:
@@ -509,15 +543,27 @@ def adaptive_average_pool(x: Node, size: int | Sequence[int | None] | None) -> N
     if set(wanted) == {1}:
         axes = tuple(range(x.ndim - len(wanted), x.ndim))
         return reduce.mean(x, axes, keepdims=True)
+    window = _equal(x, wanted)
+    if window is not None:
+        return average_pool(x, window)
     dtype = x.dtype
     x = elementwise.cast(x, promote(dtype, float32))
-    spread, window = _side_by_side(x, wanted, zeros=True)
-    total = window_reduce(spread, "sum", window)
     counts = np.ones(())
-    for n, m in zip(x.shape[x.ndim - len(wanted) :], wanted, strict=True):
-        start, stop = _adapted(n, m)
+    for axis, m in enumerate(wanted, x.ndim - len(wanted)):
+        start, stop = _adapted(x.shape[axis], m)
         counts = np.multiply.outer(counts, stop - start)
-    return elementwise.cast(_over(total, counts), dtype)
+        least = int((stop - start).min())
+        whole = _windowed(x, axis, start[:, None] + np.arange(least))
+        total = reduce.sum_over(whole, (axis + 1,))
+        for more in range(least, int((stop - start).max())):
+            # Some windows have another element.
+            place = np.minimum(start + more, stop - 1)
+            part = gather.gather(x, constant(place, int64), axis)
+            inside = (start + more < stop).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+            part = elementwise.select(constant(inside, bool_), part, 0.0)
+            total = elementwise.add(total, part)
+        x = total
+    return elementwise.cast(_over(x, counts), dtype)
 
 
 OPS = (

@@ -9,10 +9,9 @@ import math
 from collections.abc import Sequence
 
 from ..dtypes import DType, int64
-from ..errors import ArgumentError
 from ..ir.graph import Node
 from ..shapes import reduced_shape
-from . import elementwise, index, movement, reduce, sort, source
+from . import elementwise, index, movement, reduce, sort
 from .operand import as_float
 
 Axes = int | Sequence[int] | None
@@ -66,7 +65,7 @@ def nanmean(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     Gradient: 0 to nans.
     """
     x = as_float("nanmean", x)
-    wide = reduce._widened(x)
+    wide = reduce.widened(x)
     total = nansum(wide, axis, keepdims=keepdims)
     count = elementwise.cast(_count(x, axis, keepdims), wide.dtype)
     return elementwise.cast(elementwise.divide(total, count), x.dtype)
@@ -89,7 +88,7 @@ def nanvar(
 
 
 def _variance(x: Node, axis: Axes, correction: float, keepdims: bool) -> Node:
-    wide = reduce._widened(x)
+    wide = reduce.widened(x)
     missing = elementwise.isnan(wide)
     centred = elementwise.subtract(_filled(wide, 0), nanmean(wide, axis, keepdims=True))
     squares = elementwise.square(elementwise.select(missing, 0, centred))
@@ -194,31 +193,20 @@ def nanquantile(
 
     Gradient: to the elements used, by their shares.
     """
-    several = isinstance(q, (tuple, list))
-    shares = [float(one) for one in (q if isinstance(q, (tuple, list)) else (q,))]
-    if not all(0 <= one <= 1 for one in shares):
-        raise ArgumentError(
-            "[nanquantile] the shares must lie in 0..1",
-            got=repr(q),
-            expected="0 to 1",
-        )
-    line, axes = sort._lined_up("nanquantile", x, axis)
+    shares = sort.shares_of("nanquantile", q)
+    line, axes = sort.lined_up("nanquantile", x, axis)
     count = reduce.sum(elementwise.cast(elementwise.equal(line, line), int64), -1)
     last = elementwise.maximum(elementwise.subtract(count, 1), 0)
     shape = reduced_shape(x.shape, axes, keepdims)
     found = [movement.reshape(_between(line, one, last), shape) for one in shares]
-    if not several:
-        return found[0]
-    if not found:
-        return source.full((0, *shape), 0, line.dtype)
-    return movement.stack(found)
+    return sort.one_or_all(found, q, shape, line.dtype)
 
 
 def _between(line: Node, share: float, last: Node) -> Node:
     """Return what stands at `share * last` of sorted lines."""
     dtype = line.dtype
     place = elementwise.multiply(
-        elementwise.cast(last, reduce._widened(line).dtype), share
+        elementwise.cast(last, reduce.widened(line).dtype), share
     )
     low = elementwise.floor(place)
     rest = elementwise.cast(elementwise.subtract(place, low), dtype)
@@ -228,14 +216,7 @@ def _between(line: Node, share: float, last: Node) -> Node:
         index.take_along_axis(line, movement.expand_dims(at, -1), axis=-1)
         for at in (position, after)
     )
-    step = elementwise.multiply(
-        elementwise.subtract(second, first), movement.expand_dims(rest, -1)
-    )
-    # Between equal infinities the difference is nan.
-    stay = elementwise.logical_and(
-        elementwise.equal(first, second), elementwise.isinf(first)
-    )
-    return elementwise.add(first, elementwise.select(stay, 0, step))
+    return sort.part_way(first, second, movement.expand_dims(rest, -1))
 
 
 def nanmedian(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:

@@ -6,34 +6,20 @@ Read first: `logit`, `erfcx`, `ndtri`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from ..errors import ArgumentError
 from ..ir.graph import Node
-from . import activation, elementwise, special
-from .operand import Operand, as_float, together
+from . import arithmetic, elementwise, special
+from .operand import Operand, as_float, inner_dtype, together
 
 _ROOT_HALF = math.sqrt(0.5)
-
-
-def _polynomial(x: Node, coefficients: Sequence[float]) -> Node:
-    """Return the polynomial by Horner's rule; the highest power's coefficient first."""
-    first, second, *rest = coefficients
-    result = elementwise.add(elementwise.multiply(x, first), second)
-    for coefficient in rest:
-        result = elementwise.add(elementwise.multiply(result, x), coefficient)
-    return result
-
-
-def _ratio(x: Node, terms: tuple[Sequence[float], Sequence[float]]) -> Node:
-    return elementwise.divide(_polynomial(x, terms[0]), _polynomial(x, terms[1]))
 
 
 def _inner(op: str, x: Operand) -> tuple[Node, Node]:
     """Return `x` as a float, and in the dtype to compute in."""
     (node,) = together(op, x)
     node = as_float(op, node)
-    return node, elementwise.cast(node, activation.inner_dtype(node.dtype))
+    return node, elementwise.cast(node, inner_dtype(node.dtype))
 
 
 def logit(x: Operand, eps: float | None = None) -> Node:
@@ -101,10 +87,10 @@ def erfcx(x: Operand) -> Node:
         elementwise.exp(elementwise.square(near)), special.erfc(near)
     )
     middle = elementwise.select(elementwise.logical_or(low, high), 1, x)
-    middle = _ratio(middle, special.ERFC_MIDDLE)
+    middle = arithmetic.ratio(middle, special.ERFC_MIDDLE)
     far = elementwise.select(high, x, 8)
     z = elementwise.square(elementwise.reciprocal(far))
-    tail = elementwise.multiply(z, _ratio(z, special.ERFC_FAR))
+    tail = elementwise.multiply(z, arithmetic.ratio(z, special.ERFC_FAR))
     tail = elementwise.divide(elementwise.subtract(1 / math.sqrt(math.pi), tail), far)
     result = elementwise.select(low, near, elementwise.select(high, tail, middle))
     result = elementwise.select(elementwise.isnan(x), x, result)
@@ -155,7 +141,10 @@ def ndtri(p: Operand) -> Node:
     centre = elementwise.select(central, q, 0)
     square = elementwise.square(centre)
     centre = elementwise.multiply(
-        centre, _ratio(elementwise.subtract(0.180625, square), special.QUANTILE_CENTRE)
+        centre,
+        arithmetic.ratio(
+            elementwise.subtract(0.180625, square), special.QUANTILE_CENTRE
+        ),
     )
     below = elementwise.less(q, 0)
     tail = elementwise.select(below, p, elementwise.subtract(1, p))
@@ -169,8 +158,8 @@ def ndtri(p: Operand) -> Node:
     far = elementwise.subtract(elementwise.select(close, 5, r), 5)
     size = elementwise.select(
         close,
-        _ratio(near, special.QUANTILE_TAIL),
-        _ratio(far, special.QUANTILE_FAR_TAIL),
+        arithmetic.ratio(near, special.QUANTILE_TAIL),
+        arithmetic.ratio(far, special.QUANTILE_FAR_TAIL),
     )
     sides = elementwise.select(below, elementwise.negative(size), size)
     result = elementwise.select(central, centre, sides)

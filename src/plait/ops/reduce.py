@@ -17,7 +17,7 @@ from ..ir.build import apply
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import Shape, normalize_axes, normalize_axis, reduced_shape, size_of
-from . import elementwise, movement
+from . import elementwise, gather, movement
 from .family import ANY, NUMERIC, check_axes, check_kind, quiet, refused
 from .operand import as_float, require
 from .source import constant, full_like, iota, stop_gradient
@@ -315,7 +315,7 @@ def count_nonzero(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node
     return sum(elementwise.cast(x, bool_), axis, keepdims=keepdims)
 
 
-def _widened(x: Node) -> Node:
+def widened(x: Node) -> Node:
     """Return `x`, 16-bit floats as float32: sums of many overflow or lose precision."""
     return elementwise.cast(x, float32) if x.dtype.bits == 16 else x
 
@@ -334,7 +334,7 @@ def mean(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
     x = as_float("mean", x)
     axes = normalize_axes("mean", axis, x.ndim)
     count = size_of(x.shape[a] for a in axes)
-    total = sum(_widened(x), axis, keepdims=keepdims)
+    total = sum(widened(x), axis, keepdims=keepdims)
     return elementwise.cast(elementwise.divide(total, float(count)), x.dtype)
 
 
@@ -362,12 +362,12 @@ def _wide_variance(
     op: str, x: Node, axis: Axes, correction: float, keepdims: bool
 ) -> Node:
     """Return the variance, of 16-bit floats as float32."""
-    x = _widened(x)
+    x = widened(x)
     axes = normalize_axes(op, axis, x.ndim)
     count = size_of(x.shape[a] for a in axes)
     centred = elementwise.subtract(x, mean(x, axis, keepdims=True))
     total = sum(elementwise.square(centred), axis, keepdims=keepdims)
-    return elementwise.divide(total, float(np.maximum(count - correction, 0)))
+    return elementwise.divide(total, float(np.maximum(float(count - correction), 0)))
 
 
 def std(
@@ -400,7 +400,7 @@ def logsumexp(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
         shape = reduced_shape(x.shape, axes, keepdims)
         return movement.expand(constant(float("-inf"), x.dtype), shape)
     dtype = x.dtype
-    x = _widened(x)
+    x = widened(x)
     top = max(x, axis, keepdims=True)
     # An infinite maximum would give inf - inf; it needs no shift.
     top = elementwise.select(elementwise.isfinite(top), top, 0)
@@ -591,22 +591,21 @@ CUMULATIVE_SUM = cumulative(
 
 
 def _cumulative_product_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
-    # d out[j] / d x[i] = product of x[:j + 1] without x[i], for j >= i: a table of all
-    # pairs costs n times the memory but needs no division, so zeros are exact.
+    # The sum over j >= i of ct[j] times the product of x[:j + 1] without x[i]. That is
+    # the whole product divided by x[i], which ends at the first zero; for the first
+    # zero itself the product of the others, which ends at the second.
     axis = node.attributes["axis"]
-    n = x.shape[axis]
-    if x.size == 0:
-        return (full_like(x, 0),)
-    last = movement.moveaxis(x, axis, -1)
-    wide = movement.expand(movement.expand_dims(last, axis=-2), (*last.shape, n))
-    row = movement.reshape(iota(n, int64), (n, 1))
-    column = iota(n, int64)
-    without = elementwise.select(elementwise.equal(row, column), 1, wide)
-    table = apply(CUMULATIVE_PRODUCT, without, axis=without.ndim - 1)
-    table = elementwise.select(elementwise.greater_equal(column, row), table, 0)
-    ct = movement.expand_dims(movement.moveaxis(ct, axis, -1), axis=-2)
-    total = sum_over(elementwise.multiply(table, ct), (table.ndim - 1,))
-    return (movement.moveaxis(total, -1, axis),)
+    zero = elementwise.equal(x, 0)
+    zeros = apply(CUMULATIVE_SUM, elementwise.cast(zero, int64), axis=axis)
+    first = elementwise.logical_and(zero, elementwise.equal(zeros, 1))
+    others = apply(CUMULATIVE_PRODUCT, elementwise.select(zero, 1, x), axis=axis)
+    alone = elementwise.select(elementwise.equal(zeros, 1), others, 0)
+    whole, rest = (
+        _reverse_cumulative_sum(elementwise.multiply(ct, y), axis)
+        for y in (node, alone)
+    )
+    quotient = elementwise.divide(whole, elementwise.select(zero, 1, x))
+    return (elementwise.select(first, rest, elementwise.select(zero, 0, quotient)),)
 
 
 CUMULATIVE_PRODUCT = cumulative(
@@ -625,18 +624,31 @@ def _cumulative_max_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
     position = movement.expand(movement.reshape(iota(n, int64), shape), x.shape)
     fresh = elementwise.select(elementwise.equal(x, node), position, 0)
     origin = movement.moveaxis(apply(CUMULATIVE_MAX, fresh, axis=axis), axis, -1)
-    hit = elementwise.equal(
-        movement.expand_dims(origin, axis=-2),
-        movement.reshape(iota(n, int64), (n, 1)),
-    )
-    ct = movement.expand_dims(movement.moveaxis(ct, axis, -1), axis=-2)
-    total = sum_over(elementwise.select(hit, ct, 0), (hit.ndim - 1,))
+    last = x.ndim - 1
+    ct = movement.moveaxis(ct, axis, -1)
+    total = gather.scatter(full_like(ct, 0), origin, ct, last, last, "add")
     return (movement.moveaxis(total, -1, axis),)
 
 
 CUMULATIVE_MAX = cumulative(
     "cumulative_max", np.maximum.accumulate, _cumulative_max_vjp, NUMERIC
 )
+
+
+def only_axis(op: str, x: Node, axis: int | None) -> int:
+    """Return the number of an axis, which may be left out if there is only one.
+
+    Raises:
+        ArgumentError: it is left out, and there is not one axis.
+    """
+    if axis is None:
+        if x.ndim != 1:
+            raise ArgumentError(
+                f"[{op}] axis must be given for a tensor that has not one axis",
+                got=str(x.shape),
+            )
+        axis = 0
+    return normalize_axis(op, axis, x.ndim)
 
 
 def _running(
@@ -647,14 +659,7 @@ def _running(
     dtype: DType | None,
     start: int | None,
 ) -> Node:
-    if axis is None:
-        if x.ndim != 1:
-            raise ArgumentError(
-                f"[{op}] axis must be given for a tensor that has not one axis",
-                got=str(x.shape),
-            )
-        axis = 0
-    axis = normalize_axis(op, axis, x.ndim)
+    axis = only_axis(op, x, axis)
     result = apply(primitive, _accumulator(x, dtype), axis=axis)
     if start is not None:
         shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))

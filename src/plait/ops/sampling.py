@@ -18,13 +18,13 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Node
 from ..shapes import Shape, as_shape
 from . import elementwise, gather, movement
+from .arithmetic import polynomial
+from .interpolation import CUBIC_SLOPE
 from .operand import as_float
 from .source import constant
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection", "wrap")
-# The free parameter of cubic convolution, as in `interpolate`.
-_CUBIC_SLOPE = -0.75
 # Farther off than any element, but finite when it is multiplied by a size.
 _FAR = 1e30
 
@@ -111,20 +111,13 @@ def _cubic_weights(t: Node) -> list[Node]:
     Source: R. G. Keys, "Cubic convolution interpolation for digital image processing",
     1981, equation 4 with a free parameter.
     """
-    a = _CUBIC_SLOPE
-
-    def polynomial(s: Node, *coefficients: float) -> Node:
-        first, *rest = coefficients
-        total = elementwise.multiply(s, first)
-        for coefficient in rest[:-1]:
-            total = elementwise.multiply(elementwise.add(total, coefficient), s)
-        return elementwise.add(total, rest[-1])
+    a = CUBIC_SLOPE
 
     def near(s: Node) -> Node:
-        return polynomial(s, a + 2, -(a + 3), 0.0, 1.0)
+        return polynomial(s, (a + 2, -(a + 3), 0.0, 1.0))
 
     def far(s: Node) -> Node:
-        return polynomial(s, a, -5 * a, 8 * a, -4 * a)
+        return polynomial(s, (a, -5 * a, 8 * a, -4 * a))
 
     rest = elementwise.subtract(1, t)
     return [

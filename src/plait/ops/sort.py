@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64
+from ..dtypes import DType, int64
 from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
 from ..ir.build import apply, pick, picks
 from ..ir.graph import Node, TensorType
 from ..ir.primitive import Failure, Primitive, Sample
 from ..shapes import (
+    Shape,
     as_shape,
     normalize_axes,
     normalize_axis,
@@ -411,7 +412,7 @@ def searchsorted(
 _METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def _lined_up(op: str, x: Node, axis: Axes) -> tuple[Node, tuple[int, ...]]:
+def lined_up(op: str, x: Node, axis: Axes) -> tuple[Node, tuple[int, ...]]:
     """Return floats with `axis` flattened into the last, sorted; and the axes."""
     x = as_float(op, x)
     axes = normalize_axes(op, axis, x.ndim)
@@ -444,12 +445,40 @@ def _between(x: Node, at: float, method: str) -> Node:
     if low == high:
         return first
     second = movement.slice_axis(x, axis, high, high + 1)
+    return part_way(first, second, share)
+
+
+def part_way(first: Node, second: Node, share: Node | float) -> Node:
+    """Return what lies a share of the way from the first to the second."""
     step = elementwise.multiply(elementwise.subtract(second, first), share)
     # Between equal infinities the difference is nan.
     stay = elementwise.logical_and(
         elementwise.equal(first, second), elementwise.isinf(first)
     )
     return elementwise.add(first, elementwise.select(stay, 0, step))
+
+
+def shares_of(op: str, q: float | Sequence[float]) -> list[float]:
+    """Return the shares that quantiles are asked for.
+
+    Raises:
+        ArgumentError: one does not lie in 0..1.
+    """
+    shares = [float(one) for one in (q if isinstance(q, (tuple, list)) else (q,))]
+    if not all(0 <= one <= 1 for one in shares):
+        raise ArgumentError(
+            f"[{op}] the shares must lie in 0..1", got=repr(q), expected="0 to 1"
+        )
+    return shares
+
+
+def one_or_all(
+    found: list[Node], q: float | Sequence[float], shape: Shape, dtype: DType
+) -> Node:
+    """Return the only quantile; those of several shares along an axis in front."""
+    if not isinstance(q, (tuple, list)):
+        return found[0]
+    return movement.stack(found) if found else source.full((0, *shape), 0, dtype)
 
 
 def quantile(
@@ -483,28 +512,19 @@ def quantile(
 
     Gradient: to the elements used, by their shares.
     """
-    several = isinstance(q, (tuple, list))
-    shares = [float(one) for one in (q if isinstance(q, (tuple, list)) else (q,))]
-    if not all(0 <= one <= 1 for one in shares):
-        raise ArgumentError(
-            "[quantile] the shares must lie in 0..1", got=repr(q), expected="0 to 1"
-        )
+    shares = shares_of("quantile", q)
     if method not in _METHODS:
         raise ArgumentError(
             "[quantile] there is no such method",
             got=repr(method),
             expected=" or ".join(_METHODS),
         )
-    line, axes = _lined_up("quantile", x, axis)
+    line, axes = lined_up("quantile", x, axis)
     n = line.shape[-1]
     found = [_between(line, one * (n - 1), method) for one in shares]
     shape = reduced_shape(x.shape, axes, keepdims)
     found = [movement.reshape(_or_nan(y, line), shape) for y in found]
-    if not several:
-        return found[0]
-    if not found:
-        return source.full((0, *shape), 0, line.dtype)
-    return movement.stack(found)
+    return one_or_all(found, q, shape, line.dtype)
 
 
 def _or_nan(y: Node, line: Node) -> Node:
@@ -529,7 +549,7 @@ def median(x: Node, axis: Axes = None, *, keepdims: bool = False) -> Node:
 
     Gradient: to the middle element, or half to each of two.
     """
-    line, axes = _lined_up("median", x, axis)
+    line, axes = lined_up("median", x, axis)
     n = line.shape[-1]
     last = line.ndim - 1
     found = movement.slice_axis(line, last, n // 2, n // 2 + 1)

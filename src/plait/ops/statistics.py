@@ -319,7 +319,7 @@ def logcumsumexp(x: Node, *, axis: int) -> Node:
     """
     x = as_float("logcumsumexp", x)
     axis = normalize_axis("logcumsumexp", axis, x.ndim)
-    dtype, x = x.dtype, reduce._widened(x)
+    dtype, x = x.dtype, reduce.widened(x)
     n, step = x.shape[axis], 1
     while step < n:
         head = movement.slice_axis(x, axis, 0, step)

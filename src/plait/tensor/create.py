@@ -115,8 +115,8 @@ def _from_python(obj: Any, wanted: DType | None) -> Tensor:
             "[tensor] nested lists have unequal lengths",
             fix="pad them to one length first",
         ) from None
-    if array.dtype == object:
-        kinds = {type(x).__name__ for x in array.ravel()} if array.size else set()
+    if array.dtype.kind in "OSU":
+        kinds = {type(x).__name__ for x in array.ravel().tolist()}
         raise DTypeError(
             "[tensor] elements must be numbers of a type that plait has",
             got=", ".join(sorted(kinds)),

@@ -61,9 +61,10 @@ def as_device(what: object) -> Device:
     Raises:
         DeviceError: there is no such device.
     """
-    if what is None or what == "cpu":
+    # This way round: an array on the left would compare its elements.
+    if what is None or CPU == what:  # noqa: SIM300
         return CPU
-    if what == WEBGPU:
+    if WEBGPU == what:  # noqa: SIM300
         raise DeviceError(
             "tensors lie in the CPU's memory",
             got=repr(what),

@@ -17,8 +17,9 @@ from weakref import ref
 
 import numpy as np
 
+from ..arguments import Parameters, misbound, shown
 from ..dtypes import DType, as_dtype
-from ..errors import ArgumentTypeError, user_line
+from ..errors import ArgumentTypeError, PlaitError, user_line
 from ..ir.graph import Node
 from . import trie
 from .record import enter, record
@@ -38,7 +39,8 @@ class Lifted:
 
     Attributes:
         op: the function over Nodes.
-        names: its parameters in order; `operands` those that take tensors.
+        names: its parameters in order; `operands` those that take tensors, `required`
+            those without a default.
         leading: how many operands stand first and are required.
         variadic: the place of `*operands`, or -1.
         draws: whether it needs a key of random numbers.
@@ -46,7 +48,7 @@ class Lifted:
 
     __slots__ = (
         "op", "name", "names", "operands", "sequences", "defaults", "positional",
-        "leading", "variadic", "draws", "signature",
+        "leading", "variadic", "draws", "signature", "required",
     )  # fmt: skip
 
     def __init__(self, op: Callable[..., Any]) -> None:
@@ -68,6 +70,7 @@ class Lifted:
         self.defaults = {
             p.name: p.default for p in parameters if p.default is not p.empty
         }
+        self.required = {*self.names} - {*self.defaults}
         self.positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.draws = any(p.annotation == _RANDOM_KEY for p in parameters)
         self.leading = 0
@@ -98,45 +101,41 @@ class Lifted:
             ArgumentTypeError: an argument is missing, unknown, given twice, or of a
                 kind that cannot be static.
         """
-        values = dict(zip(self.names[: self.positional], args, strict=False))
-        if len(args) > self.positional:
-            raise ArgumentTypeError(
-                f"[{self.name}] too many positional arguments",
-                got=f"{len(args)}",
-                expected=self.describe(),
-            )
-        for name, value in named.items():
-            known = name if name in self.names else _SYNONYMS.get(name, name)
-            if known not in self.names:
-                raise ArgumentTypeError(
-                    f"[{self.name}] there is no argument {name!r}",
-                    expected=self.describe(),
-                )
-            if known in values:
-                raise ArgumentTypeError(
-                    f"[{self.name}] the argument {known!r} is given twice",
-                    expected=self.describe(),
-                )
-            values[known] = value
-        missing = [n for n in self.names if n not in values and n not in self.defaults]
-        if missing:
-            raise ArgumentTypeError(
-                f"[{self.name}] an argument is missing",
-                got=f"no {' and no '.join(missing)}",
-                expected=self.describe(),
-            )
+        known = [self._known(name) for name in named]
+        values = dict(zip(self.names, args, strict=False))
+        values.update(zip(known, named.values(), strict=True))
+        if (
+            len(args) > self.positional
+            or len(values) < len(args) + len(named)
+            or not self.required <= values.keys() <= {*self.names}
+        ):
+            shown = _public_signature(self.signature)
+            wrong = misbound(self.name, shown, args, known)
+            assert wrong is not None
+            raise wrong
         full = {**self.defaults, **values}
         operands = [
             self._sequence(name, full[name]) if name in self.sequences else full[name]
             for name in self.names
             if name in self.operands
         ]
+        for name in self.required & self.operands:
+            if full[name] is None:
+                raise ArgumentTypeError(
+                    f"[{self.name}] {name} must be a tensor, not None",
+                    expected=self.describe(),
+                )
         static = tuple(
             self.static(name, full[name])
             for name in self.names
             if name not in self.operands
         )
         return operands, static
+
+    def _known(self, name: str) -> str:
+        """Return the name that an argument has here: PyTorch's words do too."""
+        ours = _SYNONYMS.get(name, name)
+        return ours if name not in self.names and ours in self.names else name
 
     def describe(self) -> str:
         """Return the signature as text."""
@@ -390,7 +389,7 @@ def _lift_variadic(spec: Lifted) -> Callable[..., Any]:
     def function(*args: Any, **named: Any) -> Any:
         first, operands = args[:before], list(args[before:])
         static = spec.bind((*first, operands), named)[1]
-        result = record(spec, [operands], static)
+        result = _recorded(spec, [operands], static)
         return list(result) if isinstance(result, tuple) else result
 
     return function
@@ -410,7 +409,7 @@ def _slowly(
         if found is not None:
             return _advance(trace, found)
     operands, static = spec.bind(args, named)
-    result = record(spec, operands, static)
+    result = _recorded(spec, operands, static)
     if (
         alias is not None
         and recorder.trace is trace
@@ -422,6 +421,34 @@ def _slowly(
             key = (alias, user_line())  # it was recorded for the first time
         before.next.setdefault(key, trace.step)
     return result
+
+
+def _recorded(spec: Lifted, operands: list[Any], static: tuple[Any, ...]) -> Any:
+    """Record an op; what Python says of arguments that do not fit is said plainly."""
+    try:
+        return record(spec, operands, static)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as e:
+        if not isinstance(e, PlaitError):
+            _refuse_misfits(spec, operands, static)
+        raise
+
+
+def _refuse_misfits(
+    spec: Lifted, operands: Sequence[Any], static: tuple[Any, ...]
+) -> None:
+    """Raise if an argument is not what it must be."""
+    names = [name for name in spec.names if name in spec.operands]
+    for name, x in zip(names, operands, strict=False):
+        endless = isinstance(x, int) and not -(1 << 63) <= x < 1 << 63
+        if endless or (isinstance(x, (list, tuple)) and name not in spec.sequences):
+            raise ArgumentTypeError(
+                f"[{spec.name}] {name} must be a tensor",
+                got=shown(x),
+                fix="convert it with plait.asarray",
+            )
+    names = [name for name in spec.names if name not in spec.operands]
+    given = dict(zip(names, static, strict=True))
+    Parameters(spec.op).check(spec.name, (), given)
 
 
 def _values(part: Any) -> Sequence[Any]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..names import missing
 from ..ops import contract, movement
 from ..ops.linalg import LINALG_OPS, RESULTS
 from .lift import lift
-
-__all__ = ["FUNCTIONS"]
 
 
 def _published(op: Callable[..., Any]) -> Any:
@@ -45,3 +44,7 @@ FUNCTIONS: dict[str, Any] = {
 }
 
 globals().update(FUNCTIONS)
+__all__ = tuple(FUNCTIONS)
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing("plait.linalg")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..names.lookup import MissingName
+from ..names import missing
 from ..transform import ALL_OPS
 from . import linalg
 from .lift import lift
@@ -83,11 +83,6 @@ def norm(self: Tensor, ord: float = 2, axis: Any = None, **named: Any) -> Tensor
     return linalg.FUNCTIONS["vector_norm"](self, ord=ord, **named)  # type: ignore[no-any-return]
 
 
-def _missing(self: Tensor, name: str) -> Any:
-    """Say what a method of PyTorch is called here."""
-    raise MissingName("plait.Tensor", name)
-
-
 for _name in METHODS:
     setattr(Tensor, _name, FUNCTIONS[_name])
 for _name, _known in ALIASES.items():
@@ -99,7 +94,7 @@ for _name, _known in IN_PLACE.items():
 
 Tensor.norm = norm  # type: ignore[attr-defined]
 # Python asks it only for names that a tensor does not have.
-Tensor.__getattr__ = _missing  # type: ignore[attr-defined]
+Tensor.__getattr__ = missing("plait.Tensor")  # type: ignore[attr-defined]
 
 globals().update(FUNCTIONS)
 __all__ = tuple(FUNCTIONS)

@@ -18,11 +18,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..arguments import shown
 from ..dtypes import uint32
-from ..errors import ArgumentError, TracingError
-from ..ops import binomial, distribution, philox
+from ..errors import ArgumentError, ArgumentTypeError, TracingError
+from ..names import missing
+from ..ops import counts, distribution, philox
 from ..ops import random as draws
 from .lift import lift
 from .tensor import Tensor, concrete
@@ -176,6 +178,8 @@ def keyed(key: Tensor) -> AbstractContextManager[Any]:
         >>> plait.manual_seed(1) and (plait.rand(2) == x).tolist()
         [True, True]
     """
+    if not isinstance(key, Tensor):
+        raise ArgumentTypeError("[keyed] key must be a tensor", got=shown(key))
     philox.check_one_key("keyed", key._node)
     return _drawing_from(Keys(key))
 
@@ -219,7 +223,19 @@ def _key_for(name: str, given: Any, generator: Generator | None) -> Any:
         _refuse_in_jit(name, _source.keys)
         return _source.keys.next_key()
     _refuse_in_jit(name)
-    return (default_generator if generator is None else generator)._next_key()
+    if generator is None:
+        return default_generator._next_key()
+    if not isinstance(generator, Generator):
+        raise ArgumentTypeError(
+            f"[{name}] generator must be a Generator",
+            got=shown(generator),
+            fix="make one with plait.Generator, or leave it out",
+        )
+    return generator._next_key()
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype is uint32 and value.shape == (4,)
 
 
 def published(lifted: Any) -> Any:
@@ -232,6 +248,10 @@ def published(lifted: Any) -> Any:
     def draw(
         *args: Any, key: Any = None, generator: Generator | None = None, **named: Any
     ) -> Any:
+        if leads and args and _is_key(args[0]):
+            raise ArgumentTypeError(
+                f"[{name}] a key is given by its name", fix="write key=key"
+            )
         key = _key_for(name, key, generator)
         return lifted(key, *args, **named) if leads else lifted(*args, key=key, **named)
 
@@ -252,7 +272,7 @@ def published(lifted: Any) -> Any:
 
 FUNCTIONS: dict[str, Any] = {
     op.__name__: published(lift(op))
-    for module in (draws, distribution, binomial)
+    for module in (draws, distribution, counts)
     for op in module.RANDOM_OPS
 }
 split = lift(philox.split)
@@ -283,3 +303,13 @@ def randn(*shape: Any, **named: Any) -> Tensor:
 def randperm(n: int, **named: Any) -> Tensor:
     """Return `0, ..., n - 1` in random order; see `plait.random.permutation`."""
     return FUNCTIONS["permutation"](n, **named)  # type: ignore[no-any-return]
+
+
+__all__ = (
+    *("Generator", "default_generator", "manual_seed", "next_key"),
+    *("key", "keyed", "split", "fold_in", "later_stream", "Keys"),
+    *("rand", "randn", "randperm", *FUNCTIONS),
+)
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing("plait.random")

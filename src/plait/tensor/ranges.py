@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..dtypes import as_dtype, default_float, int64
 from ..errors import ArgumentError
 from ..shapes import as_shape
@@ -17,6 +18,7 @@ from .create import linspace
 from .tensor import Tensor, concrete
 
 
+@checked
 def logspace(
     start: float,
     stop: float,
@@ -45,6 +47,7 @@ def logspace(
     return concrete((float(base) ** powers).astype(kind.numpy), kind)
 
 
+@checked
 def geomspace(
     start: float,
     stop: float,
@@ -77,6 +80,7 @@ def geomspace(
     return concrete(values.astype(kind.numpy), kind)
 
 
+@checked
 def tri(n: int, m: int | None = None, k: int = 0, *, dtype: Any = None) -> Tensor:
     """Return ones on and below diagonal `k` of an (n, m) matrix, zeros elsewhere.
 
@@ -93,6 +97,7 @@ def tri(n: int, m: int | None = None, k: int = 0, *, dtype: Any = None) -> Tenso
     return concrete(np.tri(rows, columns, operator.index(k), kind.numpy), kind)
 
 
+@checked
 def tril_indices(n: int, m: int | None = None, k: int = 0) -> tuple[Tensor, Tensor]:
     """Return the rows and the columns of elements on and below diagonal `k`.
 
@@ -107,6 +112,7 @@ def tril_indices(n: int, m: int | None = None, k: int = 0) -> tuple[Tensor, Tens
     return _places(np.tri(rows, columns, operator.index(k), bool))
 
 
+@checked
 def triu_indices(n: int, m: int | None = None, k: int = 0) -> tuple[Tensor, Tensor]:
     """Return the rows and the columns of elements on and above diagonal `k`.
 

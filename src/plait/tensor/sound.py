@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..dtypes import as_dtype, default_float
 from ..errors import ArgumentError
 from .create import asarray
@@ -41,6 +42,7 @@ def _made(values: np.ndarray, dtype: Any) -> Tensor:
     return asarray(values.astype(kind.numpy))
 
 
+@checked
 def hann_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None
 ) -> Tensor:
@@ -63,6 +65,7 @@ def hann_window(
     return _cosines("hann_window", window_length, periodic, (0.5, -0.5), dtype)
 
 
+@checked
 def hamming_window(
     window_length: int,
     periodic: bool = True,
@@ -87,6 +90,7 @@ def hamming_window(
     return _cosines("hamming_window", window_length, periodic, (alpha, -beta), dtype)
 
 
+@checked
 def blackman_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None
 ) -> Tensor:
@@ -107,6 +111,7 @@ def blackman_window(
     )
 
 
+@checked
 def bartlett_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None
 ) -> Tensor:
@@ -127,6 +132,7 @@ def bartlett_window(
     return _made(1 - np.abs(2 * at - 1) if window_length > 1 else one, dtype)
 
 
+@checked
 def kaiser_window(
     window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None
 ) -> Tensor:
@@ -189,6 +195,7 @@ def _triangles(
     return filters
 
 
+@checked
 def mel_filters(
     n_mels: int,
     n_fft: int,

@@ -22,7 +22,7 @@ from ..module import Module
 from ..sample import Sample, uniform
 
 Pair = tuple[float, float]
-Factor = float | Sequence[float]
+Factor = float | Pair
 
 
 def pair_of(layer: str, name: str, value: Factor, low: float, high: float) -> Pair:
@@ -35,9 +35,9 @@ def pair_of(layer: str, name: str, value: Factor, low: float, high: float) -> Pa
     Raises:
         ArgumentError: it is neither, or not in order, or an end lies outside.
     """
-    given: Sequence[Any] = (
-        value if isinstance(value, (tuple, list)) else (min(0.0, low) and -value, value)  # type: ignore[operator]
-    )
+    given: Any = value
+    if not isinstance(given, (tuple, list)):
+        given = (min(0.0, low) and -given, given)
     fits = len(given) == 2 and all(
         isinstance(x, (int, float)) and low <= x <= high for x in given
     )
@@ -153,7 +153,7 @@ class Recolouring(Augmentation):
 
     value_range: Pair
 
-    def _set_range(self, value_range: Sequence[float]) -> None:
+    def _set_range(self, value_range: Pair) -> None:
         low, high = value_range
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ArgumentError(

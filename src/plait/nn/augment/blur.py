@@ -36,6 +36,8 @@ class RandomGaussianBlur(Augmentation):
         ShapeError: (calling it) half the kernel is larger than the image less a pixel.
     """
 
+    _shown = ("factor", "kernel_size", "sigma")
+
     def __init__(
         self,
         factor: float = 1.0,
@@ -61,11 +63,6 @@ class RandomGaussianBlur(Augmentation):
         for axis, size in zip((2, 3), self.kernel_size, strict=True):
             blurred = _summed(blurred, axis, size, sigma)
         return plait.where(chosen(n, self.factor), blurred, images)
-
-    def extra_repr(self) -> str:
-        return (
-            f"factor={self.factor}, kernel_size={self.kernel_size}, sigma={self.sigma}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -6,7 +6,6 @@ Read first: `CenterCrop`, `RandomCrop`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import plait
 from plait import Tensor
@@ -17,6 +16,7 @@ from ..spatial import each_axis
 from .augmentation import (
     Augmentation,
     Factor,
+    Pair,
     choice_of,
     chosen,
     drawn,
@@ -24,10 +24,8 @@ from .augmentation import (
     samples_of,
     share_of,
 )
-from .places import matrix
+from .places import INTERPOLATIONS, matrix
 from .recolouring import UNIT
-
-_INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
 
 
 def _size(layer: str, height: int, width: int) -> tuple[int, int]:
@@ -87,17 +85,15 @@ class CenterCrop(Augmentation):
     """
 
     _always = True
+    _shown = ("height", "width")
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        self.height, self.width = _size("CenterCrop", height, width)
+        self.height, self.width = _size(type(self).__name__, height, width)
 
     def _changed(self, images: Tensor) -> Tensor:
         size = (self.height, self.width)
         return _middle(_large(images, size), size)
-
-    def extra_repr(self) -> str:
-        return f"height={self.height}, width={self.width}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -105,7 +101,7 @@ class CenterCrop(Augmentation):
         return samples_of({"height": 3, "width": 4}, {"height": 6, "width": 5}, small)
 
 
-class RandomCrop(Augmentation):
+class RandomCrop(CenterCrop):
     """Cuts out a random piece of each image; in evaluation mode the middle.
 
     Images that are too small are enlarged first, with their proportions kept.
@@ -120,17 +116,11 @@ class RandomCrop(Augmentation):
         ArgumentError: a size below 1.
     """
 
-    _always = True
-
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self.height, self.width = _size("RandomCrop", height, width)
-
     def _changed(self, images: Tensor) -> Tensor:
+        if not self.training:
+            return super()._changed(images)
         size = (self.height, self.width)
         images = _large(images, size)
-        if not self.training:
-            return _middle(images, size)
         n = len(images)
         for axis, m in zip((2, 3), size, strict=True):
             room = images.shape[axis] - m
@@ -140,14 +130,6 @@ class RandomCrop(Augmentation):
                 steps = plait.arange(m).reshape((m, 1) if axis == 2 else (m,))
                 images = plait.take_along_axis(images, start + steps, axis=axis)
         return images
-
-    def extra_repr(self) -> str:
-        return f"height={self.height}, width={self.width}"
-
-    @staticmethod
-    def samples() -> list[Sample]:
-        small = {"height": 9, "width": 6}
-        return samples_of({"height": 3, "width": 4}, {"height": 6, "width": 5}, small)
 
 
 class RandomResizedCrop(Augmentation):
@@ -174,22 +156,23 @@ class RandomResizedCrop(Augmentation):
     """
 
     _always = True
+    _shown = ("height", "width", "scale", "ratio", "interpolation")
 
     def __init__(
         self,
         height: int,
         width: int,
-        scale: Sequence[float] = (0.08, 1.0),
-        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        scale: Pair = (0.08, 1.0),
+        ratio: Pair = (3 / 4, 4 / 3),
         interpolation: str = "bilinear",
     ) -> None:
         super().__init__()
         name = "RandomResizedCrop"
         self.height, self.width = _size(name, height, width)
-        self.scale = pair_of(name, "scale", tuple(scale), 0, 1)
-        self.ratio = pair_of(name, "ratio", tuple(ratio), 1e-3, 1e3)
+        self.scale = pair_of(name, "scale", scale, 0, 1)
+        self.ratio = pair_of(name, "ratio", ratio, 1e-3, 1e3)
         self.interpolation = choice_of(
-            name, "interpolation", interpolation, _INTERPOLATIONS
+            name, "interpolation", interpolation, INTERPOLATIONS
         )
 
     def _changed(self, images: Tensor) -> Tensor:
@@ -206,12 +189,6 @@ class RandomResizedCrop(Augmentation):
         grid = plait.affine_grid(maps, (n, channels, *size))
         return plait.grid_sample(
             images, grid, mode=self.interpolation, padding_mode="border"
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"height={self.height}, width={self.width}, scale={self.scale}, "
-            f"ratio={self.ratio}, interpolation={self.interpolation!r}"
         )
 
     @staticmethod
@@ -259,6 +236,7 @@ class Resizing(Augmentation):
     """
 
     _always = True
+    _shown = ("height", "width", "interpolation")
 
     def __init__(
         self,
@@ -272,7 +250,7 @@ class Resizing(Augmentation):
         super().__init__()
         self.height, self.width = _size("Resizing", height, width)
         self.interpolation = choice_of(
-            "Resizing", "interpolation", interpolation, _INTERPOLATIONS
+            "Resizing", "interpolation", interpolation, INTERPOLATIONS
         )
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ArgumentError(
@@ -294,12 +272,6 @@ class Resizing(Augmentation):
         missing = [m - n for n, m in zip(scaled, size, strict=True)]
         widths = [(gap // 2, gap - gap // 2) for gap in missing]
         return plait.pad(images, widths, value=self.fill_value)
-
-    def extra_repr(self) -> str:
-        return (
-            f"height={self.height}, width={self.width}, "
-            f"interpolation={self.interpolation!r}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -332,19 +304,21 @@ class RandomErasing(Augmentation):
     Source: Z. Zhong et al., "Random erasing data augmentation", 2017.
     """
 
+    _shown = ("factor", "scale", "fill_value", "value_range", "ratio")
+
     def __init__(
         self,
         factor: float = 1.0,
         scale: Factor = (0.02, 0.33),
         fill_value: float | None = None,
-        value_range: Sequence[float] = UNIT,
-        ratio: Sequence[float] = (0.3, 3.3),
+        value_range: Pair = UNIT,
+        ratio: Pair = (0.3, 3.3),
     ) -> None:
         super().__init__()
         name = "RandomErasing"
         self.factor = share_of(name, "factor", factor)
         self.scale = pair_of(name, "scale", scale, 0, 1)
-        self.ratio = pair_of(name, "ratio", tuple(ratio), 1e-3, 1e3)
+        self.ratio = pair_of(name, "ratio", ratio, 1e-3, 1e3)
         self.fill_value = fill_value
         self.value_range = (float(value_range[0]), float(value_range[1]))
 
@@ -359,12 +333,6 @@ class RandomErasing(Augmentation):
         inside = rectangles(images, *_piece(images, self.scale, self.ratio))
         inside = inside & chosen(len(images), self.factor)
         return plait.where(inside, new, images)
-
-    def extra_repr(self) -> str:
-        return (
-            f"factor={self.factor}, scale={self.scale}, fill_value={self.fill_value}, "
-            f"value_range={self.value_range}, ratio={self.ratio}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -39,6 +39,8 @@ class RandomFlip(Augmentation):
         ArgumentError: no such mode.
     """
 
+    _shown = ("mode",)
+
     def __init__(self, mode: str = "horizontal_and_vertical") -> None:
         super().__init__()
         known = ("horizontal", "vertical", "horizontal_and_vertical")
@@ -50,9 +52,6 @@ class RandomFlip(Augmentation):
                 mirrored = plait.flip(images, axis=axis)
                 images = plait.where(chosen(len(images), 0.5), mirrored, images)
         return images
-
-    def extra_repr(self) -> str:
-        return f"mode={self.mode!r}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -84,16 +83,6 @@ class _Warp(Augmentation):
         """Return an affine map for each image: shape (n, 2, 3)."""
         raise NotImplementedError(f"{type(self).__name__} moves nothing")
 
-    def _shown(self) -> str:
-        """Return the arguments that are its own, for `repr`."""
-        raise NotImplementedError(f"{type(self).__name__} shows nothing")
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self._shown()}, fill_mode={self.fill_mode!r}, "
-            f"interpolation={self.interpolation!r}"
-        )
-
 
 class RandomRotation(_Warp):
     """Turns images about their middle by random angles, in training mode.
@@ -113,6 +102,8 @@ class RandomRotation(_Warp):
         ArgumentError: a factor outside of -1..1, no such mode or interpolation.
     """
 
+    _shown = ("factor", "fill_mode", "interpolation")
+
     def __init__(
         self,
         factor: Factor,
@@ -127,9 +118,6 @@ class RandomRotation(_Warp):
         low, high = self.factor
         whole = 2 * math.pi
         return turn(drawn(len(images), low * whole, high * whole, images), images)
-
-    def _shown(self) -> str:
-        return f"factor={self.factor}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -155,6 +143,8 @@ class RandomTranslation(_Warp):
         ArgumentError: a factor outside of -1..1, no such mode or interpolation.
     """
 
+    _shown = ("height_factor", "width_factor", "fill_mode", "interpolation")
+
     def __init__(
         self,
         height_factor: Factor,
@@ -173,9 +163,6 @@ class RandomTranslation(_Warp):
         x = drawn(n, *self.width_factor, images) * -2
         y = drawn(n, *self.height_factor, images) * -2
         return matrix(((1, 0, x), (0, 1, y)), images)
-
-    def _shown(self) -> str:
-        return f"height_factor={self.height_factor}, width_factor={self.width_factor}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -201,6 +188,8 @@ class RandomZoom(_Warp):
         ArgumentError: a factor outside of -0.99..10, no such mode or interpolation.
     """
 
+    _shown = ("height_factor", "width_factor", "fill_mode", "interpolation")
+
     def __init__(
         self,
         height_factor: Factor,
@@ -225,9 +214,6 @@ class RandomZoom(_Warp):
             x = drawn(n, *self.width_factor, images) + 1
         return matrix(((x, 0, 0), (0, y, 0)), images)
 
-    def _shown(self) -> str:
-        return f"height_factor={self.height_factor}, width_factor={self.width_factor}"
-
     @staticmethod
     def samples() -> list[Sample]:
         both = {"height_factor": (0.1, 0.3), "width_factor": (-0.3, -0.1)}
@@ -251,6 +237,8 @@ class RandomShear(_Warp):
         ArgumentError: a factor outside of -1..1, no such mode or interpolation.
     """
 
+    _shown = ("x_factor", "y_factor", "fill_mode", "interpolation")
+
     def __init__(
         self,
         x_factor: Factor = 0.0,
@@ -269,9 +257,6 @@ class RandomShear(_Warp):
         x = drawn(n, *self.x_factor, images) * -(height / width)
         y = drawn(n, *self.y_factor, images) * -(width / height)
         return matrix(((1, x, 0), (y, 1, 0)), images)
-
-    def _shown(self) -> str:
-        return f"x_factor={self.x_factor}, y_factor={self.y_factor}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -298,6 +283,8 @@ class RandomPerspective(_Warp):
 
     Source: P. S. Heckbert, "Fundamentals of texture mapping and image warping", 1989.
     """
+
+    _shown = ("factor", "scale", "fill_mode", "interpolation")
 
     def __init__(
         self,
@@ -329,9 +316,6 @@ class RandomPerspective(_Warp):
         moved = self._read(images, grid)
         return plait.where(chosen(n, self.factor), moved, images)
 
-    def _shown(self) -> str:
-        return f"factor={self.factor}, scale={self.scale}"
-
     @staticmethod
     def samples() -> list[Sample]:
         return samples_of({}, {"factor": 0.5, "scale": 0.3, "fill_mode": "nearest"})
@@ -361,6 +345,8 @@ class RandomElasticTransform(_Warp):
     Source: O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for
     biomedical image segmentation", 2015, section 3.1.
     """
+
+    _shown = ("factor", "scale", "fill_mode", "interpolation")
 
     def __init__(
         self,
@@ -395,9 +381,6 @@ class RandomElasticTransform(_Warp):
         still = matrix(((1, 0, 0), (0, 1, 0)), images)
         bent = self._read(images, plait.affine_grid(still, images.shape) + moved)
         return plait.where(chosen(n, self.factor), bent, images)
-
-    def _shown(self) -> str:
-        return f"factor={self.factor}, scale={self.scale}"
 
     @staticmethod
     def samples() -> list[Sample]:

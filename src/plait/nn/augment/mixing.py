@@ -93,6 +93,8 @@ class MixUp(_Mix):
     Source: H. Zhang et al., "mixup: beyond empirical risk minimization", 2018.
     """
 
+    _shown = ("alpha",)
+
     def __init__(self, alpha: float = 0.2) -> None:
         super().__init__()
         if not 0 < alpha < float("inf"):
@@ -103,9 +105,6 @@ class MixUp(_Mix):
         share = mixing_shares(len(images), self.alpha, images)
         kept = share.reshape((-1,) + (1,) * (images.ndim - 1))
         return others + kept * (images - others), share
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -134,6 +133,8 @@ class CutMix(_Mix):
     with localizable features", 2019.
     """
 
+    _shown = ("factor",)
+
     def __init__(self, factor: Factor = 1.0) -> None:
         super().__init__()
         self.factor = pair_of("CutMix", "factor", factor, 0, 1)
@@ -148,9 +149,6 @@ class CutMix(_Mix):
         inside = rectangles(images, length, length)
         stayed = 1 - inside.to(images.dtype).mean((1, 2, 3))
         return plait.where(inside, others, images), stayed
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}"
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -11,7 +11,7 @@ Read first: `_step`, `RandAugment`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import plait
@@ -20,6 +20,7 @@ from plait import Tensor
 from ...errors import ArgumentError
 from ..sample import Sample
 from .augmentation import (
+    Pair,
     Recolouring,
     choice_of,
     mixing_shares,
@@ -202,9 +203,11 @@ class RandAugment(Recolouring):
     a reduced search space", 2020.
     """
 
+    _shown = ("num_ops", "factor", "value_range")
+
     def __init__(
         self,
-        value_range: Sequence[float] = UNIT,
+        value_range: Pair = UNIT,
         num_ops: int = 2,
         factor: float = 0.5,
         interpolation: str = "bilinear",
@@ -232,12 +235,6 @@ class RandAugment(Recolouring):
             plait.ones(shape, dtype=plait.bool),
         )
         return _changed(images, steps, "RandAugment", self.interpolation)
-
-    def extra_repr(self) -> str:
-        return (
-            f"num_ops={self.num_ops}, factor={self.factor}, "
-            f"value_range={self.value_range}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -276,9 +273,11 @@ class AugMix(Recolouring):
     robustness and uncertainty", 2020.
     """
 
+    _shown = ("num_chains", "chain_depth", "factor", "alpha", "all_ops", "value_range")
+
     def __init__(
         self,
-        value_range: Sequence[float] = UNIT,
+        value_range: Pair = UNIT,
         num_chains: int = 3,
         chain_depth: int = 3,
         factor: float = 0.3,
@@ -336,13 +335,6 @@ class AugMix(Recolouring):
         # That distribution is then one of exponential numbers, much less to compile.
         parts = plait.random.exponential(shape=(self.num_chains, n))
         return parts / parts.sum(0)
-
-    def extra_repr(self) -> str:
-        return (
-            f"num_chains={self.num_chains}, chain_depth={self.chain_depth}, "
-            f"factor={self.factor}, alpha={self.alpha}, all_ops={self.all_ops}, "
-            f"value_range={self.value_range}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -6,6 +6,7 @@ Read first: `RandomBrightness`, `RandomSaturation`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import plait
 from plait import Tensor
@@ -15,6 +16,7 @@ from ..sample import Sample
 from .augmentation import (
     Augmentation,
     Factor,
+    Pair,
     Recolouring,
     chosen,
     drawn,
@@ -37,7 +39,19 @@ from .pixels import (
 UNIT = (0.0, 1.0)
 
 
-class RandomBrightness(Recolouring):
+class _ByFactor(Recolouring):
+    """A recolouring by a factor, which is drawn for each image."""
+
+    _shown = ("factor", "value_range")
+    _least: ClassVar[float] = 0
+
+    def __init__(self, factor: Factor, value_range: Pair = UNIT) -> None:
+        super().__init__()
+        self.factor = pair_of(type(self).__name__, "factor", factor, self._least, 1)
+        self._set_range(value_range)
+
+
+class RandomBrightness(_ByFactor):
     """Makes images brighter or darker by random amounts, in training mode.
 
     Formula: x + f * (highest - lowest value), clipped to the range of values.
@@ -52,16 +66,10 @@ class RandomBrightness(Recolouring):
         ArgumentError: a factor outside of -1..1, or no range.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = UNIT) -> None:
-        super().__init__()
-        self.factor = pair_of("RandomBrightness", "factor", factor, -1, 1)
-        self._set_range(value_range)
+    _least = -1
 
     def _coloured(self, images: Tensor) -> Tensor:
         return images + drawn(len(images), *self.factor, images)
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -86,7 +94,9 @@ class RandomContrast(Recolouring):
         ArgumentError: below outside of 0..1, above less than 0, or no range.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = UNIT) -> None:
+    _shown = ("factor", "value_range")
+
+    def __init__(self, factor: Factor, value_range: Pair = UNIT) -> None:
         super().__init__()
         below, above = factor if isinstance(factor, Sequence) else (factor, factor)
         if not (0 <= below <= 1 and 0 <= above < float("inf")):
@@ -104,16 +114,13 @@ class RandomContrast(Recolouring):
         share = drawn(len(images), 1 - below, 1 + above, images)
         return blended(mean, images, share)
 
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
-
     @staticmethod
     def samples() -> list[Sample]:
         wide = {"factor": (0.5, 2.0), "value_range": (0, 2)}
         return samples_of({"factor": 0.1}, {"factor": (0.5, 0.0)}, wide)
 
 
-class RandomSaturation(Recolouring):
+class RandomSaturation(_ByFactor):
     """Makes the colours of images stronger or paler at random, in training mode.
 
     Formula: the saturation in HSV is multiplied by f / (1 - f), and is 1 at most.
@@ -133,19 +140,11 @@ class RandomSaturation(Recolouring):
     Source: A. R. Smith, "Color gamut transform pairs", 1978.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = UNIT) -> None:
-        super().__init__()
-        self.factor = pair_of("RandomSaturation", "factor", factor, 0, 1)
-        self._set_range(value_range)
-
     def _coloured(self, images: Tensor) -> Tensor:
         factor = drawn(len(images), *self.factor, images)
         # Where it is 1, a factor so large that any colour is fully saturated.
         scale = factor / plait.maximum(1 - factor, 1e-6)
         return resaturated(images, scale, "RandomSaturation")
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -154,7 +153,7 @@ class RandomSaturation(Recolouring):
         return samples_of({"factor": 0.5}, {"factor": (1.0, 1.0)}, wide) + grey_images
 
 
-class RandomHue(Recolouring):
+class RandomHue(_ByFactor):
     """Turns the hues of images by random angles, in training mode.
 
     Formula: the hue in HSV, as a fraction of the circle, grows by f / 2 or falls by it.
@@ -173,18 +172,10 @@ class RandomHue(Recolouring):
     Source: A. R. Smith, "Color gamut transform pairs", 1978.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = UNIT) -> None:
-        super().__init__()
-        self.factor = pair_of("RandomHue", "factor", factor, 0, 1)
-        self._set_range(value_range)
-
     def _coloured(self, images: Tensor) -> Tensor:
         turn = drawn(len(images), *self.factor, images) / 2
         turn = plait.where(chosen(len(images), 0.5), turn, -turn)
         return rehued(images, turn, "RandomHue")
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -193,7 +184,7 @@ class RandomHue(Recolouring):
         return samples_of({"factor": 0.3}, wide) + grey_images
 
 
-class RandomColorDegeneration(Recolouring):
+class RandomColorDegeneration(_ByFactor):
     """Takes random shares of the colour out of images, in training mode.
 
     Formula: (1 - f) * x + f * the grey image of x.
@@ -211,17 +202,9 @@ class RandomColorDegeneration(Recolouring):
     Source: brightness as in ITU-R BT.601.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = UNIT) -> None:
-        super().__init__()
-        self.factor = pair_of("RandomColorDegeneration", "factor", factor, 0, 1)
-        self._set_range(value_range)
-
     def _coloured(self, images: Tensor) -> Tensor:
         share = drawn(len(images), *self.factor, images)
         return blended(images, grey(images, "RandomColorDegeneration"), share)
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -243,6 +226,8 @@ class RandomGrayscale(Augmentation):
     Source: brightness as in ITU-R BT.601.
     """
 
+    _shown = ("factor",)
+
     def __init__(self, factor: float = 0.5) -> None:
         super().__init__()
         self.factor = share_of("RandomGrayscale", "factor", factor)
@@ -250,9 +235,6 @@ class RandomGrayscale(Augmentation):
     def _changed(self, images: Tensor) -> Tensor:
         dull = grey(images, "RandomGrayscale")
         return plait.where(chosen(len(images), self.factor), dull, images)
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -272,9 +254,9 @@ class RandomInvert(Recolouring):
         ArgumentError: a factor outside of 0..1, or no range.
     """
 
-    def __init__(
-        self, factor: float = 1.0, value_range: Sequence[float] = UNIT
-    ) -> None:
+    _shown = ("factor", "value_range")
+
+    def __init__(self, factor: float = 1.0, value_range: Pair = UNIT) -> None:
         super().__init__()
         self.factor = share_of("RandomInvert", "factor", factor)
         self._set_range(value_range)
@@ -282,9 +264,6 @@ class RandomInvert(Recolouring):
     def _coloured(self, images: Tensor) -> Tensor:
         negatives = inverted(images)
         return plait.where(chosen(len(images), self.factor), negatives, images)
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -307,9 +286,9 @@ class RandomPosterization(Recolouring):
         ArgumentError: a number of bits outside of 1..8, or no range.
     """
 
-    def __init__(
-        self, factor: int | Sequence[int], value_range: Sequence[float] = UNIT
-    ) -> None:
+    _shown = ("factor", "value_range")
+
+    def __init__(self, factor: int | Sequence[int], value_range: Pair = UNIT) -> None:
         super().__init__()
         bits = (factor, factor) if isinstance(factor, int) else tuple(factor)
         whole = len(bits) == 2 and all(isinstance(n, int) for n in bits)
@@ -329,9 +308,6 @@ class RandomPosterization(Recolouring):
         bits = plait.random.randint(low, high + 1, shape=(len(images), 1, 1, 1))
         return posterized(images, bits.to(images.dtype))
 
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
-
     @staticmethod
     def samples() -> list[Sample]:
         return samples_of(
@@ -339,7 +315,7 @@ class RandomPosterization(Recolouring):
         )
 
 
-class RandomSharpness(Recolouring):
+class RandomSharpness(_ByFactor):
     """Makes images sharper or less sharp by random amounts, in training mode.
 
     Formula: s + 2 f * (x - s), where s is x smoothed: an inner pixel is mixed with its
@@ -356,17 +332,9 @@ class RandomSharpness(Recolouring):
         ArgumentError: a factor outside of 0..1, or no range.
     """
 
-    def __init__(self, factor: Factor, value_range: Sequence[float] = UNIT) -> None:
-        super().__init__()
-        self.factor = pair_of("RandomSharpness", "factor", factor, 0, 1)
-        self._set_range(value_range)
-
     def _coloured(self, images: Tensor) -> Tensor:
         share = drawn(len(images), *self.factor, images) * 2
         return blended(smoothed(images), images, share)
-
-    def extra_repr(self) -> str:
-        return f"factor={self.factor}, value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -397,7 +365,7 @@ class RandomColorJitter(Recolouring):
 
     def __init__(
         self,
-        value_range: Sequence[float] = UNIT,
+        value_range: Pair = UNIT,
         brightness_factor: Factor | None = None,
         contrast_factor: Factor | None = None,
         saturation_factor: Factor | None = None,

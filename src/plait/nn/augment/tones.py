@@ -5,14 +5,20 @@ Read first: `AutoContrast`, `Equalization`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import plait
 from plait import Tensor
 
 from ...errors import ArgumentError
 from ..sample import Sample
-from .augmentation import Factor, Recolouring, drawn, pair_of, pictures, samples_of
+from .augmentation import (
+    Factor,
+    Pair,
+    Recolouring,
+    drawn,
+    pair_of,
+    pictures,
+    samples_of,
+)
 from .pixels import counted, equalized, inverted, levels, stretched
 from .recolouring import UNIT
 
@@ -33,16 +39,14 @@ class AutoContrast(Recolouring):
     """
 
     _always = True
+    _shown = ("value_range",)
 
-    def __init__(self, value_range: Sequence[float] = UNIT) -> None:
+    def __init__(self, value_range: Pair = UNIT) -> None:
         super().__init__()
         self._set_range(value_range)
 
     def _coloured(self, images: Tensor) -> Tensor:
         return stretched(images)
-
-    def extra_repr(self) -> str:
-        return f"value_range={self.value_range}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -74,17 +78,15 @@ class Equalization(Recolouring):
     """
 
     _always = True
+    _shown = ("value_range", "bins")
 
-    def __init__(self, value_range: Sequence[float] = UNIT, bins: int = 256) -> None:
+    def __init__(self, value_range: Pair = UNIT, bins: int = 256) -> None:
         super().__init__()
         self._set_range(value_range)
         self.bins = _bins("Equalization", bins)
 
     def _coloured(self, images: Tensor) -> Tensor:
         return equalized(images, self.bins)
-
-    def extra_repr(self) -> str:
-        return f"value_range={self.value_range}, bins={self.bins}"
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -127,10 +129,11 @@ class ContrastLimitedAdaptiveHistogramEqualization(Recolouring):
     """
 
     _always = True
+    _shown = ("value_range", "clip_limit", "tile_grid_size", "bins")
 
     def __init__(
         self,
-        value_range: Sequence[float] = UNIT,
+        value_range: Pair = UNIT,
         clip_limit: float = 4.0,
         tile_grid_size: tuple[int, int] = (8, 8),
         bins: int = 256,
@@ -184,12 +187,6 @@ class ContrastLimitedAdaptiveHistogramEqualization(Recolouring):
         total = plait.cumulative_sum(kept + spread, axis=-1) / pixels
         return plait.round(total * (self.bins - 1)) / (self.bins - 1)
 
-    def extra_repr(self) -> str:
-        return (
-            f"value_range={self.value_range}, clip_limit={self.clip_limit}, "
-            f"tile_grid_size={self.tile_grid_size}, bins={self.bins}"
-        )
-
     @staticmethod
     def samples() -> list[Sample]:
         return samples_of(
@@ -234,11 +231,13 @@ class Solarization(Recolouring):
         ArgumentError: a factor outside of 0..1, or no range.
     """
 
+    _shown = ("addition_factor", "threshold_factor", "value_range")
+
     def __init__(
         self,
         addition_factor: Factor = 0.0,
         threshold_factor: Factor = 0.0,
-        value_range: Sequence[float] = UNIT,
+        value_range: Pair = UNIT,
     ) -> None:
         super().__init__()
         name = "Solarization"
@@ -253,12 +252,6 @@ class Solarization(Recolouring):
         raised = (images + drawn(n, *self.addition_factor, images)).clip(0, 1)
         threshold = drawn(n, *self.threshold_factor, images)
         return plait.where(raised < threshold, raised, inverted(raised))
-
-    def extra_repr(self) -> str:
-        return (
-            f"addition_factor={self.addition_factor}, "
-            f"threshold_factor={self.threshold_factor}, value_range={self.value_range}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -5,15 +5,14 @@ Read first: `Unfold`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 import plait
 from plait import Tensor
 
+from ..arguments import Sizes
 from .sample import Sample, uniform
 from .spatial import Spatial
-
-Sizes = int | Sequence[int]
 
 
 class Unfold(Spatial):
@@ -40,6 +39,9 @@ class Unfold(Spatial):
     """
 
     rank = 2
+    _shown: ClassVar[tuple[str, ...]] = (
+        "kernel_size", "dilation", "padding", "stride",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,12 +66,6 @@ class Unfold(Spatial):
             input, self._window, dilation=self._dilation, padding=self._padding,
             stride=self._stride,
         )  # fmt: skip
-
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, dilation={self.dilation}, "
-            f"padding={self.padding}, stride={self.stride}"
-        )
 
     @staticmethod
     def samples() -> list[Sample]:
@@ -97,6 +93,8 @@ class Fold(Unfold):
         ShapeError: (calling it) there are not so many windows in that size.
     """
 
+    _shown = ("output_size", *Unfold._shown)
+
     def __init__(
         self,
         output_size: Sizes,
@@ -114,9 +112,6 @@ class Fold(Unfold):
             input, self._size, self._window, dilation=self._dilation,
             padding=self._padding, stride=self._stride,
         )  # fmt: skip
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}, {super().extra_repr()}"
 
     @staticmethod
     def samples() -> list[Sample]:

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 import plait
 from plait import Tensor
 
+from ..arguments import checked
 from ..errors import ArgumentError, ShapeError
 
 
+@checked
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """Return the elements of all parameters, one after another.
 
@@ -31,6 +33,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     return plait.concat(parts)
 
 
+@checked
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Set parameters to the elements of a vector, as `parameters_to_vector` made it.
 

@@ -14,10 +14,11 @@ import numpy as np
 import plait
 from plait import Tensor
 
+from ..arguments import Probability, Reduction, Size
 from ..errors import ArgumentError, ShapeError
 from .containers import ModuleList, Sequential
 from .criterion import WEIGHTS, WeightedCriterion, reductions
-from .linear import Linear, sizes
+from .linear import Linear
 from .module import Module
 from .sample import Sample, integers, uniform
 
@@ -65,8 +66,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def __init__(
         self,
-        in_features: int,
-        n_classes: int,
+        in_features: Size,
+        n_classes: Size,
         cutoffs: Sequence[int],
         div_value: float = 4.0,
         head_bias: bool = False,
@@ -74,7 +75,6 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        sizes(type(self).__name__, in_features=in_features, n_classes=n_classes)
         given = [int(c) for c in cutoffs]
         rising = all(
             x < y for x, y in zip([0, *given], [*given, n_classes], strict=True)
@@ -202,6 +202,7 @@ class LinearCrossEntropyLoss(WeightedCriterion):
 
     Attributes:
         linear: the `Linear` map.
+        weight: the given one, a buffer; or None.
 
     Input: shape (n, in_features) and class numbers, shape (n,). Result: a scalar, or
     shape (n,) for "none".
@@ -211,16 +212,16 @@ class LinearCrossEntropyLoss(WeightedCriterion):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: Size,
         num_classes: int,
         *,
         bias: bool = False,
         device: Any = None,
         dtype: Any = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         weight: Tensor | None = None,
         ignore_index: int = -100,
-        label_smoothing: float = 0.0,
+        label_smoothing: Probability = 0.0,
         chunk: int | None = None,
     ) -> None:
         super().__init__(weight, reduction)
