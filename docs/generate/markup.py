@@ -98,8 +98,8 @@ def paragraph(block: list[str], names: Names) -> list[str]:
         found = []
         if name.startswith("Input") and " Result: " in rest:
             rest, _, result = rest.partition(" Result: ")
-            found = [f"**Result.** {inline(result, names)}", ""]
-        return [f"**{name}.** {inline(rest, names)}", "", *found]
+            found = [f"**Result:** {inline(result, names)}", ""]
+        return [f"**{name}:** {inline(rest, names)}", "", *found]
     return [inline(text, names), ""]
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import plait
 from plait import errors, linalg, random
-from plait.names import FRAMEWORKS, entries
+from plait.names import FRAMEWORKS, entries, public
 from plait.ops.catalogue import MODULES
 
 from . import markup
@@ -63,13 +63,11 @@ def pages() -> Iterator[Page]:
     for name, room in (("linalg", linalg), ("random", random)):
         items = [
             (f"plait.{name}.{key}", value)
-            for key, value in sorted(vars(room).items())
-            if not key.startswith("_")
-            and (inspect.isfunction(value) or inspect.isclass(value))
+            for key, value in ((key, getattr(room, key)) for key in public(room))
+            if (inspect.isfunction(value) or inspect.isclass(value))
             and getattr(value, "__doc__", None)
-            and key != "lift"
         ]
-        items = [(path, x) for path, x in items if _is_own(x)]
+        items.sort()
         title, intro = _heading(room)
         yield Page(name, title, intro, items)
     found = [
@@ -81,10 +79,6 @@ def pages() -> Iterator[Page]:
     yield Page("errors", title, intro, found)
     for room in ROOMS:
         yield from _room(room)
-
-
-def _is_own(value: Any) -> bool:
-    return (value.__module__ or "").startswith("plait")
 
 
 def _functions() -> Iterator[Page]:
@@ -173,6 +167,13 @@ class Names:
 
     def __init__(self, found: Iterable[Page]) -> None:
         self.known = {path for page in found for path, _ in page.items}
+        # What other frameworks call it, so that a search finds it.
+        self.others: dict[str, list[str]] = {}
+        for framework in FRAMEWORKS:
+            for one in entries(framework):
+                if one.name != one.path.rpartition(".")[2]:
+                    there = f"{one.module}.{one.name}".removeprefix("abbreviations.")
+                    self.others.setdefault(one.path, []).append(there)
 
     def near(self, path: str) -> markup.Names:
         """Return a function from a name, used in the docstring of `path`, to what it
@@ -237,6 +238,9 @@ def lines(page: Page, names: Names) -> Iterator[str]:
         if page.intro == text:
             text = ""
         body = markup.render(text, names.near(path))
+        if others := names.others.get(path):
+            # A search for their names finds ours.
+            body += [f"**Elsewhere:** {markup.escaped(', '.join(others))}.", ""]
         if inspect.isclass(value) and (shown := example(value)):
             body += ["**Example**", "", ".. code-block:: python", ""]
             body += [f"    {line}" for line in shown.splitlines()] + [""]
@@ -273,13 +277,16 @@ def heading(text: str, mark: str) -> list[str]:
 
 def table(framework: str, names: Names) -> Iterator[str]:
     """Yield the lines of the page for users of another framework."""
-    yield from heading(f"Coming from {FRAMEWORKS[framework]}", "=")
+    title = FRAMEWORKS[framework]
+    short = framework == "abbreviations"
+    yield from heading("Abbreviations" if short else f"Coming from {title}", "=")
     found = entries(framework)
     near = names.near("plait")
     for module in dict.fromkeys(one.module for one in found):
         yield from heading(module, "-")
         yield ".. list-table::"
         yield "    :header-rows: 1"
+        yield "    :widths: 30 30 40"
         yield ""
         yield from ("    * - there", "      - here", "      - remark")
         for one in found:
@@ -293,12 +300,23 @@ def table(framework: str, names: Names) -> Iterator[str]:
         yield ""
 
 
-def contents(title: str, paths: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a page that lists others."""
+def contents(
+    title: str, paths: Iterable[str], families: Iterable[Page] = ()
+) -> Iterator[str]:
+    """Yield the lines of a page that lists others, or all that is in them by name."""
     yield from heading(title, "=")
-    yield from (".. toctree::", "    :maxdepth: 1", "")
+    yield from (".. toctree::", "    :maxdepth: 1")
+    shown = list(families)
+    yield from (["    :hidden:", ""] if shown else [""])
     yield from (f"    {path}" for path in paths)
     yield ""
+    for page in shown:
+        yield f":doc:`{markup.escaped(page.title)} <{page.path.partition('/')[2]}>`"
+        names = (
+            f":py:obj:`{path.rpartition('.')[2]} <{path}>`" for path, _ in page.items
+        )
+        yield f"    {', '.join(names)}"
+        yield ""
 
 
 def entry(page: Page) -> str:
@@ -325,14 +343,14 @@ def write(folder: Path) -> list[str]:
     groups = {"functions": "Functions", **ROOMS}
     for group, title in groups.items():
         inside = [
-            entry(page)
+            page
             for page in sorted(every, key=lambda page: page.path)
             if page.items and page.path.startswith(f"{group}/")
         ]
-        texts[f"{group}/contents"] = contents(title, inside)
+        texts[f"{group}/contents"] = contents(title, map(entry, inside), inside)
         if group != "functions":
             tops.append(f"{group}/contents")
-    texts["contents"] = contents("Reference", [*tops, "errors"])
+    texts["contents"] = contents("Reference", [*tops, "Errors <errors>"])
     for page in folder.rglob("*.rst"):
         if page.relative_to(folder).with_suffix("").as_posix() not in texts:
             page.unlink()

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 
 import plait
 from plait.data import ArrayDataset, Dataset, ListDataset, Loader
-from plait.errors import ArgumentError, ShapeError, StateDictError
+from plait.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ShapeError,
+    StateDictError,
+)
 
 
 def numbers(n):
@@ -334,11 +339,11 @@ def test_ops_in_a_data_set_run_in_the_thread():
     [
         (
             {"batch_size": 0},
-            "[Loader] batch_size must be an integer of at least 1. Got: 0.",
+            "[Loader] batch_size must be an integer of at least 1 or None. Got: 0.",
         ),
         (
             {"batch_size": 2.0},
-            "[Loader] batch_size must be an integer of at least 1. Got: 2.0.",
+            "[Loader] batch_size must be an integer of at least 1 or None. Got: 2.0.",
         ),
         (
             {"batch_size": None, "drop_last": True},
@@ -347,7 +352,13 @@ def test_ops_in_a_data_set_run_in_the_thread():
         ),
         (
             {"prefetch": -1},
-            "[Loader] prefetch must be a number of batches, 0 or more. Got: -1.",
+            "[Loader] prefetch must be an integer of at least 0. Got: -1.",
+        ),
+        (
+            {"num_workers": 4},
+            "[Loader] there is no argument 'num_workers'. Expected: Loader(dataset, "
+            "batch_size=1, *, shuffle=False, drop_last=False, seed=0, prefetch=0, "
+            "collate=None). Fix: did you mean 'prefetch'?",
         ),
         (
             {"shuffle": True, "seed": -1},
@@ -356,7 +367,7 @@ def test_ops_in_a_data_set_run_in_the_thread():
     ],
 )
 def test_what_is_refused_and_how(arguments, message):
-    with pytest.raises(ArgumentError) as caught:
+    with pytest.raises((ArgumentError, ArgumentTypeError)) as caught:
         Loader(numbers(3), **arguments)
     assert caught.value.message == message
 

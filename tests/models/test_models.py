@@ -382,6 +382,10 @@ def test_unknown_names():
 
 
 def test_models_without_trained_weights():
+    assert message(lambda: models.resnet18(weights="DEFAULT")) == (
+        "[resnet18] weights are read from files. Got: weights='DEFAULT'. Expected: the "
+        "path of a .pth or .safetensors file."
+    )
     text = message(lambda: models.squeezenet1_0(weights="imagenet"))
     assert text.startswith(
         "[squeezenet1_0] no package is known that has trained weights of this model. "

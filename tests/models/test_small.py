@@ -76,8 +76,8 @@ def test_the_perceptron_learns_what_a_plane_parts():
     assert net.fit(corners, plait.asarray([0, 1, 1, 0])).numpy().all()  # xor: never
     text = message(lambda: net.fit(corners, plait.asarray([0, 1])), ShapeError)
     assert text == (
-        "[Perceptron] the examples do not fit. Got: (4, 2) and (2,). Expected: (n, 2) "
-        "and (n,)."
+        "[Perceptron] there is not one class for each example. Got: (2,). Expected: "
+        "(4,)."
     )
 
 
@@ -221,8 +221,12 @@ def test_wrong_reservoirs():
     net = models.EchoStateNetwork(1, 4, 2)
     x = plait.zeros((5, 1))
     assert message(lambda: net.fit(x, x), ShapeError) == (
-        "[EchoStateNetwork] the sequences do not fit. Got: (5, 1) and (5, 1). "
-        "Expected: (length, 1) and (length, 2)."
+        "[EchoStateNetwork] the sequences do not fit. Got: (5, 1). Expected: (n, 2)."
+    )
+    long = plait.zeros((5, 2))
+    assert message(lambda: net.fit(x, long, washout=5), ShapeError) == (
+        "[EchoStateNetwork] the sequences have other lengths. Got: 5 and 5, washout=5. "
+        "Expected: equal lengths, and more steps than those that do not count."
     )
     assert message(lambda: net.go_on(x, 3), ShapeError) == (
         "[EchoStateNetwork] the outputs cannot be inputs. Got: 2 outputs. Expected: 1."
@@ -263,6 +267,9 @@ def test_wrong_hopfield_nets():
     assert message(lambda: net(plait.ones((1, 4))), ShapeError) == (
         "[HopfieldNet] the patterns do not fit. Got: (1, 4). Expected: (n, 3)."
     )
+    assert message(lambda: net.store([[1, 0, 1]])) == (
+        "[HopfieldNet] patterns are -1 and 1. Fix: of 0 and 1, take 2 * x - 1."
+    )
 
 
 def test_the_rule_of_the_map():
@@ -284,8 +291,11 @@ def test_a_map_lays_itself_over_a_square():
     x = plait.random.uniform(shape=(300, 2))
     net = models.SelfOrganizingMap(5, 5, 2)
     before = float(net.error(x))
-    net.fit(x, epochs=8)
+    distances = net.fit(x, epochs=8).numpy()
     assert float(net.error(x)) < 0.12 < before
+    assert distances.shape == (8,)
+    assert 0.12 > distances[-1] > 0
+    assert distances[0] > 2 * distances[-1]
     assert {*map(tuple, net(x).tolist())} >= {(0, 0), (4, 4), (0, 4), (4, 0)}
     # Neighbours on the grid lie near to one another.
     grid = net.points.numpy().reshape(5, 5, 2)
@@ -295,6 +305,24 @@ def test_a_map_lays_itself_over_a_square():
     assert text == (
         "[SelfOrganizingMap] the examples do not fit. Got: (2, 3). Expected: (n, 2)."
     )
+
+
+def test_lists_and_arrays_will_do():
+    x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 0, 0, 1]
+    for given in (x, np.array(x), np.array(x, np.float64)):
+        net = models.Perceptron(2)
+        assert net.fit(given, y, epochs=10)[-1].item() == 0
+        assert net(given).tolist() == y
+    wave = np.sin(np.arange(60))[:, None]
+    echo = models.EchoStateNetwork(1, 20, 1)
+    assert echo.fit(wave[:-1], wave[1:], washout=10).item() < 1e-3
+    assert echo(wave.tolist()).dtype is plait.float32
+    memory = models.HopfieldNet(3)
+    memory.store([[1, -1, 1]])
+    assert memory([[1, 1, 1]]).tolist() == [[1, -1, 1]]
+    assert models.RestrictedBoltzmannMachine(2, 3).fit(x, epochs=2).shape == (2,)
+    assert models.SelfOrganizingMap(2, 2, 2).fit(x, epochs=2).shape == (2,)
+    assert models.DeepQ(2, 2).act([0.0, 1.0]) in (0, 1)
 
 
 # --- nets that make examples

@@ -148,12 +148,9 @@ def test_the_state_of_the_giants(name, layers):
     }  # fmt: skip
     assert found == table[name]
     assert models.names()[name] == found["parameters"]
-    assert (
-        inspect.getclosurevars(models.entry(name).build).nonlocals["settings"][
-            "n_layer"
-        ]
-        == layers
-    )
+    build = inspect.unwrap(models.entry(name).build)
+    settings = inspect.getclosurevars(build).nonlocals["settings"]
+    assert settings["n_layer"] == layers
 
 
 # --- generation

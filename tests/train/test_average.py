@@ -104,9 +104,9 @@ def test_in_fit():
 
 def test_what_is_refused():
     for make, message in (
-        (lambda: WeightAverage(1.5), "decay is not in 0..1"),
-        (lambda: WeightAverage(every="batch"), "every is neither 'step' nor 'epoch'"),
-        (lambda: WeightAverage(start=-1), "start is negative"),
+        (lambda: WeightAverage(1.5), "decay must be a number from 0 to 1"),
+        (lambda: WeightAverage(every="batch"), "every must be 'step' or 'epoch'"),
+        (lambda: WeightAverage(start=-1), "start must be an integer of at least 0"),
     ):
         with pytest.raises(ArgumentError, match=message):
             make()

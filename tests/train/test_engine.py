@@ -180,8 +180,9 @@ def test_a_batch_that_is_no_pair_is_refused(parts, batch, got):
         Engine().train(*parts[:3], [batch])
     assert caught.value.message == (
         f"[Engine] a batch is not an input and a target. Got: {got}. Expected: a pair, "
-        "or a dictionary with 'input' and 'target'. Fix: change the data set with "
-        "map(), or override Engine.split."
+        "or a dictionary with 'input' and 'target'. Fix: make batches of arrays with "
+        "data.Loader((x, y), 32); change others with map() of the data set, or "
+        "override Engine.split."
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import plait
 from plait import nn, optim
 from plait.data import Loader
-from plait.errors import ArgumentError
+from plait.errors import ArgumentError, ArgumentTypeError
 from plait.metrics import Accuracy, ClassError, ConfusionMatrix
 from plait.train import (
     ConsoleLog,
@@ -22,6 +22,7 @@ from plait.train import (
     JSONLinesLog,
     Measure,
     fit,
+    predict,
 )
 from plait.train.log import shown
 
@@ -225,3 +226,53 @@ def test_an_evaluation_alone():
 )
 def test_how_numbers_are_shown(name, value, text):
     assert shown(name, value) == text
+
+
+def test_predictions_are_those_of_all_batches(blobs):
+    points, labels = blobs
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5))
+    with plait.no_grad():
+        expected = model.eval()(plait.asarray(points)).numpy()
+    model.train()
+    for data in (points, blobs, {"input": points, "target": labels}):
+        found = predict(model, Loader(data, 50))
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert model.training
+    assert not found.requires_grad
+    both = predict(nn.LSTM(2, 3), Loader(points[:, None], 60))
+    assert both[0].shape == (120, 1, 3)
+    with pytest.raises(ArgumentError, match=r"\[predict\] there are no batches"):
+        predict(model, [])
+
+
+def test_gradients_can_be_limited(blobs):
+    norms = []
+
+    class Norms:
+        def on_backward(self, state):
+            total = sum(
+                float((p.grad**2).sum().item()) for p in state.model.parameters()
+            )
+            norms.append(math.sqrt(total))
+
+    trained(blobs, epochs=1, clip_norm=0.01, hooks=[Norms()])
+    assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer must be an Optimizer. Got: 'adam'"),
+        ({"optimizer": optim.Adam}, "optimizer must be an Optimizer. Got: the class"),
+        ({"loss_function": "mse"}, "loss_function must be a function. Got: 'mse'"),
+        ({"metrics": [Accuracy()]}, "metrics must be a dict"),
+        ({"metrics": {"a": Accuracy}}, "'a' is no metric. Got: the class Accuracy."),
+        ({"callbacks": []}, "there is no argument 'callbacks'"),
+        ({"validation_data": []}, "Fix: did you mean 'evaluate_on'?"),
+        ({"validation_split": 0.1}, "Fix: split the data with plait.data.Dataset"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused(blobs, arguments, message):
+    with pytest.raises(ArgumentTypeError) as caught:
+        trained(blobs, **arguments)
+    assert message in caught.value.message

@@ -99,13 +99,12 @@ def test_what_is_refused():
         trained(lambda _: optim.ExponentialLR(optimizer, 0.5))
     with pytest.raises(ArgumentError, match=r"no such number in the record\. Got: 'x'"):
         trained(lambda o: optim.ReduceLROnPlateau(o), watch="x")
-    with pytest.raises(ArgumentTypeError, match=r"no schedule\. Got: a str"):
+    with pytest.raises(ArgumentTypeError, match=r"or a function\. Got: 'cosine'"):
         RateSchedule("cosine")
     with pytest.raises(ArgumentError, match="goes with a function of the progress"):
         RateSchedule(optim.ExponentialLR(optimizer, 0.5), warm_up=0.1)
     with pytest.raises(ArgumentError) as caught:
         RateSchedule(warm_up=1)
     assert caught.value.message == (
-        "[RateSchedule] warm_up is a share of the training. Got: 1. Expected: at least "
-        "0 and below 1."
+        "[RateSchedule] warm_up must be a number of at least 0 and below 1. Got: 1."
     )

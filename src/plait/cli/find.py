@@ -11,23 +11,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import plait
-
-from ..names import FRAMEWORKS, entries, find
+from ..names import FRAMEWORKS, ROOMS, entries, find, found_at, modules, public, spell
 from .console import WIDTH, Failure, new_parser
 
 _DESCRIPTION = """\
-Say what plait has for a name that you know from another framework, such as Dense,
-clamp or adamw, or what a name of plait's own stands for. Capital letters do not
-matter.
+Say what plait has for a name that you know from another framework, such as
+Dense, clamp or adamw, or what a name of plait's own stands for. Capital letters
+do not matter.
 """
-
-# Where plait keeps what users call by name.
-ROOMS = (
-    *("plait", "plait.nn", "plait.nn.init", "plait.optim", "plait.distributions"),
-    *("plait.metrics", "plait.models", "plait.data", "plait.train", "plait.random"),
-    "plait.linalg",
-)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,42 +28,34 @@ def run(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     own = _own(options.name)
     for path, value in own:
-        print(path + _signature(value))
-        print(f"    {_summary(value)}")
+        print(_filled(path + _signature(value)))
+        print(textwrap.indent(textwrap.fill(_summary(value), WIDTH - 4), "    "))
     others = [e for e in find(options.name) if e.path not in dict(own)]
     for entry in others:
-        theirs = f"{FRAMEWORKS[entry.framework]}: {entry.module}.{entry.name}"
-        text = f"{theirs} is {entry.path}" if entry.path else f"{theirs} is left out"
-        if entry.remark:
-            text += f": {entry.remark}"
-        print(textwrap.fill(text, WIDTH, subsequent_indent="    "))
-    if not own and not others:
+        print(_filled(spell(entry)))
+    if own or others:
+        return 0
+    rooms = modules(options.name.rpartition(".")[2])
+    for room, theirs in rooms.items():
+        print(_filled(f"{theirs} is {room} here"))
+    if not rooms:
         raise Failure(f"there is no {options.name!r}{_near(options.name)}")
     return 0
 
 
 def _own(name: str) -> list[tuple[str, Any]]:
     wanted = name.rpartition(".")[2].lower()
-    found: list[tuple[str, Any]] = []
-    for path in ROOMS:
-        room = _room(path)
-        for key in _names(room):
-            if key.lower() == wanted and not key.startswith("_"):
-                value = getattr(room, key)
-                if not inspect.ismodule(value):
-                    found.append((f"{path}.{key}", value))
-    return found
+    found = [
+        (path, found_at(path))
+        for room in ROOMS
+        for path in (f"{room}.{key}" for key in public(found_at(room)))
+        if path.rpartition(".")[2].lower() == wanted
+    ]
+    return [(path, value) for path, value in found if not inspect.ismodule(value)]
 
 
-def _names(room: Any) -> list[str]:
-    return list(getattr(room, "__all__", None) or vars(room))
-
-
-def _room(path: str) -> Any:
-    room: Any = plait
-    for part in path.split(".")[1:]:
-        room = getattr(room, part)
-    return room
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="    ")
 
 
 def _signature(value: Any) -> str:
@@ -96,7 +79,7 @@ def _summary(value: Any) -> str:
 
 def _near(name: str) -> str:
     wanted = name.rpartition(".")[2]
-    known = {key for path in ROOMS for key in _names(_room(path))}
+    known = {key for room in ROOMS for key in public(found_at(room))}
     known |= {entry.name for framework in FRAMEWORKS for entry in entries(framework)}
-    near = difflib.get_close_matches(wanted, sorted(known), 1)
+    near = difflib.get_close_matches(wanted, sorted(known), 1, 0.82)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -483,6 +483,12 @@ class SplitDataset(_Chosen):
         selected: str | None = None,
     ) -> None:
         self.source = as_dataset(source)
+        if not isinstance(parts, Mapping):
+            raise ArgumentTypeError(
+                "[split] the parts have no names",
+                got=f"a {type(parts).__name__}",
+                expected="{'train': 0.9, 'valid': 0.1} or {'train': 900, 'valid': 100}",
+            )
         self.parts = dict(parts)
         self.seed = None if seed is None else _checked_seed("split", seed)
         n = len(self.source)

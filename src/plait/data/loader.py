@@ -15,13 +15,14 @@ import numpy as np
 
 import plait
 
+from ..arguments import Checked, Count, Size
 from ..errors import ArgumentError, StateDictError
 from .dataset import Dataset, ShuffleDataset, as_dataset
 
 Batches = Iterator[Any]
 
 
-class Loader:
+class Loader(Checked):
     """Iterates over the batches of a data set; each `for` loop is one epoch.
 
     Batches have the structure of the samples: a tuple or dictionary of tensors. What is
@@ -61,28 +62,18 @@ class Loader:
     def __init__(
         self,
         dataset: Any,
-        batch_size: int | None = 1,
+        batch_size: Count | None = 1,
         *,
         shuffle: bool = False,
         drop_last: bool = False,
         seed: int = 0,
-        prefetch: int = 0,
+        prefetch: Size = 0,
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
-            raise ArgumentError(
-                "[Loader] batch_size must be an integer of at least 1",
-                got=repr(batch_size),
-            )
         if batch_size is None and (drop_last or collate is not None):
             raise ArgumentError(
                 "[Loader] without batch_size nothing is left out and nothing collated",
                 fix="give a batch_size, or use dataset.batch(size, 'skip-last')",
-            )
-        if type(prefetch) is not int or prefetch < 0:
-            raise ArgumentError(
-                "[Loader] prefetch must be a number of batches, 0 or more",
-                got=repr(prefetch),
             )
         self.dataset = as_dataset(dataset)
         self.batch_size = batch_size

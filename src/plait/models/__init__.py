@@ -1,5 +1,8 @@
 """Models by name: nets that others have described, with their names and sizes."""
 
+from typing import TYPE_CHECKING
+
+from ..names import missing
 from .bert import (
     BERT,
     BERTForMaskedLM,
@@ -375,3 +378,6 @@ __all__ = [
     "Xception",
     "xception",
 ]
+
+if not TYPE_CHECKING:  # else every name would pass for one of ours
+    __getattr__ = missing("plait.models")

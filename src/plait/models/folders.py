@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from .. import nn
+from ..arguments import checked
 from ..errors import ArgumentError, FileFormatError
 from .registry import ENTRIES, Arrays, Builder, Entry, Weights
 
@@ -69,6 +70,7 @@ def text_model(
         settings: what the class is called with, before the user's options.
     """
 
+    @checked
     def build(weights: Weights = None, **options: Any) -> Net:
         sizes = dict(settings)
         arrays: Arrays | None = None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
+from ..arguments import Size, checked
 from ..errors import ArgumentError
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -116,8 +117,9 @@ def model(
         rename: from arrays as other files have them to those of the model's names.
     """
 
+    @checked
     def build(
-        num_classes: int | None = None, weights: Weights = None, **options: Any
+        num_classes: Size | None = None, weights: Weights = None, **options: Any
     ) -> Net:
         if num_classes is not None:
             options["num_classes"] = num_classes
@@ -139,11 +141,19 @@ def model(
 
 
 _WITH_WEIGHTS: set[str] = set()
+# What torchvision calls weights that it downloads.
+_THEIRS = ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2")
 
 
 def _arrays(
     name: str, weights: str | os.PathLike[str], imagenet: Callable[[], Arrays] | None
 ) -> Arrays:
+    if weights in _THEIRS:
+        raise ArgumentError(
+            f"[{name}] weights are read from files",
+            got=f"weights={weights!r}",
+            expected="the path of a .pth or .safetensors file",
+        )
     if weights != "imagenet":
         return nn.read_weights(weights)
     if imagenet is None:

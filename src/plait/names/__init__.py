@@ -4,6 +4,28 @@ One text file a framework, from which come the errors for names that plait spell
 otherwise, `plait find`, and the tables of the documentation.
 """
 
-from .lookup import FRAMEWORKS, Entry, entries, find, missing
+from .lookup import (
+    FRAMEWORKS,
+    ROOMS,
+    Entry,
+    entries,
+    find,
+    found_at,
+    missing,
+    modules,
+    public,
+    spell,
+)
 
-__all__ = ["FRAMEWORKS", "Entry", "entries", "find", "missing"]
+__all__ = [
+    "FRAMEWORKS",
+    "ROOMS",
+    "Entry",
+    "entries",
+    "find",
+    "found_at",
+    "missing",
+    "modules",
+    "public",
+    "spell",
+]

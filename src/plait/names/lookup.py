@@ -10,7 +10,7 @@ A file `<framework>.txt` has sections, `[their module -> our room]`, with a line
 
 Lines that begin with `#` are for readers of the file.
 
-This module knows nothing of what the names stand for: `tests/test_names.py` compares.
+This module knows nothing of what the names stand for: `tests/names` compares.
 
 Read first: `find`, `missing`.
 """
@@ -20,7 +20,8 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..late import late
@@ -46,8 +47,17 @@ FRAMEWORKS = {
     "cntk": "CNTK",
     "mlx": "MLX",
     "burn": "Burn",
-    "browser": "ConvNetJS, brain.js, synaptic",
+    "convnetjs": "ConvNetJS",
+    "brainjs": "brain.js",
+    "synaptic": "synaptic",
+    "abbreviations": "abbreviations",
 }
+# Where plait keeps what users call by name.
+ROOMS = (
+    *("plait", "plait.nn", "plait.nn.init", "plait.optim", "plait.distributions"),
+    *("plait.metrics", "plait.models", "plait.data", "plait.train", "plait.random"),
+    *("plait.linalg", "plait.nn.prune"),
+)
 _SECTION = re.compile(r"\[(.+) -> (\S+)\]")
 _LINE = re.compile(r"(\S+)(?: = (\S+))?(?: \| (.+)| - (.+))?")
 
@@ -115,60 +125,118 @@ def find(name: str) -> list[Entry]:
 
 def spell(entry: Entry) -> str:
     """Return what is to be said about a name, in a sentence."""
-    framework = FRAMEWORKS[entry.framework]
-    remark = f" ({entry.remark})" if entry.remark else ""
+    theirs = f"{entry.module}.{entry.name}".removeprefix("abbreviations.")
     if not entry.path:
-        return f"{framework}'s {entry.name} is left out: {entry.remark}"
-    return f"{framework}'s {entry.name} is {entry.path}{remark}"
+        return f"{theirs} is left out: {entry.remark}"
+    remark = f" ({entry.remark})" if entry.remark else ""
+    return f"{theirs} is {entry.path} here{remark}"
 
 
-def missing(room: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a room that says where plait has what is asked for.
+def modules(name: str) -> dict[str, str]:
+    """Return modules of other frameworks that have a name in their path, each by the
+    room of plait that has what is in it.
+    """
+    found: dict[str, str] = {}
+    for framework in FRAMEWORKS:
+        for entry in entries(framework):
+            if entry.room in ROOMS and name in entry.module.split("."):
+                found.setdefault(entry.room, entry.module)
+    return found
+
+
+def elsewhere(name: str) -> Iterator[str]:
+    """Yield the paths under which plait itself has a name."""
+    for room in ROOMS:
+        found = found_at(room)
+        value = getattr(found, name) if name in public(found) else types
+        if not isinstance(value, types.ModuleType):
+            yield f"{room}.{name}"
+
+
+def public(room: Any) -> list[str]:
+    """Return the public names of a module, or of an object."""
+    found = list(getattr(room, "__all__", ())) or dir(room)
+    if isinstance(room, types.ModuleType) and not hasattr(room, "__all__"):
+        # What is its own, and not only imported there; `plait.tensor` is no user's.
+        own = room.__name__
+        homes = ("plait", own, own.replace(".tensor.", "."))
+        values = vars(room).items()
+        found = [n for n, x in values if getattr(x, "__module__", "") in homes]
+    return [name for name in found if not name.startswith("_")]
+
+
+def found_at(path: str) -> Any:
+    """Return what a path such as "plait.linalg" leads to."""
+    first, *rest = path.split(".")
+    return functools.reduce(getattr, rest, sys.modules[first])
+
+
+def missing(room: str) -> Callable[..., Any]:
+    """Return a `__getattr__` that says where plait has what is asked for.
 
     Args:
-        room: the name of the module, such as "plait.nn".
+        room: the name of a module, such as "plait.nn"; or of a class, such as
+            "plait.nn.Module", for objects of it.
     """
 
-    def fail(name: str) -> Any:
-        raise MissingName(room, name)
+    def fail(*asked: Any) -> Any:
+        *owner, name = asked
+        if owner and hasattr(type(owner[0]), name):
+            # A property raised an AttributeError of its own, which tells more.
+            return object.__getattribute__(owner[0], name)
+        raise MissingName(room, name, *owner)
 
     return fail
 
 
 class MissingName(AttributeError):
-    """A module, or the class of a tensor, has no such name.
+    """A module, or an object of a class, has no such name.
 
     The message says what it is called here, if anything.
 
     It is made when it is read: Python also asks for names that need not be there.
     """
 
+    def __init__(self, room: str, name: str, owner: Any = None) -> None:
+        super().__init__(room, name)
+        self.owner = owner
+
     def __str__(self) -> str:
         room, name = self.args
-        return f"{room} has no {name!r}{_advice(room, name)}"
+        if self.owner is None:
+            who, own = room, public(found_at(room))
+        else:
+            kind = type(self.owner).__name__
+            who = room if room.endswith(f".{kind}") else kind
+            own = public(self.owner)
+        # Methods of a tensor are functions, too; what else is an object's, is its own.
+        wide = self.owner is None or room == "plait.Tensor"
+        return f"{who} has no {name!r}{_advice(room, name, own, wide)}"
 
 
-def _names(room: str) -> list[str]:
-    """Return the public names of a module, or of a class of one."""
-    if room in sys.modules:
-        module = sys.modules[room]
-        return list(getattr(module, "__all__", dir(module)))
-    parent, _, name = room.rpartition(".")
-    return dir(getattr(sys.modules[parent], name))
-
-
-def _advice(room: str, name: str) -> str:
-    own = _names(room)
+def _advice(room: str, name: str, own: list[str], wide: bool) -> str:
+    """Return the rest of a sentence about a name that a room has not."""
     if name.startswith("_"):
         return ""
-    near = [key for key in own if key.lower() == name.lower()]
-    if not near:
-        found = find(name)
-        found = [entry for entry in found if entry.name == name] or found
-        found = [entry for entry in found if entry.room == room] or found
-        # One framework is enough for each answer.
-        said = {entry.path: spell(entry) for entry in reversed(found)}
-        if said:
-            return ". " + ". ".join(reversed(said.values()))
-        near = difflib.get_close_matches(name, own, 1)
+    rooms = (*ROOMS, room) if wide else (room,)
+    found = [entry for entry in find(name) if entry.room in rooms]
+    here = [entry for entry in found if entry.room == room]
+    same = [entry for entry in here if entry.name == name]
+    if not same:
+        if wide and (paths := list(elsewhere(name))):
+            return f"; did you mean {paths[0]}?"
+        if near := [key for key in own if key.lower() == name.lower()]:
+            return f"; did you mean {near[0]!r}?"
+    found = same or here or [one for one in found if one.name == name] or found
+    # One framework is enough for each answer.
+    said: dict[str, str] = {}
+    for entry in found:
+        said.setdefault(entry.path, spell(entry))
+    if not said and wide:
+        said = {
+            ours: f"{there} is {ours} here" for ours, there in modules(name).items()
+        }
+    if said:
+        return ". " + ". ".join(list(said.values())[:4])
+    near = difflib.get_close_matches(name, own, 1, 0.82)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -10,11 +10,12 @@ from .average import WeightAverage
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .constrain import Constrain
 from .engine import EVENTS, Engine, Hook, State
-from .fit import History, evaluate, fit
+from .fit import History, evaluate, fit, predict
 from .log import ConsoleLog, CSVLog, JSONLinesLog
 from .measure import Clock, Evaluate, Measure
 from .schedule import RateSchedule
 from .step import TrainStep
+from .stop import EarlyStopping
 
 __all__ = [
     "EVENTS",
@@ -23,6 +24,7 @@ __all__ = [
     "Clock",
     "ConsoleLog",
     "Constrain",
+    "EarlyStopping",
     "Engine",
     "Evaluate",
     "History",
@@ -36,6 +38,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load_checkpoint",
+    "predict",
     "save_checkpoint",
 ]
 

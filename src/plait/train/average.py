@@ -6,11 +6,11 @@ Read first: `WeightAverage`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import plait
 
-from ..errors import ArgumentError
+from ..arguments import Probability, Size
 from ..optim import AveragedModel, update_bn
 from .engine import Hook, State
 
@@ -43,23 +43,13 @@ class WeightAverage(Hook):
 
     def __init__(
         self,
-        decay: float | None = 0.999,
+        decay: Probability | None = 0.999,
         *,
-        every: str = "step",
-        start: int = 0,
+        every: Literal["step", "epoch"] = "step",
+        start: Size = 0,
         replace: bool = True,
         loader: Iterable[Any] | None = None,
     ) -> None:
-        if decay is not None and not 0 <= decay <= 1:
-            raise ArgumentError(
-                "[WeightAverage] decay is not in 0..1", got=f"decay={decay}"
-            )
-        if every not in ("step", "epoch"):
-            raise ArgumentError(
-                "[WeightAverage] every is neither 'step' nor 'epoch'", got=repr(every)
-            )
-        if start < 0:
-            raise ArgumentError("[WeightAverage] start is negative", got=str(start))
         self.decay = decay
         self.every = every
         self.start = start

@@ -12,15 +12,17 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import plait
 
+from ..arguments import Count
 from ..errors import ArgumentError, ArgumentTypeError, FileFormatError, StateDictError
 from ..nn.weights import load_metadata, load_weights, save_weights
 from .engine import Hook, State
+from .stop import Best
 
 _KEY = "plait.checkpoint"
 _VERSION = 1
@@ -98,27 +100,34 @@ class Checkpoint(Hook):
         every_steps: save after so many steps, besides.
         resume: at the start, go on from the file if it exists.
         also: further objects to save; see `save_checkpoint`.
+        best: a number in the record, such as "test_loss": of the epochs, save only
+            those that are better than all before. Hooks that write it come before this
+            one.
+        mode: "min" if less of it is better, "max" if more is. Default: "min" for a
+            loss; for other numbers it must be given.
+
+    Raises:
+        ArgumentError: a setting makes no sense; in training: there is no such number.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        every: int = 1,
-        every_steps: int | None = None,
+        every: Count = 1,
+        every_steps: Count | None = None,
         resume: bool = True,
         also: Mapping[str, Any] | None = None,
+        best: str | None = None,
+        mode: Literal["min", "max"] | None = None,
     ) -> None:
-        for name, value in (("every", every), ("every_steps", every_steps)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise ArgumentError(
-                    f"[Checkpoint] {name} must be an integer of at least 1",
-                    got=repr(value),
-                )
         self.path = Path(path)
         self.every = every
         self.every_steps = every_steps
         self.resume = resume
-        self.also = also
+        self.also = dict(also or {})
+        self._best = None if best is None else Best("Checkpoint", best, mode)
+        if self._best is not None:
+            self.also.setdefault("best", self._best)
 
     def on_start(self, state: State) -> None:
         """Go on from the file."""
@@ -132,7 +141,8 @@ class Checkpoint(Hook):
 
     def on_end_epoch(self, state: State) -> None:
         """Save after a number of epochs."""
-        if state.epoch % self.every == 0:
+        due = state.epoch % self.every == 0
+        if due and (self._best is None or self._best.beaten(state)):
             save_checkpoint(self.path, state, self.also)
 
 

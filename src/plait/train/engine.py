@@ -14,15 +14,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import plait
 
+from ..arguments import Checked, Positive
 from ..errors import ArgumentError, ArgumentTypeError
-from ..optim import GradScaler
+from ..optim import GradScaler, clip_grad_norm_
 
 Listener = Callable[["State"], Any]
-_PRECISIONS = ("float32", "bfloat16", "float16")
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(eq=False)
@@ -68,7 +69,7 @@ class State:
         self.stopped = True
 
 
-class Hook:
+class Hook(Checked):
     """A base for hooks, with every place at which one is called, in order.
 
     A hook may also be any other object with some of these methods.
@@ -108,7 +109,7 @@ class Hook:
 EVENTS = tuple(name for name in vars(Hook) if name.startswith("on_"))
 
 
-class Engine:
+class Engine(Checked):
     """Runs training loops and evaluations, and calls hooks on the way.
 
     Tensors run when they are looked at, or at the end of `optimizer.step()`; a hook
@@ -122,21 +123,22 @@ class Engine:
         precision: "float32" to compute in the types that are given; "bfloat16" or
             "float16" to compute outputs and losses under `plait.autocast`; the latter
             with an `optim.GradScaler`.
+        clip_norm: gradients are scaled down so that their norm is at most this; None
+            for no limit. See `optim.clip_grad_norm_`.
 
     Attributes:
         scaler: the `GradScaler`, which has a state to save, or None.
     """
 
     def __init__(
-        self, hooks: Iterable[Any] = (), *, precision: str = "float32"
+        self,
+        hooks: Iterable[Any] = (),
+        *,
+        precision: Precision = "float32",
+        clip_norm: Positive | None = None,
     ) -> None:
-        if precision not in _PRECISIONS:
-            raise ArgumentError(
-                "[Engine] there is no such precision",
-                got=repr(precision),
-                expected=" or ".join(map(repr, _PRECISIONS)),
-            )
         self.precision = precision
+        self.clip_norm = clip_norm
         self.scaler = GradScaler() if precision == "float16" else None
         self._listeners: dict[str, list[Listener]] = {name: [] for name in EVENTS}
         for hook in hooks:
@@ -206,7 +208,8 @@ class Engine:
                     output = model(input)
                     loss = loss_function(output, target); on_forward
                     optimizer.zero_grad()
-                    loss.backward();                    on_backward
+                    loss.backward()
+                    clip the gradients;                 on_backward
                     optimizer.step();                   on_update
                     step += 1
                 epoch += 1
@@ -305,6 +308,8 @@ class Engine:
         else:
             self.scaler.scale(state.loss).backward()
             self.scaler.unscale_(state.optimizer)
+        if self.clip_norm is not None:
+            clip_grad_norm_(state.model.parameters(), self.clip_norm)
 
     def _update(self, state: State) -> None:
         if self.scaler is None:
@@ -332,7 +337,8 @@ class Engine:
             else f"a {type(batch).__name__}"
             + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""),
             expected="a pair, or a dictionary with 'input' and 'target'",
-            fix="change the data set with map(), or override Engine.split",
+            fix="make batches of arrays with data.Loader((x, y), 32); change others "
+            "with map() of the data set, or override Engine.split",
         )
 
     def forward(self, state: State) -> Any:

@@ -6,13 +6,16 @@ Read first: `fit`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import plait
+from plait import nn, optim
 
+from ..arguments import Positive, checked
+from ..errors import ArgumentError
 from ..metrics import Metric
-from .engine import Engine, Hook, State
+from .engine import Engine, Hook, Precision, State
 from .log import ConsoleLog
 from .measure import Clock, Evaluate, Measure
 
@@ -28,18 +31,20 @@ class History(Hook):
         self.records.append({"epoch": state.epoch, **state.record})
 
 
+@checked
 def fit(
-    model: Any,
-    loader: Any,
+    model: nn.Module,
+    loader: Iterable[Any],
     *,
-    loss_function: Any,
-    optimizer: Any,
+    loss_function: Callable[[Any, Any], plait.Tensor],
+    optimizer: optim.Optimizer,
     epochs: int = 1,
     metrics: Mapping[str, Metric] | None = None,
     evaluate_on: Any = None,
     hooks: Iterable[Any] = (),
     quiet: bool = False,
-    precision: str = "float32",
+    precision: Precision = "float32",
+    clip_norm: Positive | None = None,
     trace_nonfinite: bool = False,
 ) -> list[dict[str, Any]]:
     """Train a model, and measure and print how it goes.
@@ -59,6 +64,8 @@ def fit(
         precision: "bfloat16" or "float16" to compute products of matrices and
             convolutions, in training and evaluation, with numbers of 16 bits, which
             takes less time and memory; parameters stay as they are. See `Engine`.
+        clip_norm: gradients are scaled down so that their norm is at most this; None
+            for no limit.
         trace_nonfinite: stop with a NonFiniteError, which names the layer, op and line
             to blame, as soon as a value is nan; see `plait.trace_nonfinite`.
 
@@ -67,13 +74,19 @@ def fit(
         evaluation with its name in front (`test_loss`), `seconds` and
         `samples_per_second`.
 
+    Raises:
+        ArgumentTypeError: an argument is of another kind, such as a class instead of an
+            object of it.
+
     Example:
         fit(model, train_loader, loss_function=nn.CrossEntropyLoss(),
             optimizer=optim.Adam(model.parameters()), epochs=5)
     """
     metrics = copy.deepcopy(dict(metrics or {}))
     history = History()
-    engine = Engine([Measure(metrics), Clock()], precision=precision)
+    engine = Engine(
+        [Measure(metrics), Clock()], precision=precision, clip_norm=clip_norm
+    )
     if evaluate_on is not None:
         if not isinstance(evaluate_on, Mapping):
             evaluate_on = {"test": evaluate_on}
@@ -90,11 +103,50 @@ def fit(
     return history.records
 
 
+@checked
+def predict(model: nn.Module, loader: Iterable[Any]) -> Any:
+    """Return what a model makes of data, batch by batch, without derivatives.
+
+    Args:
+        model: a module; it is in evaluation mode meanwhile.
+        loader: batches: an input; or a tuple or list whose first part is one, or a
+            dictionary with `input`.
+
+    Returns:
+        The outputs of all batches, joined along their first axis: a tensor, or a tree
+        of tensors, as the model returns them.
+
+    Raises:
+        ArgumentError: there are no batches.
+
+    Example:
+        classes = predict(model, Loader(images, 256)).argmax(axis=1)
+    """
+    outputs = []
+    was_training = model.training
+    model.eval()
+    try:
+        with plait.no_grad():
+            for batch in loader:
+                if isinstance(batch, Mapping) and "input" in batch:
+                    batch = batch["input"]
+                elif isinstance(batch, (tuple, list)):
+                    batch = batch[0]
+                outputs.append(model(batch))
+                plait.flush()
+    finally:
+        model.train(was_training)
+    if not outputs:
+        raise ArgumentError("[predict] there are no batches")
+    return plait.tree_map(lambda *parts: plait.concat(list(parts)), *outputs)
+
+
+@checked
 def evaluate(
-    model: Any,
-    loader: Any,
+    model: nn.Module,
+    loader: Iterable[Any],
     *,
-    loss_function: Any = None,
+    loss_function: Callable[[Any, Any], plait.Tensor] | None = None,
     metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, Any]:
     """Measure a model on data, without training it.

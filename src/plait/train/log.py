@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..errors import ArgumentError, MissingExtraError, optional
 from .engine import Hook, State
@@ -34,7 +34,7 @@ class ConsoleLog(Hook):
         bar: whether to show the bar. Default: if it is a terminal.
     """
 
-    def __init__(self, stream: TextIO | None = None, bar: bool | None = None) -> None:
+    def __init__(self, stream: Any = None, bar: bool | None = None) -> None:
         self._stream = stream
         self._wanted = bar
         self._header: list[str] = []

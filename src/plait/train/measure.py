@@ -13,7 +13,8 @@ from typing import Any
 
 import plait
 
-from ..errors import ArgumentError
+from ..arguments import shown
+from ..errors import ArgumentError, ArgumentTypeError
 from ..metrics import Mean, Metric, Throughput, Time
 from .engine import Engine, Hook, State
 
@@ -25,10 +26,20 @@ class Measure(Hook):
 
     Args:
         metrics: by name; each is given output and target of every batch.
+
+    Raises:
+        ArgumentTypeError: one is no metric.
     """
 
     def __init__(self, metrics: Mapping[str, Metric] | None = None) -> None:
         self.metrics = dict(metrics or {})
+        for name, metric in self.metrics.items():
+            if not isinstance(metric, Metric):
+                raise ArgumentTypeError(
+                    f"[Measure] {name!r} is no metric",
+                    got=shown(metric),
+                    expected="an object such as metrics.Accuracy()",
+                )
         self._loss = Mean()
 
     def on_start_epoch(self, state: State) -> None:
@@ -106,6 +117,24 @@ class Evaluate(Hook):
         done = self._engine.evaluate(state.model, state.loss_function, self.loader)
         for name, value in done.record.items():
             state.record[f"{self.prefix}_{name}"] = value
+
+
+def measured(owner: str, state: State, name: str) -> Any:
+    """Return a number of the record.
+
+    Args:
+        owner: the class of the hook that asks, for errors.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    if name not in state.record:
+        raise ArgumentError(
+            f"[{owner}] there is no such number in the record",
+            got=repr(name),
+            expected=" or ".join(map(repr, state.record)),
+        )
+    return state.record[name]
 
 
 def samples_in(batch: Any) -> int:

@@ -8,11 +8,13 @@ Read first: `RateSchedule`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from ..errors import ArgumentError, ArgumentTypeError
+from ..arguments import Decay
+from ..errors import ArgumentError
 from ..optim import LambdaLR, LRScheduler, ReduceLROnPlateau, linear_decay
 from .engine import Hook, State
+from .measure import measured
 
 
 class RateSchedule(Hook):
@@ -43,28 +45,12 @@ class RateSchedule(Hook):
         schedule: LRScheduler
         | ReduceLROnPlateau
         | Callable[[float], float] = linear_decay,
-        warm_up: float = 0.0,
+        warm_up: Decay = 0.0,
         *,
-        every: str = "step",
+        every: Literal["step", "epoch"] = "step",
         watch: str = "loss",
     ) -> None:
-        if not 0 <= warm_up < 1:
-            raise ArgumentError(
-                "[RateSchedule] warm_up is a share of the training",
-                got=repr(warm_up),
-                expected="at least 0 and below 1",
-            )
-        if every not in ("step", "epoch"):
-            raise ArgumentError(
-                "[RateSchedule] every is neither 'step' nor 'epoch'", got=repr(every)
-            )
         bound = isinstance(schedule, (LRScheduler, ReduceLROnPlateau))
-        if not bound and not callable(schedule):
-            raise ArgumentTypeError(
-                "[RateSchedule] this is no schedule",
-                got=f"a {type(schedule).__name__}",
-                expected="one of plait.optim, or a function of the progress",
-            )
         if bound and warm_up:
             raise ArgumentError(
                 "[RateSchedule] warm_up goes with a function of the progress",
@@ -97,15 +83,8 @@ class RateSchedule(Hook):
 
     def on_end_epoch(self, state: State) -> None:
         """Tell a schedule what was measured."""
-        if not isinstance(self._bound, ReduceLROnPlateau):
-            return
-        if self.watch not in state.record:
-            raise ArgumentError(
-                "[RateSchedule] there is no such number in the record",
-                got=repr(self.watch),
-                expected=" or ".join(map(repr, state.record)),
-            )
-        self._bound.step(state.record[self.watch])
+        if isinstance(self._bound, ReduceLROnPlateau):
+            self._bound.step(measured("RateSchedule", state, self.watch))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the schedule."""

@@ -303,7 +303,7 @@ class TrainStep:
         owner = self._owners()[group]
         found = owner.state.get(parameter)
         if found is None:
-            found = owner.init(parameter, **self._settings(group, {}))
+            found = owner.begin(parameter, self._settings(group, {}))
         return found
 
     def _settings(self, group: int, given: Mapping[str, Any]) -> dict[str, Any]:

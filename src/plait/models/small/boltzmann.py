@@ -5,11 +5,13 @@ Read first: `RestrictedBoltzmannMachine`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import plait
 from plait import Tensor
 
 from ... import nn
-from ...errors import ShapeError
+from .rows import rows
 
 
 class RestrictedBoltzmannMachine(nn.Module):
@@ -63,7 +65,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         return -(x @ self.visible_bias) - ties
 
     def fit(
-        self, x: Tensor, epochs: int = 100, rate: float = 0.1, steps: int = 1
+        self, x: Any, epochs: int = 100, rate: float = 0.1, steps: int = 1
     ) -> Tensor:
         """Learn from all examples at once by contrastive divergence.
 
@@ -80,12 +82,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         Raises:
             ShapeError: the examples do not fit.
         """
-        if x.ndim != 2 or x.shape[1] != self.weight.shape[0]:
-            raise ShapeError(
-                "[RestrictedBoltzmannMachine] the examples do not fit",
-                got=str(x.shape),
-                expected=f"(n, {self.weight.shape[0]})",
-            )
+        x = rows(self, x, self.weight, self.weight.shape[0])
         n = x.shape[0]
         State = tuple[Tensor, Tensor, Tensor]
 

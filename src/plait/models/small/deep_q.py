@@ -115,7 +115,7 @@ class DeepQ(nn.Module):
         if explore and self.random.random() < share:
             return int(self.random.integers(self.actions))
         with plait.no_grad():
-            worth = self(plait.asarray(seen[None])).numpy()[0]
+            worth = self(plait.asarray(np.asarray(seen, np.float32)[None])).numpy()[0]
         return int(worth.argmax())
 
     def remember(

@@ -26,6 +26,21 @@ class Environment(Protocol):
     Attributes:
         actions: how many there are.
         features: how many numbers are seen.
+
+    Example:
+        class Gymnasium:  # a world of that library
+
+            def __init__(self, world):
+                self.world = world
+                self.actions = int(world.action_space.n)
+                self.features = world.observation_space.shape[0]
+
+            def reset(self):
+                return self.world.reset()[0]
+
+            def step(self, action):
+                seen, reward, ended, cut, _ = self.world.step(action)
+                return seen, reward, ended or cut
     """
 
     actions: int

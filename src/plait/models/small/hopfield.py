@@ -5,11 +5,14 @@ Read first: `HopfieldNet`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import plait
 from plait import Tensor
 
 from ... import nn
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError
+from .rows import rows
 
 
 class HopfieldNet(nn.Module):
@@ -45,7 +48,7 @@ class HopfieldNet(nn.Module):
         super().__init__()
         self.weight = nn.Buffer(plait.zeros((units, units)))
 
-    def store(self, patterns: Tensor, rule: str = "hebb") -> None:
+    def store(self, patterns: Any, rule: str = "hebb") -> None:
         """Keep patterns, in place of those before.
 
         Args:
@@ -56,11 +59,14 @@ class HopfieldNet(nn.Module):
                 not follow from one another.
 
         Raises:
-            ArgumentError: there is no such rule.
+            ArgumentError: there is no such rule, or other numbers are in the patterns.
             ShapeError: the patterns do not fit.
         """
-        self._check(patterns)
-        x = patterns.to(plait.float64)
+        x = self._rows(patterns).to(plait.float64)
+        if not plait.all(plait.abs(x) == 1):
+            raise ArgumentError(
+                "[HopfieldNet] patterns are -1 and 1", fix="of 0 and 1, take 2 * x - 1"
+            )
         if rule == "hebb":
             weight = x.mT @ x / x.shape[1]
         elif rule == "projection":
@@ -81,7 +87,7 @@ class HopfieldNet(nn.Module):
             x: -1 and 1, shape (n, units).
             sweeps: how often all units are looked at.
         """
-        self._check(x)
+        x = self._rows(x)
 
         def unit(state: Tensor, place: Tensor) -> tuple[Tensor, None]:
             field = state @ plait.take(self.weight, place, axis=0)
@@ -93,19 +99,13 @@ class HopfieldNet(nn.Module):
         def sweep(state: Tensor, _: None) -> tuple[Tensor, None]:
             return plait.scan(unit, state, plait.arange(state.shape[1]))[0], None
 
-        result: Tensor = plait.scan(sweep, x.to(self.weight.dtype), length=sweeps)[0]
+        result: Tensor = plait.scan(sweep, x, length=sweeps)[0]
         return result
 
     def energy(self, x: Tensor) -> Tensor:
         """Return the energy of patterns: shape (n, units) gives (n,)."""
-        self._check(x)
-        x = x.to(self.weight.dtype)
+        x = self._rows(x)
         return -((x @ self.weight) * x).sum(-1) / 2
 
-    def _check(self, x: Tensor) -> None:
-        if x.ndim != 2 or x.shape[1:] != self.weight.shape[1:]:
-            raise ShapeError(
-                "[HopfieldNet] the patterns do not fit",
-                got=str(x.shape),
-                expected=f"(n, {self.weight.shape[0]})",
-            )
+    def _rows(self, x: Any) -> Tensor:
+        return rows(self, x, self.weight, self.weight.shape[0], "patterns")

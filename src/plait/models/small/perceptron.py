@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import plait
 from plait import Tensor
 
 from ... import nn
 from ...errors import ArgumentError, ShapeError
+from .rows import rows
 
 
 class Perceptron(nn.Module):
@@ -48,9 +50,10 @@ class Perceptron(nn.Module):
         self.bias = nn.Buffer(plait.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        x = rows(self, x, self.weight, self.weight.shape[0])
         return ((x @ self.weight + self.bias) > 0).to(plait.int64)
 
-    def fit(self, x: Tensor, y: Tensor, epochs: int = 100, rate: float = 1.0) -> Tensor:
+    def fit(self, x: Any, y: Any, epochs: int = 100, rate: float = 1.0) -> Tensor:
         """Learn from examples, in their order, and return the mistakes of each epoch.
 
         Args:
@@ -65,13 +68,14 @@ class Perceptron(nn.Module):
         Raises:
             ShapeError: the shapes do not fit.
         """
-        if x.ndim != 2 or y.shape != x.shape[:1] or x.shape[1:] != self.weight.shape:
+        x = rows(self, x, self.weight, self.weight.shape[0])
+        wanted = plait.asarray(y).to(self.weight.dtype)
+        if wanted.shape != x.shape[:1]:
             raise ShapeError(
-                "[Perceptron] the examples do not fit",
-                got=f"{x.shape} and {y.shape}",
-                expected=f"(n, {self.weight.shape[0]}) and (n,)",
+                "[Perceptron] there is not one class for each example",
+                got=str(wanted.shape),
+                expected=str(x.shape[:1]),
             )
-        wanted = y.to(self.weight.dtype)
 
         def example(
             state: tuple[Tensor, Tensor], pair: tuple[Tensor, Tensor]

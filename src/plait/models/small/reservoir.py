@@ -15,6 +15,7 @@ from plait import Tensor
 
 from ... import nn
 from ...errors import ArgumentError, ShapeError
+from .rows import rows
 
 
 class Reservoir(nn.Module):
@@ -46,11 +47,9 @@ class Reservoir(nn.Module):
         raise NotImplementedError(f"{type(self).__name__}.states is not written")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._seen(x) @ self.readout
+        return self._seen(self._rows(x)) @ self.readout
 
-    def fit(
-        self, x: Tensor, y: Tensor, washout: int = 0, ridge: float = 1e-6
-    ) -> Tensor:
+    def fit(self, x: Any, y: Any, washout: int = 0, ridge: float = 1e-6) -> Tensor:
         """Find the linear map with the least squares, and return their mean.
 
         Args:
@@ -64,12 +63,15 @@ class Reservoir(nn.Module):
         Raises:
             ShapeError: the shapes do not fit.
         """
-        inputs, outputs = self.weight_in.shape[0], self.readout.shape[1]
-        if x.ndim != 2 or x.shape[1] != inputs or y.shape != (x.shape[0], outputs):
+        x, y = (
+            self._rows(x),
+            rows(self, y, self.readout, self.readout.shape[1], "sequences"),
+        )
+        if len(x) != len(y) or not 0 <= washout < len(x):
             raise ShapeError(
-                f"[{type(self).__name__}] the sequences do not fit",
-                got=f"{x.shape} and {y.shape}",
-                expected=f"(length, {inputs}) and (length, {outputs})",
+                f"[{type(self).__name__}] the sequences have other lengths",
+                got=f"{len(x)} and {len(y)}, washout={washout}",
+                expected="equal lengths, and more steps than those that do not count",
             )
         with plait.no_grad():
             seen, wanted = self._seen(x)[washout:], y[washout:]
@@ -80,6 +82,9 @@ class Reservoir(nn.Module):
             found = plait.linalg.solve(squares, a.mT @ b)
             self.readout.data = found.to(self.readout.dtype)
             return plait.mse_loss(seen @ self.readout, wanted)
+
+    def _rows(self, x: Any) -> Tensor:
+        return rows(self, x, self.weight_in, self.weight_in.shape[0], "sequences")
 
     def _seen(self, x: Tensor) -> Tensor:
         ones = plait.ones((x.shape[0], 1), dtype=x.dtype)
@@ -189,6 +194,7 @@ class EchoStateNetwork(Reservoir):
             new = seen @ self.readout
             return (kept, new), new
 
+        x = self._rows(x)
         with plait.no_grad():
             first = self(x)[-1]
             start = (self.states(x)[-1], first)
