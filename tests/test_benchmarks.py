@@ -56,6 +56,7 @@ def run(script, *arguments):
         ("matmul.py", ["64 x 64 x 64"], 1),
         ("start.py", ["plait, cold", "numpy", "1 layer"], 0),
         ("memory.py", ["1 x 128, batch 64"], 0),
+        ("optimizers.py", ["Adam (small)", "Gamma (small)"], 2),
     ],
 )
 def test_a_benchmark_runs_and_peers_agree(script, rows, agreeing):
@@ -85,7 +86,50 @@ def test_nets_run_and_agree_with_those_of_a_peer():
     assert re.search(r"^\| CIFAR CNN.* \| plait \| \d+ \|", done.stdout, re.MULTILINE)
 
 
+def test_layers_run_and_agree_with_those_of_a_peer():
+    done = run("layers.py", "--peers", "plait,torch")
+    assert "NOT" not in done.stdout
+    assert "FAILED" not in done.stdout
+    names = re.findall(r"^\| (.*?) \|.*\d", done.stdout, re.MULTILINE)
+    for part in ("Linear", "ReLU", "CTCLoss", "sort", "Sparsemax"):
+        assert any(part in name for name in names), part
+
+
+# Those that compute nothing, are made of others, become others, or need a GPU there.
+NOT_MEASURED = {
+    "Flatten", "Identity", "Module", "ModuleDict", "ModuleList", "ParameterDict",
+    "ParameterList", "Sequential", "SyncBatchNorm", "Unflatten",
+}  # fmt: skip
+
+
+def test_every_layer_that_pytorch_has_is_measured(harness):
+    torch = pytest.importorskip("torch")
+    cases = [c for section in import_module("layers").SECTIONS for c in section.cases]
+    measured = {case.spec["work"].get("layer") for case in cases}
+    shared = {
+        name
+        for name in plait.nn.__all__
+        if isinstance(getattr(torch.nn, name, None), type)
+        and issubclass(getattr(torch.nn, name), torch.nn.Module)
+        and not name.startswith("Lazy")
+    }
+    assert shared - measured == NOT_MEASURED
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_models_are_compiled_and_compared():
+    done = subprocess.run(
+        [sys.executable, FOLDER / "zoo.py", "lenet"], capture_output=True, text=True,
+        timeout=300, check=True,
+    )  # fmt: skip
+    row = re.search(r"^\| lenet \|(.*)\|$", done.stdout, re.MULTILINE).group(1)
+    parameters, *figures = [cell.strip() for cell in row.split("|")]
+    assert parameters == "61,706"
+    assert all(re.fullmatch(r"[\d.]+ m?s", time) for time in figures[:2])
+    distances = [float(x) for x in figures[2:] if x]  # none without PyTorch
+    assert not distances or (max(distances[:2]) < 1e-5 and distances[2] < 1e-12)
+
+
 def test_pages_run_and_agree_with_python():
     sections = "mlp-train,mlp-infer,start,size"
     done = run("browser/run.py", "--peers", "plait", "--sections", sections)
@@ -249,7 +293,9 @@ def test_tables_go_between_the_marks_of_their_section(harness, tmp_path):
         harness.insert(path, "y", [])
 
 
-SCRIPTS = ("mlp", "elementwise", "matmul", "start", "memory", "nets", "jobs")
+SCRIPTS = (
+    *("mlp", "elementwise", "matmul", "start", "memory", "nets", "jobs", "layers"),
+)
 
 
 @pytest.mark.parametrize(("folder", "scripts"), [(".", SCRIPTS), ("browser", ("run",))])

@@ -21,8 +21,8 @@ PACKAGE = Path(__file__).parent.parent / "src" / "plait"
 
 LAYERS: dict[int, tuple[str, ...]] = {
     0: (
-        *("ahead", "errors", "dtypes", "late", "names", "shapes", "settings"),
-        *("stopwatch", "trees", "unchanged", "web"),
+        *("ahead", "arguments", "errors", "dtypes", "late", "names", "shapes"),
+        *("settings", "stopwatch", "trees", "unchanged", "web"),
     ),
     1: ("ir",),
     2: ("ops", "program"),
@@ -163,7 +163,7 @@ def room_faults(room: str, target: str) -> Iterator[str]:
         yield f"the room {target!r} is not in LAYERS"
         return
     own, other = LAYER[room], LAYER[target]
-    if room == target or target in ("errors", "names"):
+    if room == target or target in ("arguments", "errors", "names"):
         return
     if other > own or (other == own and 0 < own < USERS_LAYER):
         yield f"{room} (layer {own}) may not import {target} (layer {other})"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import plait
+from plait.names import public
 from plait.tensor import linalg, methods, random
 
 STUB = Path(__file__).parent.parent / "src" / "plait" / "__init__.pyi"
@@ -55,8 +56,8 @@ KNOWN = {
 
 # Rooms that are none of the user's, and those that are written out below.
 INNER = (
-    "compile", "ir", "late", "names", "linalg", "ops", "program", "random", "runtime",
-    "stopwatch", "tensor", "transform",
+    "arguments", "compile", "ir", "late", "names", "linalg", "ops", "program",
+    "random", "runtime", "stopwatch", "tensor", "transform",
 )  # fmt: skip
 
 
@@ -139,6 +140,8 @@ def stub() -> str:
         value = getattr(plait, name)
         if name.startswith("_") and not name.startswith(("__array", "__version")):
             continue
+        if name == "missing":  # it only says what is missing
+            continue
         if inspect.ismodule(value):
             if name not in (*INNER, *rooms):
                 imported.append(f"from . import {name} as {name}")
@@ -156,8 +159,9 @@ def stub() -> str:
     lines.append("bool: DType")
     for room in (linalg, random):
         lines.append(f"class {room.__name__.rpartition('.')[2]}:")
-        for key, value in sorted(vars(room).items()):
-            if inspect.isfunction(value) and not key.startswith("_") and key != "lift":
+        for key in sorted(public(room)):
+            value = getattr(room, key)
+            if inspect.isfunction(value):
                 lines += ["    @staticmethod", f"    def {key}{signature(value)}: ..."]
             elif isinstance(value, plait.Generator):
                 lines.append(f"    {key}: Generator")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
+import layers_plait
 import nets_plait
 import protocol
 import workloads
 
 import plait
-from plait import Tensor, nn, optim
+from plait import Tensor, distributions, nn, optim
 
 
 def network(spec: dict[str, Any]) -> nn.Module:
@@ -121,6 +122,35 @@ def matmul(spec: dict[str, Any]) -> tuple[list[float], protocol.Run]:
     return workloads.some(plait.astype(call(), plait.float32).numpy()), run
 
 
+def optimizer(spec: dict[str, Any]) -> tuple[list[float], protocol.Run]:
+    """Steps of an optimizer, with the same gradients each time."""
+    parameters = []
+    for w, g in workloads.trained(spec):
+        parameters.append(nn.Parameter(plait.asarray(w)))
+        parameters[-1].grad = plait.asarray(g)
+    own = getattr(optim, spec["name"])(parameters, **spec["settings"])
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            own.step()
+        parameters[-1].numpy()
+
+    run(3)
+    return workloads.some(parameters[0].numpy()), run
+
+
+def draw(spec: dict[str, Any]) -> tuple[list[float], protocol.Run]:
+    """Random numbers of a distribution."""
+    settings = {name: plait.tensor(x) for name, x in spec["settings"].items()}
+    own = getattr(distributions, spec["name"])(**settings)
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            own.sample((spec["count"],)).numpy()
+
+    return [], run  # numbers of which no two are alike
+
+
 def facts() -> dict[str, Any]:
     """Return versions and threads."""
     return {"plait": plait.__version__, "threads": plait.settings.num_threads}
@@ -131,7 +161,10 @@ MAKERS: dict[str, protocol.Maker] = {
     "infer": infer,
     "elementwise": elementwise,
     "matmul": matmul,
+    "optimizer": optimizer,
+    "draw": draw,
     **nets_plait.MAKERS,
+    **layers_plait.MAKERS,
 }
 
 if __name__ == "__main__":

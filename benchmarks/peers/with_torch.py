@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
+import layers_torch
 import nets_torch
 import protocol
 import torch
@@ -122,6 +123,34 @@ def matmul(spec: dict[str, Any]) -> tuple[list[float], protocol.Run]:
     return workloads.some(call().float().numpy()), run
 
 
+def optimizer(spec: dict[str, Any]) -> tuple[list[float], protocol.Run]:
+    """Steps of an optimizer, with the same gradients each time."""
+    parameters = []
+    for w, g in workloads.trained(spec):
+        parameters.append(nn.Parameter(torch.from_numpy(w)))
+        parameters[-1].grad = torch.from_numpy(g)
+    own = getattr(torch.optim, spec["name"])(parameters, **spec["settings"])
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            own.step()
+
+    run(3)
+    return workloads.some(parameters[0].detach().numpy()), run
+
+
+def draw(spec: dict[str, Any]) -> tuple[list[float], protocol.Run]:
+    """Random numbers of a distribution."""
+    settings = {name: torch.tensor(x) for name, x in spec["settings"].items()}
+    own = getattr(torch.distributions, spec["name"])(**settings)
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            own.sample((spec["count"],)).numpy()
+
+    return [], run  # numbers of which no two are alike
+
+
 def facts() -> dict[str, Any]:
     """Return versions and threads."""
     return {"torch": torch.__version__, "threads": torch.get_num_threads()}
@@ -132,7 +161,10 @@ MAKERS: dict[str, protocol.Maker] = {
     "infer": infer,
     "elementwise": elementwise,
     "matmul": matmul,
+    "optimizer": optimizer,
+    "draw": draw,
     **nets_torch.MAKERS,
+    **layers_torch.MAKERS,
 }
 
 if __name__ == "__main__":

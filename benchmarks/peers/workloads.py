@@ -59,6 +59,18 @@ def factors(spec: dict[str, Any]) -> tuple[Array, Array]:
     )
 
 
+def trained(spec: dict[str, Any]) -> list[tuple[Array, Array]]:
+    """Return parameters of `shapes`, and gradients of them."""
+    rng = np.random.default_rng(5)
+    return [
+        (
+            rng.uniform(-0.1, 0.1, shape).astype(np.float32),
+            rng.standard_normal(shape).astype(np.float32) * np.float32(0.01),
+        )
+        for shape in spec["shapes"]
+    ]
+
+
 def some(values: Any) -> list[float]:
     """Return about 64 values spread over an array, to be compared between peers."""
     flat = np.asarray(values).astype(np.float32).ravel()

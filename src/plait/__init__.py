@@ -113,6 +113,7 @@ from .tensor.transforms import (
     while_loop,
 )
 from .tensor.updating import updating
+from .trees import tree_map
 
 # Written with the names above, as users write.
 from . import nn, optim  # isort: skip
@@ -217,6 +218,7 @@ __all__ = [  # noqa: F405
     "trace_nonfinite",
     "Traced",
     "train",
+    "tree_map",
     "tri",
     "tril_indices",
     "triu_indices",
