@@ -591,21 +591,32 @@ CUMULATIVE_SUM = cumulative(
 
 
 def _cumulative_product_vjp(ct: Node, node: Node, x: Node) -> tuple[Node]:
-    # The sum over j >= i of ct[j] times the product of x[:j + 1] without x[i]. That is
-    # the whole product divided by x[i], which ends at the first zero; for the first
-    # zero itself the product of the others, which ends at the second.
+    # The gradient is that of x[:i].prod() * after[i], where after[i] = ct[i] +
+    # x[i + 1] * after[i + 1]: without division, zeros are exact in all derivatives.
     axis = node.attributes["axis"]
-    zero = elementwise.equal(x, 0)
-    zeros = apply(CUMULATIVE_SUM, elementwise.cast(zero, int64), axis=axis)
-    first = elementwise.logical_and(zero, elementwise.equal(zeros, 1))
-    others = apply(CUMULATIVE_PRODUCT, elementwise.select(zero, 1, x), axis=axis)
-    alone = elementwise.select(elementwise.equal(zeros, 1), others, 0)
-    whole, rest = (
-        _reverse_cumulative_sum(elementwise.multiply(ct, y), axis)
-        for y in (node, alone)
-    )
-    quotient = elementwise.divide(whole, elementwise.select(zero, 1, x))
-    return (elementwise.select(first, rest, elementwise.select(zero, 0, quotient)),)
+    n = x.shape[axis]
+    if x.size == 0:
+        return (full_like(x, 0),)
+
+    def shifted(x: Node, by: int, behind: int) -> Node:
+        """Return x[by:] with so many equal numbers behind it."""
+        kept = movement.slice_axis(x, axis, by, n)
+        filling = full_like(movement.slice_axis(x, axis, 0, by), behind)
+        return movement.concat([kept, filling], axis=axis)
+
+    # after[i] = ct[i] + ... + factor[i] * after[i + reach], twice as far each time.
+    factor, after = shifted(x, 1, 0), ct
+    reach = 1
+    while reach < n:
+        after = elementwise.add(
+            after, elementwise.multiply(factor, shifted(after, reach, 0))
+        )
+        factor = elementwise.multiply(factor, shifted(factor, reach, 0))
+        reach *= 2
+    ones = full_like(movement.slice_axis(x, axis, 0, 1), 1)
+    first = movement.slice_axis(x, axis, 0, n - 1)
+    before = cumulative_product(movement.concat([ones, first], axis=axis), axis=axis)
+    return (elementwise.multiply(before, after),)
 
 
 CUMULATIVE_PRODUCT = cumulative(
