@@ -449,12 +449,15 @@ def _closed(
     """Return a graph that takes nothing but the ports.
 
     Numbers and small tensors from outside become constants in it. Large ones become
-    ports, and part of the state.
+    ports, and part of the state, if the results depend on them.
     """
     count = len(ports)
     inputs = list(graph.inputs[:count])
     constants: dict[Node, Node] = {}
+    needed = set(topological_order(graph.outputs))
     for node, value in zip(graph.inputs[count:], captured, strict=True):
+        if node not in needed:
+            continue
         if isinstance(value, Tensor) and node.type.nbytes > _SMALL:
             ports.append(Port(_outside(value, state), node.type, "state"))
             inputs.append(node)
